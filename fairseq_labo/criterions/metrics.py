@@ -1,0 +1,51 @@
+"""What the criterions log, in bits like fairseq.
+
+==================  ===========================================================================
+``loss``            the objective: (1 − smoothing) nll_loss + smoothing reg_loss; in validation
+                    plain NLL (per sentence under ``--sentence-avg``)
+``nll_loss``        −log2 p_y per target token
+``ppl``             2 ^ nll_loss
+``reg_loss``        the regularizer R per target token, where it was computed
+``label_entropy``   entropy of the smoothing distribution P*, where it was computed
+``smoothing``       α in force: the weight of the regularizer
+``accuracy``        % of target tokens predicted, with ``--report-accuracy``
+==================  ===========================================================================
+"""
+
+import math
+from typing import Any
+
+from fairseq import utils
+from fairseq.logging import metrics
+
+
+def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
+    """Log averages of the sums that the criterion's `forward` returned on all workers."""
+
+    def total(key: str) -> Any:
+        return sum(log.get(key, 0) for log in logging_outputs)
+
+    ntokens, reg_ntokens = total("ntokens"), total("reg_ntokens")
+    sample_size = total("sample_size")
+
+    def log_bits(key: str, denominator: Any) -> None:
+        metrics.log_scalar(key, total(key) / denominator / math.log(2), denominator, round=3)
+
+    log_bits("loss", sample_size)
+    log_bits("nll_loss", ntokens)
+    metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
+    if reg_ntokens > 0:
+        log_bits("reg_loss", reg_ntokens)
+        log_bits("label_entropy", reg_ntokens)
+    metrics.log_scalar("smoothing", total("smoothing") / ntokens, ntokens, round=3)
+
+    counted = utils.item(total("total"))
+    if counted > 0:
+        metrics.log_scalar("total", counted)
+        metrics.log_scalar("n_correct", utils.item(total("n_correct")))
+        metrics.log_derived("accuracy", _accuracy)
+
+
+def _accuracy(meters: Any) -> float:
+    counted = meters["total"].sum
+    return round(meters["n_correct"].sum * 100.0 / counted, 3) if counted > 0 else float("nan")

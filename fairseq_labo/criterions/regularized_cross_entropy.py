@@ -1,0 +1,159 @@
+"""What `labo_cross_entropy` and `tsla_cross_entropy` share: model call, stage and metrics."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq.criterions import FairseqCriterion
+from fairseq.dataclass import FairseqDataclass
+from omegaconf import II
+from torch import Tensor
+
+from fairseq_labo.criterions.logits import model_logits
+from fairseq_labo.criterions.metrics import reduce_metrics
+from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
+from fairseq_labo.ops import TokenLosses, token_losses
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RegularizedCrossEntropyConfig(FairseqDataclass):
+    """Flags of both criterions; the first three are those of label_smoothed_cross_entropy."""
+
+    label_smoothing: float = field(default=0.1, metadata={"help": "weight of the regularizer"})
+    report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
+    ignore_prefix_size: int = field(
+        default=0, metadata={"help": "ignore the first N target tokens of each sentence"}
+    )
+    # Optional, not `int | None`: fairseq makes command-line flags of the annotations.
+    smoothing_epochs: Optional[int] = field(  # noqa: UP045
+        default=None,
+        metadata={"help": "regularize in the first N epochs only, then train on one-hot targets"},
+    )
+    smoothing_updates: Optional[int] = field(  # noqa: UP045
+        default=None,
+        metadata={"help": "regularize in the first N updates only, then train on one-hot targets"},
+    )
+    sentence_avg: bool = II("optimization.sentence_avg")
+
+
+class RegularizedCrossEntropyCriterion(FairseqCriterion):
+    """Cross entropy, in stage 1 of training regularized towards a smoothing distribution.
+
+    Subclasses say which one: `beta` (inf: uniform) and `regularizer_weight`.
+
+    In validation the loss is plain NLL, so that it means the same across stages and methods;
+    the regularizer and the entropy of its distribution are logged all the same.
+    """
+
+    beta: float
+
+    def __init__(
+        self,
+        task: Any,
+        *,
+        stage: SmoothingStage,
+        sentence_avg: bool,
+        ignore_prefix_size: int = 0,
+        report_accuracy: bool = False,
+    ) -> None:
+        super().__init__(task)
+        if ignore_prefix_size < 0:
+            raise ValueError(
+                f"--ignore-prefix-size must be 0 or more tokens, found {ignore_prefix_size}"
+            )
+        self.stage = stage
+        self.sentence_avg = sentence_avg
+        self.ignore_prefix_size = ignore_prefix_size
+        self.report_accuracy = report_accuracy
+        self.progress = TrainingProgress()
+        self.progress.follow(task)
+        self._was_in_force: bool | None = None
+
+    def regularizer_weight(self, vocab_size: int) -> float:
+        """α of stage 1, for a vocabulary of so many types."""
+        raise NotImplementedError
+
+    def weight_in_force(self, vocab_size: int) -> float:
+        """α for the batch at hand: 0 in validation and in stage 2."""
+        if not self.training:
+            return 0.0
+        in_force = self.stage.in_force(self.progress)
+        if self._was_in_force and not in_force:
+            logger.info(
+                "stage 2 begins: one-hot targets from epoch %s, after %s updates",
+                self.progress.epoch,
+                self.progress.num_updates,
+            )
+        self._was_in_force = in_force
+        return self.regularizer_weight(vocab_size) if in_force else 0.0
+
+    def forward(
+        self, model: Any, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Return the loss, its denominator, and what is logged.
+
+        The loss is in nats, summed over the target tokens (per token, [B * T], if not
+        `reduce`); the denominator is the number of sentences under ``--sentence-avg``, else
+        of target tokens.
+        """
+        net_output = model(**sample["net_input"])
+        logits = model_logits(model, net_output)  # [B, T, V]
+        logits = logits.reshape(-1, logits.size(-1))  # [B * T, V]
+        target = self.counted_target(model.get_targets(sample, net_output))  # [B * T]
+        weight = self.weight_in_force(logits.size(1))
+        losses = token_losses(
+            logits,
+            target,
+            label_smoothing=weight,
+            beta=self.beta,
+            ignore_index=self.padding_idx,
+            statistics=weight > 0.0 or not self.training,
+        )
+        num_sentences = sample["target"].size(0)
+        sample_size = num_sentences if self.sentence_avg else sample["ntokens"]
+        logging_output = {
+            **self.summed(losses, ntokens=sample["ntokens"], weight=weight),
+            "ntokens": sample["ntokens"],
+            "nsentences": num_sentences,
+            "sample_size": sample_size,
+        }
+        if self.report_accuracy:
+            counted = target.ne(self.padding_idx)
+            correct = logits.detach().argmax(1).eq(target).logical_and_(counted)
+            logging_output |= {"n_correct": correct.sum(), "total": counted.sum()}
+        return (losses.loss.sum() if reduce else losses.loss), sample_size, logging_output
+
+    def counted_target(self, target: Tensor) -> Tensor:
+        """Target [B, T], flat [B * T], with the prefix that is to be ignored marked as padding.
+
+        Marking spares the copy of the logits that cutting the prefix off would cost.
+        """
+        if self.ignore_prefix_size > 0:
+            target = target.clone()
+            target[:, : self.ignore_prefix_size] = self.padding_idx
+        return target.reshape(-1)
+
+    @staticmethod
+    def summed(losses: TokenLosses, *, ntokens: int, weight: float) -> dict[str, Any]:
+        """Sums over the batch, in nats: the same keys for every batch, stage and worker."""
+        measured = losses.reg is not None
+        return {
+            "loss": losses.loss.detach().sum(),
+            "nll_loss": losses.nll.sum(),
+            "reg_loss": losses.reg.sum() if losses.reg is not None else 0.0,
+            "label_entropy": losses.entropy.sum() if losses.entropy is not None else 0.0,
+            "reg_ntokens": ntokens if measured else 0,
+            "smoothing": weight * ntokens,
+        }
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
+        """Log the averages over workers and batches; see `criterions.metrics`."""
+        reduce_metrics(logging_outputs)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """They can: every logged value is a sum."""
+        return True

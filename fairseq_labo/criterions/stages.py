@@ -1,0 +1,104 @@
+"""When the regularizer is in force: the stages of two-stage training.
+
+fairseq tells a criterion neither the epoch nor the number of updates, but it tells the task:
+``task.begin_epoch(epoch, model)`` and ``task.train_step(..., update_num, ...)``, with the
+trainer's own counters, which are right after a resume, under ``--update-freq`` and on every
+worker. `TrainingProgress` listens there.
+"""
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+
+class TrainingProgress:
+    """The trainer's epoch (from 1) and the number of updates it has done (from 0).
+
+    Both are None until the trainer has said them.
+    """
+
+    def __init__(self) -> None:
+        self.epoch: int | None = None
+        self.num_updates: int | None = None
+
+    def follow(self, task: Any) -> None:
+        """Listen to what the trainer tells `task`, whatever the task's class."""
+        begin_epoch, train_step = task.begin_epoch, task.train_step
+        epoch_of = functools.partial(_argument, inspect.signature(begin_epoch), "epoch")
+        updates_of = functools.partial(_argument, inspect.signature(train_step), "update_num")
+
+        @functools.wraps(begin_epoch)
+        def listening_begin_epoch(*args: Any, **kwargs: Any) -> Any:
+            self.epoch = epoch_of(args, kwargs)
+            return begin_epoch(*args, **kwargs)
+
+        @functools.wraps(train_step)
+        def listening_train_step(*args: Any, **kwargs: Any) -> Any:
+            self.num_updates = updates_of(args, kwargs)
+            return train_step(*args, **kwargs)
+
+        task.begin_epoch, task.train_step = listening_begin_epoch, listening_train_step
+
+
+def _argument(
+    signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> int:
+    return int(signature.bind(*args, **kwargs).arguments[name])
+
+
+@dataclass(frozen=True)
+class SmoothingStage:
+    """The first stage: so many epochs, so many updates, or (both None) the whole training."""
+
+    epochs: int | None = None
+    updates: int | None = None
+
+    @classmethod
+    def from_flags(
+        cls, *, epochs: int | None, updates: int | None, required: bool
+    ) -> "SmoothingStage":
+        """Check the flags --smoothing-epochs and --smoothing-updates.
+
+        Raises:
+            ValueError: both are given, neither is given though one is `required`, or one
+                is negative.
+        """
+        given = [
+            f"{flag} {value}"
+            for flag, value in (("--smoothing-epochs", epochs), ("--smoothing-updates", updates))
+            if value is not None
+        ]
+        if len(given) == 2:
+            raise ValueError(
+                f"expected one of --smoothing-epochs and --smoothing-updates, found both "
+                f"({', '.join(given)}): leave one out"
+            )
+        if required and not given:
+            raise ValueError(
+                "two-stage label smoothing needs the length of its first stage, found neither "
+                "--smoothing-epochs N nor --smoothing-updates N: give exactly one of them"
+            )
+        if (epochs is not None and epochs < 0) or (updates is not None and updates < 0):
+            raise ValueError(
+                f"the first stage must last 0 or more epochs or updates, found {given[0]}"
+            )
+        return cls(epochs, updates)
+
+    def in_force(self, progress: TrainingProgress) -> bool:
+        """Whether the batch being trained on belongs to the first stage.
+
+        Raises:
+            RuntimeError: the stage has an end and nobody has said how far training is.
+        """
+        if self.epochs is None and self.updates is None:
+            return True
+        done = progress.num_updates if self.epochs is None else progress.epoch
+        if done is None:
+            raise RuntimeError(
+                "the stage of training is unknown: fairseq's trainer tells it to the task "
+                "(begin_epoch, train_step), and neither was called. In a training loop of your "
+                "own, set criterion.progress.epoch (from 1) and criterion.progress.num_updates"
+            )
+        # Epochs count from 1, updates from 0.
+        return done <= self.epochs if self.epochs is not None else done < (self.updates or 0)

@@ -1,0 +1,17 @@
+"""The mathematics of label regularization, and autograd; nothing here imports fairseq.
+
+`labo_loss` and `labo_targets` check their arguments and route to an implementation:
+
+==============  ==================  =====================================================
+``impl``        module              what it is
+==============  ==================  =====================================================
+``reference``   `ops.reference`     dense, written like the formulas; the oracle
+``torch``       `ops.chunked`       row chunks, float32 inside, no [N, V] buffer but the
+                                    logits' gradient; CPU and GPU
+``auto``        –                   ``torch``
+==============  ==================  =====================================================
+"""
+
+from fairseq_labo.ops.loss import TokenLosses, labo_loss, labo_targets, token_losses
+
+__all__ = ["TokenLosses", "labo_loss", "labo_targets", "token_losses"]

