@@ -33,10 +33,9 @@ def checkpoint_types() -> list[Any]:
     types += [DictConfig, ListConfig, AnyNode, ContainerMetadata, Metadata]
     # What the metadata names: the declared element, key and container types.
     types += [typing.Any, dict, list, int, collections.defaultdict]
-    if "fairseq" in sys.modules:
-        from fairseq.distributed.utils import _TensorPlaceholder
-
-        types.append(_TensorPlaceholder)
+    fairseq_utils = sys.modules.get("fairseq.distributed.utils")
+    if fairseq_utils is not None:
+        types.append(fairseq_utils._TensorPlaceholder)
     return types
 
 

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from fairseq_labo.ops.reference import compute_dtype
 
@@ -189,10 +188,17 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         return loss, nll, reg, entropy
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return None, None, None
+        gradient = _ChunkedTokenLosses._gradient(ctx, upstream)
+        if torch.is_grad_enabled():  # create_graph=True
+            gradient = _FirstDerivativeOnly.apply(gradient, ctx.saved_tensors[0], upstream)
+        return gradient, None, None
+
+    @staticmethod
+    @torch.no_grad()
+    def _gradient(ctx: Any, upstream: Tensor) -> Tensor:
         logits, y, ignored, *saved = ctx.saved_tensors
         settings = ctx.settings
         gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
@@ -205,7 +211,22 @@ class _ChunkedTokenLosses(torch.autograd.Function):
             # Multiplying by 0 would keep the NaN of an ignored row.
             chunk.masked_fill_(ignored[here].unsqueeze(1), 0.0)
             gradient[here] = chunk
-        return gradient, None, None
+        return gradient
+
+
+class _FirstDerivativeOnly(torch.autograd.Function):
+    """The gradient as it is; differentiating it says that this cannot be done here."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, logits: Tensor, upstream: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Any, ...]:
+        raise RuntimeError(
+            'impl="torch" has no second derivative; use impl="reference", whose derivatives '
+            "autograd takes"
+        )
 
 
 def chunked_token_losses(
