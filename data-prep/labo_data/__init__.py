@@ -1,0 +1,1 @@
+"""Parallel corpora for fairseq: raw text, Moses tokens, joint BPE, binarized data."""

@@ -1,0 +1,136 @@
+"""fairseq's binarized data: runs its preprocessor and reads back what it wrote."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import struct
+import subprocess
+import sys
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+from labo_data.text import DataError, count_lines, count_tokens, read_lines
+
+INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
+# <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
+SPECIAL_SYMBOLS = 4
+LOG_TAIL_LINES = 15
+
+
+def ensure_fairseq() -> None:
+    """Raise DataError with the install command when fairseq cannot be imported."""
+    if importlib.util.find_spec("fairseq_cli") is None:
+        raise DataError(
+            f"binarizing needs fairseq, found none for {sys.executable}: run `{INSTALL_FAIRSEQ}`"
+        )
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of the programs that decide the data; fairseq's with its fork's name."""
+    forks = importlib.metadata.packages_distributions().get("fairseq", [])
+    fairseq = [f"{name} {importlib.metadata.version(name)}" for name in sorted(set(forks))]
+    return {
+        "python": platform.python_version(),
+        "sacremoses": importlib.metadata.version("sacremoses"),
+        "subword-nmt": importlib.metadata.version("subword-nmt"),
+        "fairseq": ", ".join(fairseq) or "unknown: not installed as a package",
+        "torch": importlib.metadata.version("torch"),
+    }
+
+
+def index_file(split: str, lang: str, source_lang: str, target_lang: str) -> str:
+    """Return fairseq's name of the index of one side of a split."""
+    return f"{split}.{source_lang}-{target_lang}.{lang}.idx"
+
+
+def data_files(splits: Sequence[str], source_lang: str, target_lang: str) -> list[str]:
+    """Return the names of the files that make up a data folder."""
+    languages = (source_lang, target_lang)
+    indices = [index_file(split, lang, *languages) for split in splits for lang in languages]
+    data = [name.removesuffix("idx") + "bin" for name in indices]
+    return [f"dict.{lang}.txt" for lang in languages] + indices + data
+
+
+def binarize(
+    bpe_dir: Path,
+    bin_dir: Path,
+    *,
+    source_lang: str,
+    target_lang: str,
+    splits: Sequence[str],
+    workers: int,
+    log_file: Path,
+) -> None:
+    """Write the fairseq data folder `bin_dir`, with a joined dictionary, from `bpe_dir`.
+
+    `splits` are train, valid, test, test1, ... in this order: fairseq numbers the test sets by it.
+    Raises DataError when fairseq is missing or fails, with the end of `log_file`.
+    """
+    ensure_fairseq()
+    prefixes = {split: str(bpe_dir / split) for split in splits}
+    command = [sys.executable, "-m", "fairseq_cli.preprocess"]
+    command += ["--source-lang", source_lang, "--target-lang", target_lang]
+    command += ["--trainpref", prefixes.pop("train"), "--validpref", prefixes.pop("valid")]
+    if prefixes:
+        command += ["--testpref", ",".join(prefixes.values())]
+    command += ["--destdir", str(bin_dir), "--joined-dictionary", "--workers", str(workers)]
+    with log_file.open("w", encoding="utf-8") as log:
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if status.returncode != 0:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+        tail = "\n".join(text.split("\n")[-LOG_TAIL_LINES:]).rstrip()
+        raise DataError(
+            f"fairseq's preprocessor ended with status {status.returncode}, expected 0; the whole "
+            f"log is {log_file}, its end:\n{tail}\nIf a module is missing, run "
+            f"`{INSTALL_FAIRSEQ}`"
+        )
+
+
+def read_index(path: Path) -> tuple[int, int]:
+    """Return the numbers of sentences and tokens (with the end-of-sentence tokens) of an .idx.
+
+    The file holds a magic word of 9 bytes, the version (8 bytes), a type code (1), the number of
+    sentences (8), and the length of each in tokens (4 bytes each), then offsets; little endian.
+    """
+    data = path.read_bytes()
+    if not data.startswith(b"MMIDIDX\x00\x00"):
+        raise DataError(
+            f"{path}: expected an index of fairseq's mmap data, found {data[:9]!r}; "
+            "prepare again with --force"
+        )
+    (sentences,) = struct.unpack_from("<Q", data, 18)
+    lengths = array("i", data[26 : 26 + 4 * sentences])
+    if sys.byteorder == "big":
+        lengths.byteswap()
+    return sentences, sum(lengths)
+
+
+def read_dictionary(path: Path) -> set[str]:
+    """Return the symbols of a fairseq dictionary file, without the special symbols."""
+    return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
+
+
+def measure(
+    bpe_dir: Path, bin_dir: Path, split: str, lang: str, *, source_lang: str, target_lang: str
+) -> tuple[int, int]:
+    """Return the subwords of one side of a split, and how many the dictionary does not know.
+
+    Neither counts the ends of sentence. Raises DataError unless fairseq's index has as many
+    sentences and tokens as the text, with one end of sentence for each line.
+    """
+    text = bpe_dir / f"{split}.{lang}"
+    index = bin_dir / index_file(split, lang, source_lang, target_lang)
+    expected = count_lines(text), count_tokens(text) + count_lines(text)
+    found = read_index(index)
+    if found != expected:
+        raise DataError(
+            f"{index}: expected {expected[0]:,} sentences and {expected[1]:,} tokens as in "
+            f"{text}, found {found[0]:,} and {found[1]:,}; prepare again with --force, and with "
+            "--workers 1 if it stays so"
+        )
+    symbols = read_dictionary(bin_dir / f"dict.{lang}.txt")
+    unknown = sum(token not in symbols for line in read_lines(text) for token in line.split())
+    return expected[1] - expected[0], unknown

@@ -1,0 +1,68 @@
+"""Joint byte-pair encoding with subword-nmt: plain, without a vocabulary threshold.
+
+A word's subwords except its last end in `@@`. Source: Sennrich et al. (2016), ACL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from subword_nmt.apply_bpe import BPE
+from subword_nmt.learn_bpe import learn_bpe
+
+from labo_data.text import DataError, read_lines, write_lines
+
+SEPARATOR = "@@"
+
+
+def learn_codes(texts: Sequence[Path], codes: Path, *, merges: int) -> int:
+    """Learn up to `merges` merges on the tokenized `texts` joined and write them to `codes`.
+
+    Returns the number learned, which is smaller when every remaining pair occurs only once.
+    Raises DataError when `merges` is not positive or no word has two characters.
+    """
+    if merges < 1:
+        raise DataError(f"expected at least 1 BPE merge, found {merges}; choose, e.g., 8000")
+    counts: Counter[str] = Counter()
+    for path in texts:
+        for line in read_lines(path):
+            counts.update(line.split())
+    if all(len(word) < 2 for word in counts):
+        names = ", ".join(map(str, texts))
+        raise DataError(
+            f"{names}: expected words of two characters or more to learn BPE on, found none; "
+            "check the training text"
+        )
+    entries = [f"{word} {count}" for word, count in counts.items()]
+    # Its progress bar would fill a log with thousands of lines.
+    with (
+        codes.open("w", encoding="utf-8", newline="\n") as stream,
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        learn_bpe(entries, stream, merges, is_dict=True)
+    return sum(1 for _ in read_lines(codes)) - 1  # the first line is the version
+
+
+def load_codes(codes: Path) -> BPE:
+    """Return the encoder of the merges in `codes`; DataError when the file is missing."""
+    text = "".join(f"{line}\n" for line in read_lines(codes))
+    return BPE(io.StringIO(text, newline="\n"), separator=SEPARATOR)
+
+
+def encode(line: str, encoder: BPE) -> str:
+    """Return one line of tokens as subwords."""
+    return str(encoder.segment(line))
+
+
+def encode_file(tokens: Path, subwords: Path, encoder: BPE) -> None:
+    """Write the subwords of `tokens` to `subwords`, line by line."""
+    write_lines(subwords, (encode(line, encoder) for line in read_lines(tokens)))
+
+
+def decode(line: str) -> str:
+    """Return one line of subwords as tokens, like fairseq's `--remove-bpe`."""
+    return f"{line} ".replace(f"{SEPARATOR} ", "").rstrip(" ")

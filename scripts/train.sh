@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Train one model on a prepared corpus.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+    cat <<END
+usage: scripts/train.sh --data DIR --save-dir DIR [option ...] [-- fairseq-train option ...]
+
+Train one translation model with fairseq-train, from DIR that a data-prep/ script prepared.
+Progress is printed, the whole log goes to SAVE_DIR/train.log (JSON lines). Started again, it
+resumes from SAVE_DIR/checkpoint_last.pt. A GPU is used when there is one.
+
+  --data DIR             prepared corpus (holds bin/ and manifest.json)
+  --save-dir DIR         checkpoints and log
+  --criterion NAME       cross_entropy, label_smoothed_cross_entropy, tsla_cross_entropy or
+                         labo_cross_entropy (default)
+  --label-smoothing A    weight of the smoothing (default: 0.1; cross_entropy has none)
+  --labo-beta B          LABO's temperature (default: 2; inf is label smoothing)
+  --smoothing-epochs N   length of stage 1 (tsla_cross_entropy: default half the epochs)
+  --smoothing-updates N  the same in updates
+  --epochs N             default: 10
+  --seed N               default: 1
+  --size NAME            small (default): 2+2 layers of 128, for a CPU;
+                         iwslt: transformer_iwslt_de_en with the published settings
+  -- ...                 passed to fairseq-train as it is, after the above
+END
+}
+
+data='' save_dir='' criterion=labo_cross_entropy label_smoothing=0.1 labo_beta=2
+smoothing_epochs='' smoothing_updates='' epochs=10 seed=1 size=small extra=()
+while (($#)); do
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --) shift; extra=("$@"); break ;;
+        --data) need_value "$@"; data=$2 ;;
+        --save-dir) need_value "$@"; save_dir=$2 ;;
+        --criterion) need_value "$@"; criterion=$2 ;;
+        --label-smoothing) need_value "$@"; label_smoothing=$2 ;;
+        --labo-beta) need_value "$@"; labo_beta=$2 ;;
+        --smoothing-epochs) need_value "$@"; smoothing_epochs=$2 ;;
+        --smoothing-updates) need_value "$@"; smoothing_updates=$2 ;;
+        --epochs) need_value "$@"; epochs=$2 ;;
+        --seed) need_value "$@"; seed=$2 ;;
+        --size) need_value "$@"; size=$2 ;;
+        *) usage >&2; die "unknown option $1" ;;
+    esac
+    shift 2
+done
+[[ -n $data && -n $save_dir ]] || { usage >&2; die "expected --data and --save-dir"; }
+[[ -e $data/bin && -e $data/manifest.json ]] ||
+    die "expected a prepared corpus in $data (bin/, manifest.json), found none: run a data-prep/ script"
+find_python
+
+languages=$("$python" -c '
+import json, sys
+manifest = json.load(open(sys.argv[1]))
+print(manifest["source_lang"], manifest["target_lang"])' "$data/manifest.json")
+read -r source_lang target_lang <<<"$languages"
+
+# Which flags the criterion takes, and under which name it reports plain NLL in validation:
+# the best checkpoint is chosen by NLL for every criterion.
+smoothing=()
+if [[ -n $smoothing_epochs ]]; then smoothing+=(--smoothing-epochs "$smoothing_epochs"); fi
+if [[ -n $smoothing_updates ]]; then smoothing+=(--smoothing-updates "$smoothing_updates"); fi
+best=loss
+case $criterion in
+    cross_entropy) smoothing=() ;;
+    label_smoothed_cross_entropy)
+        smoothing=(--label-smoothing "$label_smoothing")
+        best=nll_loss
+        ;;
+    tsla_cross_entropy)
+        if ((${#smoothing[@]} == 0)); then smoothing=(--smoothing-epochs $(((epochs + 1) / 2))); fi
+        smoothing+=(--label-smoothing "$label_smoothing")
+        ;;
+    labo_cross_entropy)
+        smoothing+=(--label-smoothing "$label_smoothing" --labo-beta "$labo_beta")
+        ;;
+    *) die "unknown criterion $criterion; see scripts/train.sh -h" ;;
+esac
+
+case $size in
+    small)
+        model=(--arch transformer --share-all-embeddings --dropout 0.1
+            --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 512
+            --encoder-attention-heads 4 --decoder-layers 2 --decoder-embed-dim 128
+            --decoder-ffn-embed-dim 512 --decoder-attention-heads 4
+            --lr 3e-3 --warmup-updates 400 --max-tokens 2000)
+        ;;
+    iwslt)
+        model=(--arch transformer_iwslt_de_en --share-all-embeddings --dropout 0.3
+            --weight-decay 1e-4 --lr 5e-4 --warmup-updates 4000 --max-tokens 4096)
+        ;;
+    *) die "unknown size $size: expected small or iwslt" ;;
+esac
+
+mkdir -p "$save_dir"
+command=("$python" -m fairseq_cli.train "$data/bin" --user-dir "$repo/fairseq_labo"
+    --task translation --source-lang "$source_lang" --target-lang "$target_lang"
+    --criterion "$criterion" ${smoothing[@]+"${smoothing[@]}"} "${model[@]}"
+    --optimizer adam --adam-betas '(0.9, 0.98)' --lr-scheduler inverse_sqrt
+    --max-epoch "$epochs" --seed "$seed" --save-dir "$save_dir"
+    --best-checkpoint-metric "$best" --no-epoch-checkpoints
+    --num-workers 0 --log-format json --log-interval 50 ${extra[@]+"${extra[@]}"})
+run "${command[@]}" 2>&1 | "$python" "$repo/scripts/show_progress.py" --log "$save_dir/train.log"

@@ -1,0 +1,109 @@
+"""Shared by all tests: fairseq's entry points, and a toy corpus that a tiny model can learn."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+USER_DIR = REPOSITORY / "fairseq_labo"
+
+# Words that Moses and BPE leave whole; translation is word by word.
+WORDS = {
+    "ein": "a", "Hund": "dog", "Haus": "house", "Baum": "tree", "Kind": "child", "rot": "red",
+    "klein": "small", "alt": "old", "sieht": "sees", "hat": "has", "und": "and", "nicht": "not",
+}  # fmt: skip
+SIZES = {"train": 1200, "valid": 80, "test": 80}
+
+TINY_MODEL = [
+    *("--arch", "transformer", "--share-all-embeddings", "--dropout", "0"),
+    *("--encoder-layers", "1", "--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "64"),
+    *("--encoder-attention-heads", "2", "--decoder-layers", "1", "--decoder-embed-dim", "32"),
+    *("--decoder-ffn-embed-dim", "64", "--decoder-attention-heads", "2"),
+]
+TRAINING = [
+    *TINY_MODEL,
+    *("--optimizer", "adam", "--lr", "5e-3", "--max-tokens", "320", "--num-workers", "0"),
+    *("--cpu", "--log-format", "json", "--log-interval", "5", "--seed", "3"),
+]
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus of about 45 updates an epoch (with TRAINING's batches)."""
+    from labo_data.pipeline import prepare
+    from labo_data.text import Split, write_lines
+
+    raw = tmp_path_factory.mktemp("toy-raw")
+    generator = random.Random(5)
+    for split, size in SIZES.items():
+        pairs = []
+        for _ in range(size):
+            german = generator.choices(list(WORDS), k=generator.randint(4, 12))
+            pairs.append([" ".join(german), " ".join(WORDS[word] for word in german)])
+        for language, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
+            write_lines(raw / f"{split}.{language}", lines)
+    destination = tmp_path_factory.mktemp("toy")
+    prepare(
+        raw,
+        destination,
+        corpus="toy",
+        source_lang="de",
+        target_lang="en",
+        splits={split: Split(split, size) for split, size in SIZES.items()},
+        bpe_merges=200,
+    )
+    return destination
+
+
+def run_fairseq(
+    tool: str, *arguments: object, check: bool = True, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run an entry point of fairseq (train, generate, ...) in a process of its own.
+
+    Only what the plugin needs is on the path: nothing of the repository is.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd or "/",
+        env=environment,
+        timeout=300,
+    )
+    assert not check or done.returncode == 0, done.stdout[-4000:]
+    return done
+
+
+@pytest.fixture
+def train(toy_corpus: Path) -> Callable[..., str]:
+    """fairseq-train on the toy corpus: `train(save_dir, *options)` returns its output."""
+
+    def run(save_dir: Path, *options: object) -> str:
+        return run_fairseq(
+            "train",
+            toy_corpus / "bin",
+            *("--user-dir", USER_DIR, "--save-dir", save_dir),
+            *TRAINING,
+            *options,
+        ).stdout
+
+    return run
+
+
+def reports(output: str, kind: str) -> list[dict[str, Any]]:
+    """The JSON reports of one kind ("train", "train_inner", "valid") in fairseq's output."""
+    marker = f"| {kind} | {{"
+    return [
+        json.loads(line[line.index(marker) + len(marker) - 1 :])
+        for line in output.splitlines()
+        if marker in line
+    ]

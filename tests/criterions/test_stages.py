@@ -1,0 +1,118 @@
+"""Which stage a batch belongs to, from what the trainer tells the task."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
+
+
+def stage_of(**flags: Any) -> SmoothingStage:
+    return SmoothingStage.from_flags(
+        **({"epochs": None, "updates": None, "required": False} | flags)
+    )
+
+
+def at(*, epoch: int | None = None, num_updates: int | None = None) -> TrainingProgress:
+    progress = TrainingProgress()
+    progress.epoch, progress.num_updates = epoch, num_updates
+    return progress
+
+
+def test_updates_count_from_0() -> None:
+    stage = stage_of(updates=3)
+    assert [stage.in_force(at(num_updates=n)) for n in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_epochs_count_from_1() -> None:
+    stage = stage_of(epochs=2)
+    assert [stage.in_force(at(epoch=n)) for n in range(1, 5)] == [True, True, False, False]
+
+
+def test_stage_of_length_0_is_never_in_force() -> None:
+    assert not stage_of(epochs=0).in_force(at(epoch=1))
+    assert not stage_of(updates=0).in_force(at(num_updates=0))
+
+
+def test_without_an_end_the_stage_is_always_in_force() -> None:
+    assert stage_of().in_force(at())
+    assert stage_of().in_force(at(epoch=99, num_updates=10**6))
+
+
+def test_unknown_progress_is_an_error_not_a_guess() -> None:
+    with pytest.raises(RuntimeError, match="stage of training is unknown"):
+        stage_of(epochs=2).in_force(at(num_updates=7))
+    with pytest.raises(RuntimeError, match="stage of training is unknown"):
+        stage_of(updates=2).in_force(at(epoch=1))
+
+
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        ({"epochs": 1, "updates": 2}, r"found both \(--smoothing-epochs 1, --smoothing-updates 2"),
+        ({"required": True}, "found neither"),
+        ({"epochs": -1}, "0 or more.*found --smoothing-epochs -1"),
+        ({"updates": -5}, "0 or more.*found --smoothing-updates -5"),
+    ],
+)
+def test_refused_flags(flags: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        stage_of(**flags)
+
+
+class Task:
+    """Takes the trainer's calls as fairseq's tasks do, and notes them."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        self.calls.append(("epoch", epoch, model))
+
+    def train_step(
+        self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, **_: Any
+    ) -> str:
+        self.calls.append(("step", sample, update_num))
+        return "result"
+
+
+def test_progress_follows_the_trainer_and_passes_its_calls_on() -> None:
+    task, progress = Task(), TrainingProgress()
+    progress.follow(task)
+    task.begin_epoch(4, "model")
+    assert task.train_step("batch", "m", "c", "o", 17) == "result"
+    assert (progress.epoch, progress.num_updates) == (4, 17)
+    task.train_step(
+        sample="next", model="m", criterion="c", optimizer="o", update_num=18, ignore_grad=True
+    )
+    task.begin_epoch(epoch=5, model="model")
+    assert (progress.epoch, progress.num_updates) == (5, 18)
+    assert task.calls == [
+        ("epoch", 4, "model"),
+        ("step", "batch", 17),
+        ("step", "next", 18),
+        ("epoch", 5, "model"),
+    ]
+
+
+def test_two_criterions_of_one_task_both_hear() -> None:
+    task, first, second = Task(), TrainingProgress(), TrainingProgress()
+    first.follow(task)
+    second.follow(task)
+    task.begin_epoch(2, None)
+    assert first.epoch == second.epoch == 2
+    assert len(task.calls) == 1
+
+
+def test_a_task_of_another_shape_is_still_followed() -> None:
+    """Only the names `epoch` and `update_num` are relied on, not their positions."""
+    calls = []
+    task = SimpleNamespace(
+        begin_epoch=lambda epoch, model: None,
+        train_step=lambda update_num, sample: calls.append((update_num, sample)),
+    )
+    progress = TrainingProgress()
+    progress.follow(task)
+    task.train_step(3, sample="batch")
+    assert progress.num_updates == 3 and calls == [(3, "batch")]
