@@ -20,15 +20,17 @@ A model that is already trained and scored with the same settings is not trained
   --criterions LIST  default: "cross_entropy label_smoothed_cross_entropy tsla_cross_entropy
                      labo_cross_entropy"
   --seed N           default: 1
+  --no-setup         use the Python at hand (a container, a cluster's module)
   --output DIR       trained models and table (default: runs/demo-CORPUS-EPOCHS-SEED)
 END
 }
 
-corpus=microworld source_dir='' data='' epochs='' seed=1 output=''
+setup=yes corpus=microworld source_dir='' data='' epochs='' seed=1 output=''
 criterions='cross_entropy label_smoothed_cross_entropy tsla_cross_entropy labo_cross_entropy'
 while (($#)); do
     case $1 in
         -h | --help) usage; exit 0 ;;
+        --no-setup) setup=no; shift; continue ;;
         --corpus) need_value "$@"; corpus=$2 ;;
         --source-dir) need_value "$@"; source_dir=$2 ;;
         --data) need_value "$@"; data=$2; corpus=$(basename "$2") ;;
@@ -48,8 +50,10 @@ step() {
     printf '\n== %s (%d s)\n' "$1" "$SECONDS" >&2
 }
 
-step "setup"
-"$repo/scripts/setup.sh"
+if [[ $setup == yes ]]; then
+    step "setup"
+    "$repo/scripts/setup.sh"
+fi
 find_python
 
 if [[ -z $data ]]; then
