@@ -13,7 +13,7 @@ It runs from any folder; text already prepared with the same settings is not pre
 
   --destdir DIR      folder to prepare (default: data/microworld in the repository)
   --seed N           of the generator (default: 1)
-  --bpe-merges N     joint BPE merges (default: 2000)
+  --bpe-merges N     joint BPE merges (default: 3000)
   --workers N        processes of fairseq's preprocessor (default: 1)
   --force            prepare again even if nothing changed
 

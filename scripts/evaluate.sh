@@ -19,6 +19,7 @@ Written to the output folder: hyp.LANG, hyp.tok.LANG, scores.json, and the logs.
   --beam N           default: 5
   --lenpen X         length penalty (default: 1)
   --max-tokens N     source tokens in a batch (default: 4000)
+                     Hypotheses are cut at 1.2 times the source's length + 10 tokens.
   -- ...             passed to fairseq-generate as it is, after the above
 END
 }
@@ -47,11 +48,13 @@ find_python
 output=${output:-$(dirname "$checkpoint")/$subset-scores}
 mkdir -p "$output"
 
-common=("$data/bin" --user-dir "$repo/fairseq_labo" --task translation --path "$checkpoint")
+# By default fairseq drops the last sentences if they do not fill a multiple of 8.
+common=("$data/bin" --user-dir "$repo/fairseq_labo" --task translation --path "$checkpoint"
+    --required-batch-size-multiple 1)
 start=$(date +%s)
 run_logged "$output/generate.log" "$python" -m fairseq_cli.generate "${common[@]}" \
     --gen-subset "$subset" --results-path "$output" --beam "$beam" --lenpen "$lenpen" \
-    --max-tokens "$max_tokens" --post-process subword_nmt --log-format simple --log-interval 5 \
+    --max-len-a 1.2 --max-len-b 10 --max-tokens "$max_tokens" --post-process subword_nmt --log-format simple --log-interval 5 \
     ${extra[@]+"${extra[@]}"}
 seconds=$(($(date +%s) - start))
 run_logged "$output/validate.log" "$python" -m fairseq_cli.validate "${common[@]}" \

@@ -84,10 +84,11 @@ esac
 case $size in
     small)
         model=(--arch transformer --share-all-embeddings --dropout 0.1
-            --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 512
+            --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
             --encoder-attention-heads 4 --decoder-layers 2 --decoder-embed-dim 128
-            --decoder-ffn-embed-dim 512 --decoder-attention-heads 4
-            --lr 3e-3 --warmup-updates 400 --max-tokens 2000)
+            --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
+            --lr 5e-3 --warmup-updates 200 --max-tokens 1000
+            --required-batch-size-multiple 1) # or fairseq drops the end of the validation set
         ;;
     iwslt)
         model=(--arch transformer_iwslt_de_en --share-all-embeddings --dropout 0.3

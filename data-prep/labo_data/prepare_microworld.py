@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--destdir", type=Path, required=True, help="folder to prepare")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the generator")
-    parser.add_argument("--bpe-merges", type=int, default=2000, metavar="N")
+    parser.add_argument("--bpe-merges", type=int, default=3000, metavar="N")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="fairseq's processes")
     parser.add_argument("--force", action="store_true", help="prepare again even if up to date")
     return parser
