@@ -1,4 +1,4 @@
-"""Installation of fairseq_labo: ``pip install .`` or, with fairseq, ``pip install ".[fairseq]"``."""
+"""Installation: ``pip install .``, or with fairseq ``scripts/setup.sh`` (see README)."""
 
 from pathlib import Path
 

@@ -2,7 +2,8 @@
 # Prepare Multi30k (image captions, German and English) for fairseq.
 set -euo pipefail
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
 usage() {
     cat <<END
@@ -34,23 +35,5 @@ for argument in "$@"; do
     esac
 done
 
-if [[ -n ${VENV:-} ]]; then
-    python=$VENV/bin/python
-elif [[ -x $repo/.venv/bin/python ]]; then
-    python=$repo/.venv/bin/python
-else
-    python=python3
-fi
-if ! command -v "$python" >/dev/null; then
-    echo "error: expected Python at $python, found none; set VENV to a virtual environment" >&2
-    exit 1
-fi
-
-export PYTHONPATH=$repo/data-prep${PYTHONPATH:+:$PYTHONPATH}
-command=("$python" -m labo_data.multi30k ${arguments[@]+"${arguments[@]}"} "$@")
-{
-    printf '+ PYTHONPATH=%q' "$PYTHONPATH"
-    printf ' %q' "${command[@]}"
-    printf '\n'
-} >&2
-exec "${command[@]}"
+find_python
+run "$python" -m labo_data.multi30k ${arguments[@]+"${arguments[@]}"} "$@"

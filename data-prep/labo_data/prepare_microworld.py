@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None, *, sizes: Mapping[str, int] = SIZES)
                 workers=args.workers,
                 force=args.force,
             )
-    except (DataError, OSError) as error:
+    except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

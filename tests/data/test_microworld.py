@@ -12,16 +12,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from labo_data import microworld
-from labo_data import microworld_english as english
-from labo_data import microworld_german as german
-from labo_data import microworld_grammar as g
-from labo_data import microworld_phrases as p
-from labo_data.microworld_embedding import Embedding
-from labo_data.microworld_lexicon import Adjective
-from labo_data.microworld_nouns import noun_called
+from labo_data.microworld import corpus as microworld
+from labo_data.microworld import english
+from labo_data.microworld import german
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.embedding import Embedding
+from labo_data.microworld.lexicon import Adjective
+from labo_data.microworld.nouns import noun_called
 
-DATA_PREP = Path(microworld.__file__).parents[1]
+DATA_PREP = Path(microworld.__file__).parents[2]
 ALT = Adjective("alt", "old", 3, "", "älter", "ältest")
 KLEIN = Adjective("klein", "small", 2, "", "kleiner", "kleinst")
 ROT = Adjective("rot", "red", 5, "", "", "")

@@ -95,8 +95,8 @@ def test_setup_needs_a_compiler(tmp_path: Path) -> None:
 def demo(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A demo of two criterions on the toy corpus: its folder and what it printed."""
     output = tmp_path_factory.mktemp("demo") / "out"
-    options = ["--no-setup", "--data", toy_corpus, "--epochs", "1", "--output", output, "--criterions"]
-    options.append("tsla_cross_entropy labo_cross_entropy")
+    options = ["--no-setup", "--data", toy_corpus, "--epochs", "1", "--output", output]
+    options += ["--criterions", "tsla_cross_entropy labo_cross_entropy"]
     first = shell("scripts/demo.sh", *options)
     assert first.returncode == 0, first.stderr[-3000:]
     again = shell("scripts/demo.sh", *options)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labo_data import microworld_grammar as g
-from labo_data import microworld_phrases as p
-from labo_data.microworld_complements import part_for
-from labo_data.microworld_events import Events, fitting_slots
-from labo_data.microworld_frames import Frame, frames, frames_with
-from labo_data.microworld_nouns import noun_called, tagged
-from labo_data.microworld_tables import listed
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.complements import part_for
+from labo_data.microworld.events import Events, fitting_slots
+from labo_data.microworld.frames import Frame, frames, frames_with
+from labo_data.microworld.nouns import noun_called, tagged
+from labo_data.microworld.tables import listed
 
 Pair = tuple[str, str]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from labo_data import microworld_adverbials as adverbials
-from labo_data import microworld_grammar as g
-from labo_data import microworld_lexicon as lexicon
-from labo_data import microworld_phrases as p
-from labo_data.microworld_german import Noun, adjective_ending, contract, determiner
-from labo_data.microworld_nouns import tagged
-from labo_data.microworld_tables import word_set
+from labo_data.microworld import adverbials, lexicon
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.german import Noun, adjective_ending, contract, determiner
+from labo_data.microworld.nouns import tagged
+from labo_data.microworld.tables import word_set
 
 # Things one usually speaks of as known: the kitchen, the front door.
 HOUSEHOLD = word_set("room openable lockable device wall tap painted table cold leadable")

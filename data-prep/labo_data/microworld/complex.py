@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labo_data import microworld_grammar as g
-from labo_data import microworld_phrases as p
-from labo_data.microworld_describe import copula
-from labo_data.microworld_facts import Facts
-from labo_data.microworld_frames import Frame, frames_with
-from labo_data.microworld_simple import Pair
-from labo_data.microworld_tables import word_set
-from labo_data.microworld_verbs import STATES
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.describe import copula
+from labo_data.microworld.facts import Facts
+from labo_data.microworld.frames import Frame, frames_with
+from labo_data.microworld.simple import Pair
+from labo_data.microworld.tables import word_set
+from labo_data.microworld.verbs import STATES
 
 ARRIVALS = (
     "nach Hause kommen | come home", "zu Hause sein | be at home", "Zeit haben | have time",

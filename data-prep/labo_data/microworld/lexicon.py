@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from labo_data.microworld_german import Noun, adjective_stem
-from labo_data.microworld_tables import listed
+from labo_data.microworld.german import Noun, adjective_stem
+from labo_data.microworld.tables import listed
 
 # German [comparative superlative-stem] | English | order of English adjectives | noun classes.
 # A "-" for the comparative means that the adjective is not compared.

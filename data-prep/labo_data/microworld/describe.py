@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from labo_data import microworld_english as english
-from labo_data import microworld_german as german
-from labo_data import microworld_grammar as g
-from labo_data import microworld_lexicon as lexicon
-from labo_data import microworld_phrases as p
-from labo_data.microworld_nouns import noun_called, tagged
-from labo_data.microworld_simple import Pair, Simple
-from labo_data.microworld_tables import listed, word_set
+from labo_data.microworld import english, german, lexicon
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.nouns import noun_called, tagged
+from labo_data.microworld.simple import Pair, Simple
+from labo_data.microworld.tables import listed, word_set
 
 DESCRIBED = "furniture,vehicle,clothing,home,sight,text&thing,room,task,dish,show,device,instrument"
 COMPARED = (

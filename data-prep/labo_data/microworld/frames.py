@@ -1,11 +1,11 @@
-"""The frames of the microworld corpus: the table of microworld_verbs, parsed and searchable."""
+"""The frames of the microworld corpus: the table of verbs, parsed and searchable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
 
-from labo_data.microworld_verbs import TABLE
+from labo_data.microworld.verbs import TABLE
 
 
 @dataclass(frozen=True)

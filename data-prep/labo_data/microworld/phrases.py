@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from labo_data.microworld_english import article
-from labo_data.microworld_german import (
+from labo_data.microworld.english import article
+from labo_data.microworld.german import (
     CASES,
     EIN_WORDS,
     RELATIVE,
@@ -15,7 +15,7 @@ from labo_data.microworld_german import (
     contract,
     determiner,
 )
-from labo_data.microworld_lexicon import Adjective
+from labo_data.microworld.lexicon import Adjective
 
 ENGLISH_DETERMINERS = {
     "der": "the", "kein": "no", "dies": "this", "jed": "every", "welch": "which", "all": "all the",

@@ -15,8 +15,8 @@ from itertools import accumulate
 from pathlib import Path
 from random import Random
 
-from labo_data.microworld_embedding import Embedding
-from labo_data.microworld_lexicon import NAMES
+from labo_data.microworld.embedding import Embedding
+from labo_data.microworld.lexicon import NAMES
 
 Corpus = dict[str, list[tuple[str, str]]]
 SPLITS = ("train", "valid", "test")
@@ -137,7 +137,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--valid", type=int, default=500, metavar="N", help="validation pairs")
     parser.add_argument("--test", type=int, default=500, metavar="N", help="test pairs")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from labo_data import microworld_grammar as g
-from labo_data import microworld_phrases as p
-from labo_data.microworld_complex import Complex
-from labo_data.microworld_frames import Frame, frames, frames_with
-from labo_data.microworld_simple import Pair
-from labo_data.microworld_tables import listed, word_set
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.complex import Complex
+from labo_data.microworld.frames import Frame, frames, frames_with
+from labo_data.microworld.simple import Pair
+from labo_data.microworld.tables import listed, word_set
 
 KNOWING = listed("wissen know,glauben believe,sagen say,denken think,meinen think,hoffen hope", ",")
 REPORTING = listed("sagen say,hören hear,erzählen say,schreiben write,merken notice", ",")
 QUESTION_WORDS = listed("ob whether,warum why,wann when,wo where", ",")
-# German verb, English verb, kinds of clause (see microworld_events.TENSES)
+# German verb, English verb, kinds of clause (see events.TENSES)
 TRYING = (
     "versuchen try PTTM", "hoffen hope S", "an|fangen begin T", "vergessen forget T",
     "beschließen decide T", "planen plan PT", "versprechen promise T",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from labo_data.microworld_tables import listed, word_set
+from labo_data.microworld.tables import listed, word_set
 
 CITIES = listed(
     "Berlin Berlin,Hamburg Hamburg,München Munich,Wien Vienna,Köln Cologne,Zürich Zurich,"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labo_data import microworld_adverbials as adverbials
-from labo_data import microworld_german as german
-from labo_data import microworld_grammar as g
-from labo_data.microworld_describe import Describing
-from labo_data.microworld_english import participle
-from labo_data.microworld_frames import frames, frames_with
-from labo_data.microworld_nouns import tagged
-from labo_data.microworld_simple import Pair
-from labo_data.microworld_tables import word_set
+from labo_data.microworld import adverbials, german
+from labo_data.microworld import grammar as g
+from labo_data.microworld.describe import Describing
+from labo_data.microworld.english import participle
+from labo_data.microworld.frames import frames, frames_with
+from labo_data.microworld.nouns import tagged
+from labo_data.microworld.simple import Pair
+from labo_data.microworld.tables import word_set
 
 SCENES = (
     "der Hahn tropft|the tap is dripping", "der Wasserhahn tropft|the tap is dripping",

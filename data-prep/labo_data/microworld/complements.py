@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
-from labo_data import microworld_adverbials as adverbials
-from labo_data import microworld_grammar as g
-from labo_data import microworld_lexicon as lexicon
-from labo_data import microworld_phrases as p
-from labo_data.microworld_draw import Phrases, object_part
-from labo_data.microworld_nouns import tagged
-from labo_data.microworld_tables import word_set
+from labo_data.microworld import adverbials, lexicon
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.draw import Phrases, object_part
+from labo_data.microworld.nouns import tagged
+from labo_data.microworld.tables import word_set
 
 REFLEXIVE = {
     (1, False): ("mich", "mir"), (2, False): ("dich", "dir"), (3, False): ("sich", "sich"),
@@ -49,7 +48,7 @@ class Complements(Phrases, ABC):
     def complement(
         self, spec: str, subject: p.NounPhrase, neg: bool, depth: int, verb: str
     ) -> g.Part:
-        """The part for one complement of a frame (see microworld_frames)."""
+        """The part for one complement of a frame (see frames)."""
         head, _, classes = spec.partition(":")
         kind, *words = head.split()
         if kind in ("acc", "acc*", "dat", "dat>to"):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from labo_data import microworld_english as english
-from labo_data import microworld_german as german
-from labo_data.microworld_phrases import NounPhrase
-from labo_data.microworld_tables import word_set
+from labo_data.microworld import english, german
+from labo_data.microworld.phrases import NounPhrase
+from labo_data.microworld.tables import word_set
 
 # Ranks in the German middle field: pronouns, dative, time, frequency, definite object, "nicht",
 # manner, place, indefinite object, what belongs closest to the verb.
@@ -54,7 +53,7 @@ class Clause:
     """A clause before word order.
 
     German `tense` is "pres", "pret", "perf", "plup" or "fut"; `en_tense` is a tense of
-    `microworld_english.verb_group`; `modal` is a German modal infinitive or "".
+    `english.verb_group`; `modal` is a German modal infinitive or "".
     """
 
     subject: NounPhrase

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from labo_data.microworld_english import plural_of
-from labo_data.microworld_german import Noun
+from labo_data.microworld.english import plural_of
+from labo_data.microworld.german import Noun
 
 TABLE = """
 @person adult

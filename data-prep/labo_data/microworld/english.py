@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labo_data.microworld_tables import word_set
+from labo_data.microworld.tables import word_set
 
 # base: past, participle
 IRREGULAR: dict[str, tuple[str, str]] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labo_data import microworld_adverbials as adverbials
-from labo_data import microworld_grammar as g
-from labo_data import microworld_phrases as p
-from labo_data.microworld_complements import Complements
-from labo_data.microworld_frames import Frame, frames, frames_with
-from labo_data.microworld_tables import listed
+from labo_data.microworld import adverbials
+from labo_data.microworld import grammar as g
+from labo_data.microworld import phrases as p
+from labo_data.microworld.complements import Complements
+from labo_data.microworld.frames import Frame, frames, frames_with
+from labo_data.microworld.tables import listed
 
 EVENING = ("bend", "achmittag", "Essen")
 ODD_TIMES = {
