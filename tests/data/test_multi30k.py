@@ -147,9 +147,10 @@ def test_microworld_is_generated_aside_and_prepared(
     monkeypatch.setattr(pipeline, "prepare", prepare)
     sizes = {"train": 9, "valid": 2, "test": 2}
     destdir = tmp_path / "micro"
-    assert prepare_microworld.main(["--destdir", str(destdir), "--seed", "7"], sizes=sizes) == 0
+    arguments = ["--destdir", str(destdir), "--seed", "7", "--bpe-merges", "700"]
+    assert prepare_microworld.main(arguments, sizes=sizes) == 0
     ((seen_destdir, options),) = seen
-    assert seen_destdir == destdir and options["bpe_merges"] == 2000
+    assert seen_destdir == destdir and options["bpe_merges"] == 700
     assert options["splits"]["train"] == Split("seed 7", 9)
     assert not (destdir / ".incoming").exists()
     (tmp_path / "full").mkdir()
