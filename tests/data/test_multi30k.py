@@ -178,4 +178,5 @@ def test_script_ends_with_an_error_and_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     environment["VENV"] = str(tmp_path)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "set VENV to a virtual environment" in done.stderr
+    assert done.returncode == 1
+    assert f"error: expected a virtual environment in {tmp_path}" in done.stderr
