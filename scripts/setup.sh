@@ -28,6 +28,7 @@ case ${1:-} in
 esac
 
 constraints=$repo/scripts/constraints.txt
+triton=triton==3.9.0 # its interpreter works with numpy 2.4, that of 3.6 does not
 has_gpu() {
     nvidia-smi -L >/dev/null 2>&1
 }
@@ -129,6 +130,9 @@ else
     echo "building fairseq where there is no wheel: 3-4 minutes" >&2
     pip install --no-build-isolation -c "$constraints" "${repo}[fairseq,data,test]"
     rm -rf "$repo/build"
+    # The kernels' tests interpret them on the CPU. torch for CUDA brings the Triton it needs.
+    "$venv/bin/python" -c 'import triton' 2>/dev/null || pip install "$triton" ||
+        echo "without Triton the tests of its kernels are skipped" >&2
 fi
 printf '%s\n%s\n' "$requirements" "$sources" >"$stamp"
 echo "ready: $venv"

@@ -35,6 +35,11 @@ TRAINING = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``pytest --device cuda``: run the kernels' tests on a GPU."""
+    parser.addoption("--device", choices=["cpu", "cuda"], default="cpu")
+
+
 @pytest.fixture(scope="session")
 def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared corpus of about 45 updates an epoch (with TRAINING's batches)."""

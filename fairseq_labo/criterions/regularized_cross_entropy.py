@@ -110,6 +110,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             beta=self.beta,
             ignore_index=self.padding_idx,
             statistics=weight > 0.0 or not self.training,
+            argmax=self.report_accuracy,
         )
         num_sentences = sample["target"].size(0)
         sample_size = num_sentences if self.sentence_avg else sample["ntokens"]
@@ -119,10 +120,10 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             "nsentences": num_sentences,
             "sample_size": sample_size,
         }
-        if self.report_accuracy:
-            counted = target.ne(self.padding_idx)
-            correct = logits.detach().argmax(1).eq(target).logical_and_(counted)
-            logging_output |= {"n_correct": correct.sum(), "total": counted.sum()}
+        if losses.argmax is not None:
+            correct = losses.argmax.eq(target).sum()  # never at ignored tokens
+            total = target.ne(self.padding_idx).sum()
+            logging_output |= {"n_correct": correct, "total": total}
         return (losses.loss.sum() if reduce else losses.loss), sample_size, logging_output
 
     def counted_target(self, target: Tensor) -> Tensor:

@@ -82,3 +82,15 @@ def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor
             f"ignore_index {ignore_index}"
         )
     return target
+
+
+def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:
+    """Raise unless the teacher's logits match `logits` in shape and device."""
+    if teacher_logits.shape != logits.shape or teacher_logits.device != logits.device:
+        raise ValueError(
+            f"teacher_logits must be {list(logits.shape)} on {logits.device}, found "
+            f"{list(teacher_logits.shape)} on {teacher_logits.device}: student and teacher need "
+            f"the same vocabulary and batch"
+        )
+    if not teacher_logits.is_floating_point():
+        raise TypeError(f"teacher_logits must be floating point, found {teacher_logits.dtype}")

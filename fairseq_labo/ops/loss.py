@@ -1,35 +1,23 @@
 """The public functions: check the arguments, then route by ``impl=``."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fairseq_labo.ops import arguments, reference
 from fairseq_labo.ops.chunked import chunked_token_losses
+from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.triton_loss import triton_token_losses
 
-_Implementation = Callable[
-    [Tensor, Tensor, float, float, int, bool],
-    tuple[Tensor, Tensor, Tensor | None, Tensor | None],
-]
-IMPLEMENTATIONS: dict[str, _Implementation] = {
+Implementation = Callable[[Tensor, Tensor, Settings, Tensor | None], TokenLosses]
+IMPLEMENTATIONS: dict[str, Implementation] = {
     "reference": reference.dense_token_losses,
     "torch": chunked_token_losses,
+    "triton": triton_token_losses,
 }
-
-
-class TokenLosses(NamedTuple):
-    """Per-token quantities in nats, each [N], float32 (float64 for float64 logits).
-
-    All are 0 at ignored tokens. Only `loss` carries a gradient. `reg` and `entropy` are None
-    where they were not computed.
-    """
-
-    loss: Tensor
-    nll: Tensor
-    reg: Tensor | None
-    entropy: Tensor | None
+# Not "triton" on a GPU: its kernels have been interpreted and compiled, but not yet run on one.
+AUTOMATIC = "torch"
 
 
 def token_losses(
@@ -39,27 +27,30 @@ def token_losses(
     label_smoothing: float,
     beta: float,
     ignore_index: int = -100,
+    teacher_logits: Tensor | None = None,
     statistics: bool = False,
+    argmax: bool = False,
     impl: str = "auto",
 ) -> TokenLosses:
     """The loss of each token, together with what a training log shows of it.
 
-    Arguments are those of `labo_loss`. With ``statistics=True`` the regularizer R and the
-    entropy of P* are computed too, even at α = 0.
+    Arguments are those of `labo_loss`. With `statistics` the regularizer R and the entropy of
+    P are computed too, even at α = 0; with `argmax` the likeliest type of each token.
     """
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
     beta = arguments.check_beta(beta)
     target = arguments.check_target(target, logits=logits, ignore_index=ignore_index)
-    compute = IMPLEMENTATIONS.get("torch" if impl == "auto" else impl)
+    if teacher_logits is not None:
+        arguments.check_teacher(teacher_logits, logits=logits)
+    settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
+    compute = IMPLEMENTATIONS.get(AUTOMATIC if impl == "auto" else impl)
     if compute is None:
         known = ", ".join(("auto", *IMPLEMENTATIONS))
         raise ValueError(f"impl must be one of {known}, found {impl!r}")
     # The arithmetic below chooses its own precision.
     with torch.autocast(device_type=logits.device.type, enabled=False):
-        return TokenLosses(
-            *compute(logits, target, label_smoothing, beta, ignore_index, statistics)
-        )
+        return compute(logits, target, settings, teacher_logits)
 
 
 def labo_loss(
@@ -69,6 +60,7 @@ def labo_loss(
     label_smoothing: float,
     beta: float,
     ignore_index: int = -100,
+    teacher_logits: Tensor | None = None,
     reduction: str = "mean",
     impl: str = "auto",
 ) -> Tensor:
@@ -85,9 +77,12 @@ def labo_loss(
         beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
         ignore_index: target value of tokens that count for nothing; their loss and gradient
             are exactly 0, whatever their logits.
+        teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
+            P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
         reduction: "none" ([N]), "sum", or "mean" over the tokens that are not ignored (NaN if
             there are none, like `torch.nn.functional.cross_entropy`).
-        impl: "reference", "torch" or "auto" ("torch").
+        impl: "reference", "torch", "triton" or "auto" ("torch"). One that cannot run here is an
+            error, never replaced by another.
 
     Returns:
         The loss in nats, float32 (float64 for float64 logits) whatever the logits' dtype.
@@ -95,7 +90,8 @@ def labo_loss(
     Raises:
         ValueError, TypeError: an argument is out of range or of the wrong shape or kind.
         IndexError: a target is outside the vocabulary (on CUDA: a device-side assertion).
-        RuntimeError: a second derivative is asked of an ``impl`` other than "reference".
+        RuntimeError: ``impl`` cannot run on these logits, or a second derivative is asked of
+            one other than "reference".
 
     Source: derived from the bi-level problem of Lu et al., "LABO" (Findings of ACL 2023,
     arXiv 2305.04971); a reconstruction, see README.
@@ -107,6 +103,7 @@ def labo_loss(
         label_smoothing=label_smoothing,
         beta=beta,
         ignore_index=ignore_index,
+        teacher_logits=teacher_logits,
         impl=impl,
     ).loss
     if reduction == "none":

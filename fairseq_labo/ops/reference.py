@@ -17,6 +17,8 @@ import math
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops.settings import Settings, TokenLosses
+
 
 def compute_dtype(logits: Tensor) -> torch.dtype:
     """float64 for float64 logits, float32 for all others (never half precision)."""
@@ -57,36 +59,50 @@ def regularizer(z: Tensor, beta: float) -> Tensor:
     return log_normalizer - beta * log_mean_exp(z / beta)
 
 
-def label_entropy(z: Tensor, beta: float) -> Tensor:
-    """H(P*).  z: [N, V]; returns [N], in nats."""
-    return torch.special.entr(smoothing_distribution(z, beta)).sum(-1)
+def cross_entropy_with(distribution: Tensor, z: Tensor) -> Tensor:
+    """H(P, p) of a given P, as a teacher's.  both [N, V]; returns [N], in nats.
+
+    A type without mass in P adds nothing, also where its logit is −inf.
+    """
+    terms = torch.where(distribution > 0, distribution * torch.log_softmax(z, dim=-1), 0.0)
+    return -terms.sum(-1)
+
+
+def entropy_of(distribution: Tensor) -> Tensor:
+    """H(P).  distribution: [N, V]; returns [N], in nats."""
+    return torch.special.entr(distribution).sum(-1)
 
 
 def dense_token_losses(
-    logits: Tensor,
-    target: Tensor,
-    label_smoothing: float,
-    beta: float,
-    ignore_index: int,
-    statistics: bool,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Per-token loss, −log p_y, R and H(P*), each [N]; 0 at ignored tokens.
+    logits: Tensor, target: Tensor, settings: Settings, teacher_logits: Tensor | None = None
+) -> TokenLosses:
+    """The loss of each token and its parts; 0 at ignored tokens.
 
-    logits: [N, V], target: int64 [N]. R and H(P*) are None if α = 0 and they were not asked
-    for. Rows of ignored tokens are never read, so NaN there does no harm.
+    logits, teacher_logits: [N, V]; target: int64 [N]. Rows of ignored tokens are never read, so
+    NaN there does no harm.
     """
-    kept = target.ne(ignore_index).nonzero().squeeze(1)  # [M]
+    kept = target.ne(settings.ignore_index).nonzero().squeeze(1)  # [M]
     z = logits.index_select(0, kept).to(compute_dtype(logits))  # [M, V]
     y = target.index_select(0, kept).unsqueeze(1)  # [M, 1]
 
     def spread(values: Tensor) -> Tensor:  # [M] -> [N]
         return values.new_zeros(target.size(0)).index_copy(0, kept, values)
 
+    argmax = None
+    if settings.argmax:
+        argmax = torch.full_like(target, -1).index_copy(0, kept, z.detach().argmax(1))
     nll = -torch.log_softmax(z, dim=-1).gather(1, y).squeeze(1)
-    if label_smoothing == 0.0 and not statistics:
-        return spread(nll), spread(nll.detach()), None, None
-    reg = regularizer(z, beta)
+    if not settings.regularized:
+        return TokenLosses(spread(nll), spread(nll.detach()), None, None, argmax)
+    if teacher_logits is None:
+        labels = smoothing_distribution(z.detach(), settings.beta)
+        reg = regularizer(z, settings.beta)
+    else:
+        teacher = teacher_logits.detach().index_select(0, kept).to(z.dtype)
+        labels = smoothing_distribution(teacher, settings.beta)
+        reg = cross_entropy_with(labels, z)
+    alpha = settings.label_smoothing
     # α = 0 must not meet an infinite R (0 · inf = NaN).
-    loss = nll if label_smoothing == 0.0 else (1 - label_smoothing) * nll + label_smoothing * reg
-    entropy = label_entropy(z.detach(), beta)
-    return spread(loss), spread(nll.detach()), spread(reg.detach()), spread(entropy)
+    loss = (1 - alpha) * nll + alpha * reg if settings.in_loss else nll
+    entropy = spread(entropy_of(labels)) if settings.statistics else None
+    return TokenLosses(spread(loss), spread(nll.detach()), spread(reg.detach()), entropy, argmax)

@@ -42,7 +42,7 @@ def test_beta_outside_its_range(value: float) -> None:
     ("changes", "error", "match"),
     [
         ({"reduction": "avg"}, ValueError, "none, sum, mean"),
-        ({"impl": "cuda"}, ValueError, "auto, reference, torch"),
+        ({"impl": "cuda"}, ValueError, "auto, reference, torch, triton"),
         ({"logits": torch.randn(3, 5, 2)}, ValueError, r"found shape \(3, 5, 2\)"),
         ({"logits": torch.randn(3, 1)}, ValueError, "at least 2 types"),
         ({"logits": torch.ones(3, 5, dtype=torch.long)}, TypeError, "floating point"),

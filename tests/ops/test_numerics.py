@@ -1,12 +1,13 @@
 """Precision, masked types, padding and memory: where implementations were seen to break."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from fairseq_labo.ops import chunked, labo_loss, token_losses
+from fairseq_labo.ops import chunked_rows, labo_loss, token_losses
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
 SHAPES = [(1, 2), (7, 3), (129, 1003), (5, 32001)]
@@ -106,7 +107,7 @@ def test_masked_types_take_no_mass(impl: str, beta: float) -> None:
     leaf = logits.clone().requires_grad_()
     found = token_losses(leaf, target, label_smoothing=0.2, beta=beta, impl=impl, statistics=True)
     found.loss.backward(upstream)
-    for values in (*found, leaf.grad):
+    for values in (*found[:4], leaf.grad):
         assert values is not None and bool(torch.isfinite(values).all())
     assert leaf.grad is not None and not leaf.grad[:, 8:24].any()
 
@@ -124,7 +125,7 @@ def test_ignored_rows_are_exactly_0_even_with_nan_logits(impl: str, beta: float)
     )
     found.loss.backward(upstream)
     assert leaf.grad is not None
-    for values in (*found, leaf.grad):
+    for values in (*found[:4], leaf.grad):
         assert values is not None
         assert not values[[1, 4]].any() and bool(torch.isfinite(values).all())
         assert values[[0, 2, 3, 5]].any()
@@ -149,10 +150,15 @@ def test_unwritten_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, target, upstream = random_case(50, 300, torch.float16)
     options = {"alpha": 0.1, "beta": 2.5, "impl": "torch"}
     expected = losses_and_gradient(logits, target, upstream, **options)
-    empty, empty_like = torch.empty, torch.empty_like
-    monkeypatch.setattr(chunked, "CHUNK_BYTES", 7 * 300 * 4)
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(math.nan))
-    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: empty_like(*a, **k).fill_(math.nan))
+    monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 7 * 300 * 4)
+    for name in ("empty", "empty_like"):
+        allocate = getattr(torch, name)
+
+        def poisoned(*args: Any, allocate: Any = allocate, **kwargs: Any) -> Tensor:
+            buffer = allocate(*args, **kwargs)
+            return buffer.fill_(math.nan if buffer.is_floating_point() else -99)
+
+        monkeypatch.setattr(torch, name, poisoned)
     torch.testing.assert_close(losses_and_gradient(logits, target, upstream, **options), expected)
 
 
@@ -161,8 +167,8 @@ def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     options = {"alpha": 0.1, "beta": 2.0, "impl": "torch"}
     expected = losses_and_gradient(logits, target, upstream, **options)
     for num_rows in (1, 7, 49):
-        monkeypatch.setattr(chunked, "CHUNK_BYTES", num_rows * 300 * 4)
-        assert chunked._chunks(logits)[0].stop == num_rows
+        monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", num_rows * 300 * 4)
+        assert chunked_rows.Scratch(logits).chunks(None)[0] == slice(0, num_rows)
         torch.testing.assert_close(
             losses_and_gradient(logits, target, upstream, **options), expected, rtol=1e-6, atol=1e-6
         )
@@ -201,7 +207,7 @@ class _PeakAllocations(torch.utils._python_dispatch.TorchDispatchMode):
 def test_no_dense_buffer_but_the_gradient(
     monkeypatch: pytest.MonkeyPatch, beta: float, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(chunked, "CHUNK_BYTES", 8 * 2000 * 4)
+    monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 8 * 2000 * 4)
     logits, target, upstream = random_case(400, 2000, dtype)
     logits.requires_grad_()
     peak = _PeakAllocations()

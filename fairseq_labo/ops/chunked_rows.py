@@ -1,0 +1,200 @@
+"""The arithmetic of one chunk of rows; formulas and symbols are those of `ops.chunked`."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fairseq_labo.ops.reference import compute_dtype
+from fairseq_labo.ops.settings import Settings
+
+CHUNK_BYTES = 4 * 2**20
+INTEGER_POWERS = (2.0, 3.0, 4.0)
+# Finite, so that a masked type adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
+LOWEST_EXPONENT = -1e30
+
+Rows = slice | Tensor  # a range of rows, or the numbers of the rows that count
+
+
+class Scratch:
+    """Reused buffers of `num_rows` rows, allocated when first asked for."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        self.dtype = compute_dtype(logits)
+        num_tokens, vocab_size = logits.shape
+        num_rows = CHUNK_BYTES // (vocab_size * self.dtype.itemsize)
+        self.num_rows = max(1, min(num_rows, num_tokens))
+        self._buffers: dict[str, Tensor] = {}
+
+    def get(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The buffer of that name, [size, V]; its content is left over from earlier use."""
+        if name not in self._buffers:
+            shape = self.num_rows, self.logits.size(1)
+            dtype = dtype or self.dtype
+            self._buffers[name] = torch.empty(shape, dtype=dtype, device=self.logits.device)
+        return self._buffers[name][:size]
+
+    def read(self, matrix: Tensor, rows: Rows, name: str) -> Tensor:
+        """Those rows of an [N, V] matrix: a view of a range, else gathered."""
+        if isinstance(rows, slice):
+            return matrix[rows]
+        out = self.get(name, rows.size(0), matrix.dtype)
+        return torch.index_select(matrix, 0, rows, out=out)
+
+    def chunks(self, counted: Tensor | None) -> list[Rows]:
+        """The rows in order, chunk by chunk; only the `counted` ones where they are known."""
+        if counted is None:
+            starts = range(0, self.logits.size(0), self.num_rows)
+            return [slice(start, start + self.num_rows) for start in starts]
+        return list(counted.split(self.num_rows)) if counted.numel() else []
+
+
+def _scaled_difference(z: Tensor, largest: Tensor, beta: float, out: Tensor) -> Tensor:
+    """out = (z − m)/β; the difference first, since it is exact where it matters."""
+    torch.sub(z, largest, out=out)
+    return out if beta == 1.0 else out.mul_(1.0 / beta)
+
+
+def _power(e: Tensor, exponent: float) -> Tensor:
+    """e^exponent in place, for exponents 1 to 4, by multiplications."""
+    if exponent == 1.0:
+        return e
+    if exponent == 4.0:
+        return e.square_().square_()
+    return e.pow_(int(exponent))
+
+
+def _log_mean(d: Tensor, exp_sum: Tensor, scratch: Tensor) -> Tensor:
+    """log((1/V) Σ exp(d)) by the form that does not cancel.  d: [n, V]; returns [n]."""
+    mean = exp_sum / d.size(1)
+    flat = mean > 0.5
+    if not d.is_cuda and not bool(flat.any()):
+        return mean.log()
+    mean_minus_1 = torch.expm1(d, out=scratch).mean(1)
+    return torch.where(flat, torch.log1p(mean_minus_1), mean.log())
+
+
+def _expectation(values: Tensor, weights: Tensor, weight_sum: Tensor) -> Tensor:
+    """Σ weights · values / weight_sum, where a weight of 0 silences a value of −inf: [n]."""
+    found = torch.linalg.vecdot(values, weights)
+    if values.is_cuda or bool(found.isnan().any()):
+        found = torch.linalg.vecdot(values.clamp_(min=LOWEST_EXPONENT), weights)
+    return found / weight_sum
+
+
+class PerRow(NamedTuple):
+    """What forward leaves per row, each [N], and backward needs of it (the first four)."""
+
+    largest: Tensor  # m
+    sum_p: Tensor  # S
+    label_largest: Tensor  # max of the teacher's logits
+    sum_label: Tensor  # T
+    reg: Tensor
+    entropy: Tensor
+    argmax: Tensor
+
+
+def empty_per_row(logits: Tensor) -> PerRow:
+    def empty(dtype: torch.dtype) -> Tensor:
+        return torch.empty(logits.size(0), dtype=dtype, device=logits.device)
+
+    real = compute_dtype(logits)
+    floats = (empty(real), empty(real), empty(real), empty(real), empty(real), empty(real))
+    return PerRow(*floats, empty(torch.long))
+
+
+def forward_chunk(
+    z: Tensor, teacher: Tensor | None, rows: Rows, out: PerRow, scratch: Scratch, s: Settings
+) -> None:
+    """Fill `out[rows]` from those rows' logits z [n, V]."""
+    d, e = scratch.get("first", z.size(0)), scratch.get("second", z.size(0))
+    if s.argmax:
+        largest, out.argmax[rows] = z.max(1, keepdim=False)
+    else:
+        largest = z.amax(1)
+    largest = largest.to(d.dtype)
+    out.largest[rows] = largest
+    largest = largest.unsqueeze(1)  # [n, 1]
+    if not s.regularized or s.uniform or teacher is not None:
+        torch.sub(z, largest, out=d)
+        log_sum = _store(out.sum_p, rows, torch.exp(d, out=e).sum(1)).log()
+        if s.regularized and s.uniform:
+            out.reg[rows] = log_sum - d.mean(1)
+            out.entropy[rows] = math.log(z.size(1))
+        elif s.regularized and teacher is not None:
+            _forward_teacher(d, log_sum, teacher, rows, out, scratch, s)
+        return
+    _scaled_difference(z, largest, s.beta, out=d)
+    sum_label = _store(out.sum_label, rows, torch.exp(d, out=e).sum(1))
+    if s.statistics:
+        out.entropy[rows] = sum_label.log() - _expectation(d, e, sum_label)
+    if s.beta == 2.0:
+        sum_p = torch.linalg.vecdot(e, e)
+    elif s.beta in INTEGER_POWERS:
+        sum_p = _power(e, s.beta).sum(1)
+    else:
+        sum_p = torch.mul(d, s.beta, out=e).exp_().sum(1)
+    log_sum = _store(out.sum_p, rows, sum_p).log()
+    out.reg[rows] = log_sum - s.beta * _log_mean(d, sum_label, e)
+
+
+def _store(row: Tensor, rows: Rows, values: Tensor) -> Tensor:
+    row[rows] = values
+    return values
+
+
+def _forward_teacher(
+    d: Tensor,
+    log_sum: Tensor,
+    teacher: Tensor,
+    rows: Rows,
+    out: PerRow,
+    scratch: Scratch,
+    s: Settings,
+) -> None:
+    """R = log S − Σ P d with P = softmax(teacher/β), d = z − m."""
+    weights, scaled = scratch.get("second", d.size(0)), scratch.get("third", d.size(0))
+    largest = teacher.amax(1).to(d.dtype)
+    out.label_largest[rows] = largest
+    _scaled_difference(teacher, largest.unsqueeze(1), s.beta, out=scaled)
+    sum_label = _store(out.sum_label, rows, torch.exp(scaled, out=weights).sum(1))
+    out.reg[rows] = log_sum - _expectation(d, weights, sum_label)
+    if s.statistics:
+        out.entropy[rows] = sum_label.log() - _expectation(scaled, weights, sum_label)
+
+
+def backward_chunk(
+    z: Tensor,
+    teacher: Tensor | None,
+    saved: list[Tensor],
+    g: Tensor,
+    out: Tensor,
+    scratch: Scratch,
+    s: Settings,
+) -> None:
+    """out = g (p − α P) for one chunk.  z, out: [n, V]; g and the saved rows: [n, 1]."""
+    largest, sum_p, label_largest, sum_label = saved
+    e = scratch.get("second", z.size(0))
+    if not s.in_loss or s.uniform or teacher is not None:
+        torch.sub(z, largest, out=out).exp_().mul_(g / sum_p)
+        if s.in_loss and s.uniform:
+            out.sub_(g * (s.label_smoothing / z.size(1)))
+        elif s.in_loss and teacher is not None:
+            _scaled_difference(teacher, label_largest, s.beta, out=e)
+            out.sub_(e.exp_().mul_(s.label_smoothing * g / sum_label))
+        return
+    label_scale = s.label_smoothing * g / sum_label
+    if s.beta in INTEGER_POWERS:
+        # e (e^(β−1) g/S − α g/T), e = exp(d)
+        _scaled_difference(z, largest, s.beta, out=e).exp_()
+        if s.beta == 2.0:
+            torch.mul(e, g / sum_p, out=out)
+        else:
+            _power(out.copy_(e), s.beta - 1.0).mul_(g / sum_p)
+        out.sub_(label_scale).mul_(e)
+        return
+    _scaled_difference(z, largest, s.beta, out=out)
+    torch.exp(out, out=e).mul_(label_scale)
+    out.mul_(s.beta).exp_().mul_(g / sum_p).sub_(e)

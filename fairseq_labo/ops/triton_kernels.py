@@ -1,0 +1,234 @@
+"""Triton kernels of the loss: one read of the logits forward, one read and one write backward.
+
+One program computes one row. Per row, with m = max z, x = z − m, e = exp(x/β)::
+
+    S = Σ exp(x)      T = Σ e      X = Σ expm1(x/β)      H = Σ x e      M = Σ x
+    −log p_y = log S − x_y
+    R        = log S − β log(T/V)   log1p(X/V) where T/V is near 1 and β magnifies its error
+    H(P*)    = log T − H/(β T)
+    β = inf:   R = log S − M/V
+    teacher:   e and T of the teacher's logits t, W = Σ e x,   R = log S − W/T,   P = e/T
+    ∂L/∂z    = g (p − α P − (1 − α) e_y),   p = exp(x)/S
+
+Forward keeps these sums per *lane*: the row is dealt out to LANES lanes, STEPS types to each at
+a time, and each lane has a maximum of its own. When that rises by −δ, that is x' = x + δ, then::
+
+    S' = exp(δ) S                    T' = exp(δ/β) T
+    M' = M + n δ                     X' = exp(δ/β) X + n expm1(δ/β)
+    H' = exp(δ/β) (H + δ T)          W' = W + δ T  (the student's δ, T unchanged)
+
+where n counts the types that the lane has seen. So no thread waits for another before the end of
+the row, where the lanes are brought to the row's maximum by the same formulas.
+
+Layout: a lane's STEPS types are neighbours in memory and fill one 16-byte access
+(LANE_STRIDE = STEPS, STEP_STRIDE = 1) where rows are aligned; elsewhere neighbouring lanes read
+neighbouring types (LANE_STRIDE = 1, STEP_STRIDE = LANES). Either way a thread owns its lanes.
+"""
+
+import triton
+import triton.language as tl
+
+from fairseq_labo.ops.triton_math import (
+    LOG2E,
+    NEGATIVE_INFINITY,
+    PLAIN,
+    TEACHER,
+    UNIFORM,
+    expm1,
+    finite,
+    log_label_potential,
+    power_or_exp,
+    rescaled,
+    shift_of,
+)
+
+
+@triton.jit
+def forward_kernel(
+    logits_ptr: tl.tensor,  # [N, V]
+    teacher_ptr: tl.tensor,  # [N, V]
+    target_ptr: tl.tensor,  # [N]; so are the five results
+    loss_ptr: tl.tensor,
+    nll_ptr: tl.tensor,
+    reg_ptr: tl.tensor,
+    entropy_ptr: tl.tensor,
+    argmax_ptr: tl.tensor,
+    saved_ptr: tl.tensor,  # [N, 4]: m, S, T, the teacher's m
+    ignore_index: tl.tensor,
+    alpha: tl.tensor,
+    beta: tl.tensor,
+    inverse_beta: tl.tensor,  # divided on the host: the GPU's division is not exact
+    LOGITS_STRIDE: tl.constexpr,
+    TEACHER_STRIDE: tl.constexpr,
+    VOCAB: tl.constexpr,
+    MODE: tl.constexpr,
+    POWER: tl.constexpr,
+    BY_EXPM1: tl.constexpr,
+    IN_LOSS: tl.constexpr,
+    ENTROPY: tl.constexpr,
+    ARGMAX: tl.constexpr,
+    LANES: tl.constexpr,
+    STEPS: tl.constexpr,
+    LANE_STRIDE: tl.constexpr,
+    STEP_STRIDE: tl.constexpr,
+) -> None:
+    """The loss of one row and its parts; zeros, without a look at the logits, if it is ignored."""
+    row = tl.program_id(0).to(tl.int64)
+    y = tl.load(target_ptr + row)
+    if y == ignore_index:
+        tl.store(loss_ptr + row, 0.0)
+        tl.store(nll_ptr + row, 0.0)
+        if MODE != PLAIN:
+            tl.store(reg_ptr + row, 0.0)
+        if ENTROPY:
+            tl.store(entropy_ptr + row, 0.0)
+        if ARGMAX:
+            tl.store(argmax_ptr + row, -1)
+        return
+    logits_ptr += row * LOGITS_STRIDE
+    target_logit = tl.load(logits_ptr + y).to(tl.float32)
+    lanes = tl.arange(0, LANES)
+    offsets = lanes[:, None] * LANE_STRIDE + tl.arange(0, STEPS)[None, :] * STEP_STRIDE
+    rate = inverse_beta * LOG2E
+
+    m = tl.full([LANES], NEGATIVE_INFINITY, tl.float32)
+    label_m = m
+    S = tl.zeros([LANES], tl.float32)
+    T, X, H, M = S, S, S, S
+    best = tl.zeros([LANES], tl.int32)
+    for start in range(0, VOCAB, LANES * STEPS):
+        columns = start + offsets  # [LANES, STEPS]
+        inside = columns < VOCAB
+        z = tl.load(logits_ptr + columns, mask=inside, other=NEGATIVE_INFINITY).to(tl.float32)
+        highest = tl.max(z, 1)
+        if ARGMAX:
+            first = tl.min(tl.where(z == highest[:, None], columns, VOCAB), 1)
+            best = tl.where(highest > m, first, best)
+        new_m = tl.maximum(m, highest)
+        shift = shift_of(m, new_m)
+        label_shift = shift
+        m = new_m
+        x = z - finite(m)[:, None]
+        label_x = x
+        if MODE == TEACHER:
+            t_ptr = teacher_ptr + row * TEACHER_STRIDE + columns
+            t = tl.load(t_ptr, mask=inside, other=NEGATIVE_INFINITY).to(tl.float32)
+            new_m = tl.maximum(label_m, tl.max(t, 1))
+            label_shift = shift_of(label_m, new_m)
+            label_m = new_m
+            label_x = t - finite(label_m)[:, None]
+        seen = start / LANES  # types per lane so far
+        S, T, X, H, M = rescaled(
+            S, T, X, H, M, seen, shift, label_shift, inverse_beta, MODE, POWER, BY_EXPM1
+        )
+        if MODE == PLAIN:
+            S += tl.sum(tl.exp2(x * LOG2E), 1)
+        elif MODE == UNIFORM:
+            S += tl.sum(tl.exp2(x * LOG2E), 1)
+            M += tl.sum(tl.where(inside, x, 0.0), 1)
+        else:
+            e = tl.exp2(label_x * rate)
+            S += tl.sum(power_or_exp(e, x, POWER), 1)
+            T += tl.sum(e, 1)
+            if MODE == TEACHER:
+                M += tl.sum(tl.where(e > 0.0, e * x, 0.0), 1)
+            if BY_EXPM1:
+                X += tl.sum(tl.where(inside, expm1(label_x * inverse_beta), 0.0), 1)
+            if ENTROPY:
+                H += tl.sum(tl.where(e > 0.0, e * label_x, 0.0), 1)
+    # All lanes under the row's maximum, then one sum of each kind.
+    top = tl.max(m, 0)
+    label_top = top
+    shift = shift_of(m, top)
+    label_shift = shift
+    if MODE == TEACHER:
+        label_top = tl.max(label_m, 0)
+        label_shift = shift_of(label_m, label_top)
+    LAST: tl.constexpr = (VOCAB - 1) // (LANES * STEPS) * (LANES * STEPS)  # the last block
+    seen = LAST // LANES + tl.sum((LAST + offsets < VOCAB).to(tl.float32), 1)
+    S, T, X, H, M = rescaled(
+        S, T, X, H, M, seen, shift, label_shift, inverse_beta, MODE, POWER, BY_EXPM1
+    )
+    S, T, X, H, M = tl.sum(S, 0), tl.sum(T, 0), tl.sum(X, 0), tl.sum(H, 0), tl.sum(M, 0)
+    if MODE == UNIFORM:
+        T += VOCAB  # e = 1 for every type
+    tl.store(saved_ptr + row * 4, top)
+    tl.store(saved_ptr + row * 4 + 1, S)
+    tl.store(saved_ptr + row * 4 + 2, T)
+    tl.store(saved_ptr + row * 4 + 3, label_top)
+    nll = tl.log(S) - (target_logit - top)
+    loss = nll
+    if MODE != PLAIN:
+        reg = tl.log(S) - log_label_potential(T, X, M, beta, VOCAB, MODE, BY_EXPM1)
+        tl.store(reg_ptr + row, reg)
+        if IN_LOSS:
+            loss = (1.0 - alpha) * nll + alpha * reg
+    tl.store(loss_ptr + row, loss)
+    tl.store(nll_ptr + row, nll)
+    if ENTROPY:
+        tl.store(entropy_ptr + row, tl.log(T) - inverse_beta * H / T)
+    if ARGMAX:
+        tl.store(argmax_ptr + row, tl.min(tl.where(m == top, best, VOCAB), 0).to(tl.int64))
+
+
+@triton.jit
+def backward_kernel(
+    logits_ptr: tl.tensor,  # [N, V]
+    teacher_ptr: tl.tensor,  # [N, V]
+    target_ptr: tl.tensor,  # [N]
+    saved_ptr: tl.tensor,  # [N, 4]
+    upstream_ptr: tl.tensor,  # [N]
+    gradient_ptr: tl.tensor,  # [N, V], contiguous
+    upstream_stride: tl.tensor,
+    ignore_index: tl.tensor,
+    alpha: tl.tensor,
+    inverse_beta: tl.tensor,
+    LOGITS_STRIDE: tl.constexpr,
+    TEACHER_STRIDE: tl.constexpr,
+    VOCAB: tl.constexpr,
+    MODE: tl.constexpr,
+    POWER: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """The gradient of one row, g (p − α P − (1 − α) e_y); exact zeros if it is ignored.
+
+    g enters before the one rounding to the logits' dtype.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    y = tl.load(target_ptr + row)
+    dtype = gradient_ptr.dtype.element_ty
+    gradient_ptr += row * VOCAB
+    offsets = tl.arange(0, BLOCK)
+    if y == ignore_index:
+        for start in range(0, VOCAB, BLOCK):
+            columns = start + offsets
+            tl.store(gradient_ptr + columns, tl.zeros([BLOCK], dtype), mask=columns < VOCAB)
+        return
+    logits_ptr += row * LOGITS_STRIDE
+    if MODE == TEACHER:
+        teacher_ptr += row * TEACHER_STRIDE
+    g = tl.load(upstream_ptr + row * upstream_stride).to(tl.float32)
+    m = tl.load(saved_ptr + row * 4)
+    label_m = tl.load(saved_ptr + row * 4 + 3)
+    rate = inverse_beta * LOG2E
+    of_p = g / tl.load(saved_ptr + row * 4 + 1)  # g/S
+    if MODE != PLAIN:
+        of_label = g * alpha / tl.load(saved_ptr + row * 4 + 2)  # α g/T
+    at_target = g * (1.0 - alpha)
+    for start in range(0, VOCAB, BLOCK):
+        columns = start + offsets
+        inside = columns < VOCAB
+        x = tl.load(logits_ptr + columns, mask=inside, other=NEGATIVE_INFINITY).to(tl.float32) - m
+        if MODE == PLAIN:
+            r = tl.exp2(x * LOG2E) * of_p
+        elif MODE == UNIFORM:
+            r = tl.exp2(x * LOG2E) * of_p - of_label
+        else:
+            label_x = x
+            if MODE == TEACHER:
+                t = tl.load(teacher_ptr + columns, mask=inside, other=NEGATIVE_INFINITY)
+                label_x = t.to(tl.float32) - label_m
+            e = tl.exp2(label_x * rate)
+            r = power_or_exp(e, x, POWER) * of_p - e * of_label
+        r = tl.where(columns == y.to(tl.int32), r - at_target, r)
+        tl.store(gradient_ptr + columns, r.to(dtype), mask=inside)

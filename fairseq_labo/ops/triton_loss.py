@@ -1,0 +1,244 @@
+"""The loss by Triton kernels: 3 passes over the logits in all, no [N, V] buffer but the gradient.
+
+The kernels and their formulas are in `ops.triton_kernels`, which is imported at the first use:
+this file needs neither Triton nor a GPU. Nothing here waits for the device, so that a step can
+be captured in a CUDA graph (after one ordinary call, which compiles the kernels). They are
+compiled once per dtype, vocabulary size and kind of P.
+"""
+
+import functools
+import importlib.util
+import os
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fairseq_labo.ops.settings import Settings, TokenLosses
+
+SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+ACCESS_BYTES = 16  # what one thread can load or store at once
+WARP_SIZE = 32
+NUM_WARPS = 4
+LANES = 256  # of a forward program: two per thread, two accesses under way
+BLOCK = 2048  # of a backward program, in types
+INTEGER_POWERS = (1.0, 2.0, 3.0, 4.0)
+# Above, β log(T/V) would magnify the rounding of T; see `_expm1` in the kernels.
+LARGEST_BETA_BY_LOG = 4.0
+# In float32 no β beyond these differs from its limit, and 1/β neither overflows nor vanishes.
+SMALLEST_BETA, LARGEST_BETA = 1e-30, 1e30
+
+
+def triton_unavailable(logits: Tensor) -> str | None:
+    """None if the kernels can run on `logits`, else why not, and what to do."""
+    if logits.dtype not in SUPPORTED_DTYPES:
+        return (
+            f"Triton's kernels compute in float32, found {logits.dtype} logits: "
+            f'use impl="reference" or impl="torch"'
+        )
+    if not _triton_installed():
+        return "Triton is not installed: pip install triton"
+    if not (logits.is_cuda or _interpreting()):
+        return (
+            f"the logits are on {logits.device.type}: Triton's kernels need a CUDA device "
+            f"(or TRITON_INTERPRET=1 to interpret them on the CPU, for tests)"
+        )
+    return None
+
+
+@functools.cache
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _interpreting() -> bool:
+    """Whether the environment asks Triton, not for compiled kernels, but for interpreted ones."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
+
+
+def _kernels() -> ModuleType:
+    from fairseq_labo.ops import triton_kernels
+
+    return triton_kernels
+
+
+class _Plan(NamedTuple):
+    """What both kernels are compiled for, and the numbers that they take."""
+
+    mode: int
+    power: int
+    by_expm1: bool
+    beta: float
+    inverse_beta: float
+
+    @classmethod
+    def of(cls, settings: Settings, *, regularized: bool, teacher: bool) -> "_Plan":
+        from fairseq_labo.ops import triton_math
+
+        if not regularized:
+            return cls(triton_math.PLAIN.value, 0, False, 1.0, 1.0)
+        if settings.beta > LARGEST_BETA:
+            return cls(triton_math.UNIFORM.value, 0, False, 1.0, 1.0)
+        beta = max(settings.beta, SMALLEST_BETA)
+        if teacher:
+            return cls(triton_math.TEACHER.value, 0, False, beta, 1.0 / beta)
+        power = int(beta) if beta in INTEGER_POWERS else 0
+        by_expm1 = beta > LARGEST_BETA_BY_LOG
+        return cls(triton_math.LABO.value, power, by_expm1, beta, 1.0 / beta)
+
+
+class _Lanes(NamedTuple):
+    """How the forward kernel deals out a row: see the module docstring of the kernels."""
+
+    lanes: int
+    steps: int
+    lane_stride: int
+    step_stride: int
+
+    @classmethod
+    def of(cls, logits: Tensor) -> "_Lanes":
+        vocab_size = logits.size(1)
+        steps = ACCESS_BYTES // logits.element_size()
+        needed = -(-vocab_size // steps)
+        lanes = min(LANES, max(WARP_SIZE, 1 << (needed - 1).bit_length()))
+        aligned = (
+            vocab_size % steps == 0
+            and logits.stride(0) % steps == 0
+            and logits.data_ptr() % ACCESS_BYTES == 0
+        )
+        return cls(lanes, steps, steps, 1) if aligned else cls(lanes, steps, 1, lanes)
+
+
+def _on_device(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Triton launches on the current device, which need not be the tensor's."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """`tensor`, copied only if the types of a row are not neighbours in memory.  [N, V]"""
+    return tensor if tensor.stride(1) == 1 else tensor.contiguous()
+
+
+class _TritonTokenLosses(torch.autograd.Function):
+    """The fields of TokenLosses; `loss` is differentiable with respect to the logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, settings: Settings, teacher: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        num_tokens = logits.size(0)
+
+        def row_results(wanted: bool = True, dtype: torch.dtype = torch.float32) -> Tensor | None:
+            return torch.empty(num_tokens, dtype=dtype, device=logits.device) if wanted else None
+
+        loss, nll = row_results(), row_results()
+        reg = row_results(settings.regularized)
+        entropy = row_results(settings.statistics)
+        argmax = row_results(settings.argmax, torch.int64)
+        saved = torch.empty(num_tokens, 4, dtype=torch.float32, device=logits.device)
+        plan = _Plan.of(settings, regularized=settings.regularized, teacher=teacher is not None)
+        lanes = _Lanes.of(logits)
+        if num_tokens > 0:
+            with _on_device(logits):
+                _kernels().forward_kernel[(num_tokens,)](
+                    *(logits, teacher, target, loss, nll, reg, entropy, argmax, saved),
+                    *(settings.ignore_index, settings.label_smoothing),
+                    *(plan.beta, plan.inverse_beta),
+                    LOGITS_STRIDE=logits.stride(0),
+                    TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
+                    VOCAB=logits.size(1),
+                    MODE=plan.mode,
+                    POWER=plan.power,
+                    BY_EXPM1=plan.by_expm1,
+                    IN_LOSS=settings.in_loss,
+                    ENTROPY=settings.statistics,
+                    ARGMAX=settings.argmax,
+                    LANES=lanes.lanes,
+                    STEPS=lanes.steps,
+                    LANE_STRIDE=lanes.lane_stride,
+                    STEP_STRIDE=lanes.step_stride,
+                    num_warps=min(NUM_WARPS, lanes.lanes // WARP_SIZE),
+                    enable_fp_fusion=True,
+                )
+        ctx.save_for_backward(logits, target, teacher, saved)
+        ctx.settings = settings
+        ctx.set_materialize_grads(False)
+        results = (loss, nll, reg, entropy, argmax)
+        ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
+        if upstream is None:
+            return None, None, None, None
+        logits = ctx.saved_tensors[0]
+        gradient = _gradient(ctx.settings, upstream.detach(), *ctx.saved_tensors)
+        if torch.is_grad_enabled():  # create_graph=True
+            gradient = _FirstDerivativeOnly.apply(gradient, logits, upstream)
+        return gradient, None, None, None
+
+
+@torch.no_grad()
+def _gradient(
+    settings: Settings,
+    upstream: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    teacher: Tensor | None,
+    saved: Tensor,
+) -> Tensor:
+    """g (p − α P − (1 − α) e_y).  upstream: g [N], of any stride; returns [N, V], contiguous."""
+    num_tokens, vocab_size = logits.shape
+    gradient = torch.empty(num_tokens, vocab_size, dtype=logits.dtype, device=logits.device)
+    if num_tokens == 0:
+        return gradient
+    plan = _Plan.of(settings, regularized=settings.in_loss, teacher=teacher is not None)
+    block = min(BLOCK, max(WARP_SIZE * NUM_WARPS, 1 << (vocab_size - 1).bit_length()))
+    with _on_device(logits):
+        _kernels().backward_kernel[(num_tokens,)](
+            *(logits, teacher, target, saved, upstream, gradient, upstream.stride(0)),
+            *(settings.ignore_index, settings.label_smoothing, plan.inverse_beta),
+            LOGITS_STRIDE=logits.stride(0),
+            TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
+            VOCAB=vocab_size,
+            MODE=plan.mode,
+            POWER=plan.power,
+            BLOCK=block,
+            num_warps=NUM_WARPS,
+            enable_fp_fusion=True,
+        )
+    return gradient
+
+
+class _FirstDerivativeOnly(torch.autograd.Function):
+    """The gradient as it is; differentiating it says that this cannot be done here."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, logits: Tensor, upstream: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Any, ...]:
+        raise RuntimeError(
+            'impl="triton" has no second derivative; use impl="reference", whose derivatives '
+            "autograd takes"
+        )
+
+
+def triton_token_losses(
+    logits: Tensor, target: Tensor, settings: Settings, teacher_logits: Tensor | None = None
+) -> TokenLosses:
+    """The same contract as `ops.reference.dense_token_losses`, for float32, float16, bfloat16.
+
+    logits, teacher_logits: [N, V], any row stride (copied if the last dimension is not
+    contiguous); target: int64 [N]. Raises RuntimeError where `triton_unavailable` has a reason.
+    """
+    reason = triton_unavailable(logits)
+    if reason is not None:
+        raise RuntimeError(f'impl="triton" cannot run: {reason}')
+    teacher = None if teacher_logits is None else _rows(teacher_logits.detach())
+    return TokenLosses(
+        *_TritonTokenLosses.apply(_rows(logits), target.contiguous(), settings, teacher)
+    )
