@@ -15,9 +15,10 @@ chunks of `CHUNK_BYTES`. All arithmetic is in float32 (float64 for float64 logit
 gradient g is applied before the gradient is rounded to the logits' dtype, so that loss scaling
 protects what half precision would otherwise flush to zero.
 
-For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. On
-the CPU ignored rows are left out of all arithmetic; on a GPU, where finding them would wait for
-the device, they are computed and set to zero.
+For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. For
+other β, p and P* come from torch's softmax kernel, one pass in the cache each. On the CPU ignored
+rows are left out of all arithmetic; on a GPU, where finding them would wait for the device, they
+are computed and set to zero.
 """
 
 from typing import Any
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops.chunked_rows import Scratch, backward_chunk, empty_per_row, forward_chunk
+from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 
@@ -83,7 +85,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     def _gradient(ctx: Any, upstream: Tensor) -> Tensor:
         logits, teacher, y, ignored, *saved = ctx.saved_tensors
         settings, scratch = ctx.settings, Scratch(logits)
-        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        gradient = empty_contiguous(logits)
         upstream = upstream.to(scratch.dtype).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
         at_target = upstream * -(1.0 - settings.label_smoothing)
         for rows in scratch.chunks(ctx.counted):

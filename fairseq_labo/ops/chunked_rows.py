@@ -11,6 +11,7 @@ from fairseq_labo.ops.settings import Settings
 
 CHUNK_BYTES = 4 * 2**20
 INTEGER_POWERS = (2.0, 3.0, 4.0)
+FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
 # Finite, so that a masked type adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
 LOWEST_EXPONENT = -1e30
 
@@ -26,6 +27,7 @@ class Scratch:
         num_tokens, vocab_size = logits.shape
         num_rows = CHUNK_BYTES // (vocab_size * self.dtype.itemsize)
         self.num_rows = max(1, min(num_rows, num_tokens))
+        self.flat = False  # whether exp(d) was near 1 in all rows of the chunk before
         self._buffers: dict[str, Tensor] = {}
 
     def get(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -57,6 +59,11 @@ def _scaled_difference(z: Tensor, largest: Tensor, beta: float, out: Tensor) -> 
     return out if beta == 1.0 else out.mul_(1.0 / beta)
 
 
+def _softmax(z: Tensor, out: Tensor) -> Tensor:
+    """Each row's softmax in the dtype of `out`, which may be z itself: one fused kernel."""
+    return torch.softmax(z, 1, dtype=out.dtype if z.dtype != out.dtype else None, out=out)
+
+
 def _power(e: Tensor, exponent: float) -> Tensor:
     """e^exponent in place, for exponents 1 to 4, by multiplications."""
     if exponent == 1.0:
@@ -64,16 +71,6 @@ def _power(e: Tensor, exponent: float) -> Tensor:
     if exponent == 4.0:
         return e.square_().square_()
     return e.pow_(int(exponent))
-
-
-def _log_mean(d: Tensor, exp_sum: Tensor, scratch: Tensor) -> Tensor:
-    """log((1/V) Σ exp(d)) by the form that does not cancel.  d: [n, V]; returns [n]."""
-    mean = exp_sum / d.size(1)
-    flat = mean > 0.5
-    if not d.is_cuda and not bool(flat.any()):
-        return mean.log()
-    mean_minus_1 = torch.expm1(d, out=scratch).mean(1)
-    return torch.where(flat, torch.log1p(mean_minus_1), mean.log())
 
 
 def _expectation(values: Tensor, weights: Tensor, weight_sum: Tensor) -> Tensor:
@@ -117,27 +114,54 @@ def forward_chunk(
     largest = largest.to(d.dtype)
     out.largest[rows] = largest
     largest = largest.unsqueeze(1)  # [n, 1]
-    if not s.regularized or s.uniform or teacher is not None:
+    if s.beta not in INTEGER_POWERS or not s.regularized or teacher is not None:
+        # The likeliest type has probability 1/S.
+        sum_p = _softmax(z, out=e).amax(1).reciprocal_()
+        log_sum = _store(out.sum_p, rows, sum_p).log()
+    if not s.regularized:
+        return
+    if s.uniform or teacher is not None:
         torch.sub(z, largest, out=d)
-        log_sum = _store(out.sum_p, rows, torch.exp(d, out=e).sum(1)).log()
-        if s.regularized and s.uniform:
+        if teacher is not None:
+            _forward_teacher(d, log_sum, teacher, rows, out, scratch, s)
+        else:
             out.reg[rows] = log_sum - d.mean(1)
             out.entropy[rows] = math.log(z.size(1))
-        elif s.regularized and teacher is not None:
-            _forward_teacher(d, log_sum, teacher, rows, out, scratch, s)
         return
     _scaled_difference(z, largest, s.beta, out=d)
-    sum_label = _store(out.sum_label, rows, torch.exp(d, out=e).sum(1))
+    sum_label, log_mean = _label_sums(d, e, scratch)
+    out.sum_label[rows] = sum_label
     if s.statistics:
         out.entropy[rows] = sum_label.log() - _expectation(d, e, sum_label)
-    if s.beta == 2.0:
-        sum_p = torch.linalg.vecdot(e, e)
-    elif s.beta in INTEGER_POWERS:
-        sum_p = _power(e, s.beta).sum(1)
-    else:
-        sum_p = torch.mul(d, s.beta, out=e).exp_().sum(1)
-    log_sum = _store(out.sum_p, rows, sum_p).log()
-    out.reg[rows] = log_sum - s.beta * _log_mean(d, sum_label, e)
+    if s.beta in INTEGER_POWERS:
+        sum_p = torch.linalg.vecdot(e, e) if s.beta == 2.0 else _power(e, s.beta).sum(1)
+        log_sum = _store(out.sum_p, rows, sum_p).log()
+    out.reg[rows] = log_sum - s.beta * log_mean
+
+
+def _label_sums(d: Tensor, e: Tensor, scratch: Scratch) -> tuple[Tensor, Tensor]:
+    """e = exp(d); return T = Σ e and log(T/V), by the form that does not cancel: both [n].
+
+    Where T/V is near 1 that is log1p(mean(expm1(d))), which then gives T too; where it is not,
+    the sum of exponentials. Rows of one batch resemble each other, so the form that served the
+    last chunk is tried first, and the other one costs its pass only where the guess was wrong.
+    """
+    vocab_size = d.size(1)
+    if scratch.flat:
+        mean_minus_1 = torch.expm1(d, out=e).mean(1)
+        scratch.flat = bool((mean_minus_1 > FLAT_MEAN - 1.0).all())
+        if scratch.flat:
+            e.add_(1.0)
+            return (mean_minus_1 + 1.0) * vocab_size, mean_minus_1.log1p()
+    sum_label = torch.exp(d, out=e).sum(1)
+    mean = sum_label / vocab_size
+    flat = mean > FLAT_MEAN
+    if not d.is_cuda:
+        scratch.flat = bool(flat.all())
+        if not bool(flat.any()):
+            return sum_label, mean.log()
+    mean_minus_1 = torch.expm1(d, out=scratch.get("third", d.size(0))).mean(1)
+    return sum_label, torch.where(flat, mean_minus_1.log1p(), mean.log())
 
 
 def _store(row: Tensor, rows: Rows, values: Tensor) -> Tensor:
@@ -176,25 +200,24 @@ def backward_chunk(
 ) -> None:
     """out = g (p − α P) for one chunk.  z, out: [n, V]; g and the saved rows: [n, 1]."""
     largest, sum_p, label_largest, sum_label = saved
-    e = scratch.get("second", z.size(0))
-    if not s.in_loss or s.uniform or teacher is not None:
-        torch.sub(z, largest, out=out).exp_().mul_(g / sum_p)
-        if s.in_loss and s.uniform:
-            out.sub_(g * (s.label_smoothing / z.size(1)))
-        elif s.in_loss and teacher is not None:
-            _scaled_difference(teacher, label_largest, s.beta, out=e)
-            out.sub_(e.exp_().mul_(s.label_smoothing * g / sum_label))
-        return
-    label_scale = s.label_smoothing * g / sum_label
-    if s.beta in INTEGER_POWERS:
+    alpha = s.label_smoothing
+    if s.beta in INTEGER_POWERS and s.in_loss and teacher is None:
         # e (e^(β−1) g/S − α g/T), e = exp(d)
-        _scaled_difference(z, largest, s.beta, out=e).exp_()
+        e = _scaled_difference(z, largest, s.beta, out=scratch.get("second", z.size(0))).exp_()
         if s.beta == 2.0:
             torch.mul(e, g / sum_p, out=out)
         else:
             _power(out.copy_(e), s.beta - 1.0).mul_(g / sum_p)
-        out.sub_(label_scale).mul_(e)
+        out.sub_(g * alpha / sum_label).mul_(e)
         return
-    _scaled_difference(z, largest, s.beta, out=out)
-    torch.exp(out, out=e).mul_(label_scale)
-    out.mul_(s.beta).exp_().mul_(g / sum_p).sub_(e)
+    _softmax(z, out=out)
+    if s.in_loss and s.uniform:
+        out.sub_(alpha / z.size(1))
+    elif s.in_loss:
+        d = scratch.get("second", z.size(0))
+        if teacher is None:
+            _scaled_difference(z, largest, s.beta, out=d)
+        else:
+            _scaled_difference(teacher, label_largest, s.beta, out=d)
+        out.sub_(_softmax(d, out=d), alpha=alpha)
+    out.mul_(g)
