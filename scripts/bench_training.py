@@ -26,21 +26,24 @@ INTERVALS = 10  # reports in the log of one training
 
 
 class Variant(NamedTuple):
-    """A criterion, and its flags of train.sh."""
+    """A criterion, its flags of train.sh, and those that train.sh hands on."""
 
     name: str
     flags: tuple[str, ...]
+    more_flags: tuple[str, ...] = ()
 
 
 def variants(updates: int) -> list[Variant]:
     """What is compared; tsla_cross_entropy in its first stage."""
+    labo = ("--criterion", "labo_cross_entropy", "--labo-beta", "2")
+    tsla = ("--criterion", "tsla_cross_entropy", "--smoothing-updates", str(updates))
+    fused = ("--fused-projection",)
     return [
         Variant(BASELINE, ("--criterion", BASELINE)),
-        Variant("labo_cross_entropy", ("--criterion", "labo_cross_entropy", "--labo-beta", "2")),
-        Variant(
-            "tsla_cross_entropy",
-            ("--criterion", "tsla_cross_entropy", "--smoothing-updates", str(updates)),
-        ),
+        Variant("labo_cross_entropy", labo),
+        Variant("labo_cross_entropy fused", labo, fused),
+        Variant("tsla_cross_entropy", tsla),
+        Variant("tsla_cross_entropy fused", tsla, fused),
     ]
 
 
@@ -51,7 +54,7 @@ def command(variant: Variant, options: argparse.Namespace, save_dir: Path) -> li
         *("--data", str(options.data), "--save-dir", str(save_dir), "--size", options.size),
         *("--epochs", "100000", "--seed", str(options.seed), *variant.flags, "--"),
         *("--max-update", str(options.updates), "--disable-validation", "--no-save"),
-        *("--log-interval", str(max(1, options.updates // INTERVALS))),
+        *("--log-interval", str(max(1, options.updates // INTERVALS)), *variant.more_flags),
     ]
 
 

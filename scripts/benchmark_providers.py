@@ -180,10 +180,10 @@ def _load_apex() -> Loss:
 
 
 def _load_labo(impl: str, beta: float) -> Loss:
-    from fairseq_labo.ops import labo_loss, loss
+    from fairseq_labo.ops import dispatch, labo_loss
 
-    if impl not in loss.IMPLEMENTATIONS:
-        raise ImportError(f"fairseq_labo.ops.loss.IMPLEMENTATIONS has no {impl!r}")
+    if impl not in dispatch.IMPLEMENTATIONS:
+        raise ImportError(f"fairseq_labo.ops.dispatch.IMPLEMENTATIONS has no {impl!r}")
     return _like_torch(labo_loss, beta=beta, impl=impl)
 
 
@@ -235,7 +235,7 @@ def list_providers(betas: list[float]) -> list[Provider]:
 
 def _ours_from_logits(betas: list[float]) -> list[Provider]:
     """Each implementation in the order of its registration; Triton also where it is not."""
-    from fairseq_labo.ops.loss import IMPLEMENTATIONS
+    from fairseq_labo.ops.dispatch import IMPLEMENTATIONS
 
     return [
         Provider(

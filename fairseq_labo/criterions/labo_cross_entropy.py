@@ -49,6 +49,7 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
         smoothing_updates: int | None = None,
         ignore_prefix_size: int = 0,
         report_accuracy: bool = False,
+        fused_projection: bool = False,
     ) -> None:
         self.alpha = check_label_smoothing(label_smoothing)
         self.beta = check_beta(labo_beta)
@@ -61,6 +62,7 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
             sentence_avg=sentence_avg,
             ignore_prefix_size=ignore_prefix_size,
             report_accuracy=report_accuracy,
+            fused_projection=fused_projection,
         )
 
     def regularizer_weight(self, vocab_size: int) -> float:

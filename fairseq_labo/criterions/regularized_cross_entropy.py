@@ -11,8 +11,9 @@ from torch import Tensor
 
 from fairseq_labo.criterions.logits import model_logits
 from fairseq_labo.criterions.metrics import reduce_metrics
+from fairseq_labo.criterions.projection import decoder_features
 from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
-from fairseq_labo.ops import TokenLosses, token_losses
+from fairseq_labo.ops import TokenLosses, linear_token_losses, token_losses
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ class RegularizedCrossEntropyConfig(FairseqDataclass):
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(
         default=0, metadata={"help": "ignore the first N target tokens of each sentence"}
+    )
+    fused_projection: bool = field(
+        default=False,
+        metadata={"help": "compute the loss from the decoder's features: never hold the logits"},
     )
     # Optional, not `int | None`: fairseq makes command-line flags of the annotations.
     smoothing_epochs: Optional[int] = field(  # noqa: UP045
@@ -57,6 +62,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         sentence_avg: bool,
         ignore_prefix_size: int = 0,
         report_accuracy: bool = False,
+        fused_projection: bool = False,
     ) -> None:
         super().__init__(task)
         if ignore_prefix_size < 0:
@@ -67,6 +73,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         self.sentence_avg = sentence_avg
         self.ignore_prefix_size = ignore_prefix_size
         self.report_accuracy = report_accuracy
+        self.fused_projection = fused_projection
         self.progress = TrainingProgress()
         self.progress.follow(task)
         self._was_in_force: bool | None = None
@@ -98,20 +105,8 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         `reduce`); the denominator is the number of sentences under ``--sentence-avg``, else
         of target tokens.
         """
-        net_output = model(**sample["net_input"])
-        logits = model_logits(model, net_output)  # [B, T, V]
-        logits = logits.reshape(-1, logits.size(-1))  # [B * T, V]
-        target = self.counted_target(model.get_targets(sample, net_output))  # [B * T]
-        weight = self.weight_in_force(logits.size(1))
-        losses = token_losses(
-            logits,
-            target,
-            label_smoothing=weight,
-            beta=self.beta,
-            ignore_index=self.padding_idx,
-            statistics=weight > 0.0 or not self.training,
-            argmax=self.report_accuracy,
-        )
+        compute = self.losses_of_features if self.fused_projection else self.losses_of_logits
+        losses, target, weight = compute(model, sample, reduce=reduce)
         num_sentences = sample["target"].size(0)
         sample_size = num_sentences if self.sentence_avg else sample["ntokens"]
         logging_output = {
@@ -125,6 +120,41 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             total = target.ne(self.padding_idx).sum()
             logging_output |= {"n_correct": correct, "total": total}
         return (losses.loss.sum() if reduce else losses.loss), sample_size, logging_output
+
+    def losses_of_logits(
+        self, model: Any, sample: dict[str, Any], *, reduce: bool
+    ) -> tuple[TokenLosses, Tensor, float]:
+        """The losses (per token, whether or not `reduce`), the target [B * T], and α."""
+        net_output = model(**sample["net_input"])
+        logits = model_logits(model, net_output)  # [B, T, V]
+        logits = logits.reshape(-1, logits.size(-1))  # [B * T, V]
+        target = self.counted_target(model.get_targets(sample, net_output))
+        weight = self.weight_in_force(logits.size(1))
+        losses = token_losses(logits, target, **self.loss_options(weight))
+        return losses, target, weight
+
+    def losses_of_features(
+        self, model: Any, sample: dict[str, Any], *, reduce: bool
+    ) -> tuple[TokenLosses, Tensor, float]:
+        """The same from the features and the output layer; the loss is summed if `reduce`."""
+        hidden, layer_weight, bias = decoder_features(model, sample["net_input"])
+        target = self.counted_target(model.get_targets(sample, None))
+        weight = self.weight_in_force(layer_weight.size(0))
+        options = self.loss_options(weight)
+        losses = linear_token_losses(
+            hidden, layer_weight, target, bias=bias, summed=reduce, **options
+        )
+        return losses, target, weight
+
+    def loss_options(self, weight: float) -> dict[str, Any]:
+        """Options of `ops.token_losses` for the batch at hand, with α = `weight`."""
+        return {
+            "label_smoothing": weight,
+            "beta": self.beta,
+            "ignore_index": self.padding_idx,
+            "statistics": weight > 0.0 or not self.training,
+            "argmax": self.report_accuracy,
+        }
 
     def counted_target(self, target: Tensor) -> Tensor:
         """Target [B, T], flat [B * T], with the prefix that is to be ignored marked as padding.

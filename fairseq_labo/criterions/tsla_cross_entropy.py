@@ -44,6 +44,7 @@ class TslaCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
         smoothing_updates: int | None = None,
         ignore_prefix_size: int = 0,
         report_accuracy: bool = False,
+        fused_projection: bool = False,
     ) -> None:
         self.epsilon = check_label_smoothing(label_smoothing)
         dictionary = getattr(task, "target_dictionary", None)
@@ -57,6 +58,7 @@ class TslaCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
             sentence_avg=sentence_avg,
             ignore_prefix_size=ignore_prefix_size,
             report_accuracy=report_accuracy,
+            fused_projection=fused_projection,
         )
 
     def regularizer_weight(self, vocab_size: int) -> float:

@@ -52,6 +52,29 @@ def check_logits(logits: Tensor) -> None:
         )
 
 
+def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Raise unless hidden [N, D], weight [V, D] and bias [V] make a linear layer."""
+    if hidden.dim() != 2 or weight.dim() != 2 or hidden.size(1) != weight.size(1):
+        raise ValueError(
+            f"expected hidden [num_tokens, hidden_dim] and weight [vocab_size, hidden_dim], found "
+            f"{list(hidden.shape)} and {list(weight.shape)}; flatten the leading dimensions of "
+            f"hidden with hidden.view(-1, hidden.size(-1))"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias must be [{weight.size(0)}], found {list(bias.shape)}")
+    tensors = [hidden, weight] if bias is None else [hidden, weight, bias]
+    if any(x.device != hidden.device for x in tensors):
+        raise ValueError(f"expected one device, found {[str(x.device) for x in tensors]}")
+    mixed = not torch.is_autocast_enabled(hidden.device.type) and any(
+        x.dtype != hidden.dtype for x in tensors
+    )
+    if mixed or not all(x.is_floating_point() for x in tensors):
+        raise TypeError(
+            f"hidden, weight and bias must share one floating dtype (autocast makes them), found "
+            f"{[str(x.dtype) for x in tensors]}"
+        )
+
+
 def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor:
     """Return `target` as int64 [N], or raise if it does not belong to `logits` [N, V].
 

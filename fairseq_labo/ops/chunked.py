@@ -28,6 +28,7 @@ from torch import Tensor
 
 from fairseq_labo.ops.chunked_rows import Scratch, backward_chunk, empty_per_row, forward_chunk
 from fairseq_labo.ops.memory import empty_contiguous
+from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 
@@ -103,21 +104,6 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         if ctx.counted is not None:
             gradient.index_fill_(0, ignored.nonzero().squeeze(1), 0.0)
         return gradient
-
-
-class FirstDerivativeOnly(torch.autograd.Function):
-    """The gradient as it is; differentiating it says that this cannot be done here."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, logits: Tensor, upstream: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Any, ...]:
-        raise RuntimeError(
-            'this implementation has no second derivative; use impl="reference", whose '
-            "derivatives autograd takes"
-        )
 
 
 def chunked_token_losses(

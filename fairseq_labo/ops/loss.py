@@ -1,25 +1,14 @@
 """The public functions: check the arguments, then route by ``impl=``."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from fairseq_labo.ops import arguments, reference
-from fairseq_labo.ops.chunked import chunked_token_losses
+from fairseq_labo.ops.dispatch import implementation
 from fairseq_labo.ops.settings import Settings, TokenLosses
-from fairseq_labo.ops.triton_loss import triton_token_losses
-
-Implementation = Callable[[Tensor, Tensor, Settings, Tensor | None], TokenLosses]
-IMPLEMENTATIONS: dict[str, Implementation] = {
-    "reference": reference.dense_token_losses,
-    "torch": chunked_token_losses,
-    "triton": triton_token_losses,
-}
-# Not "triton" on a GPU: its kernels have been interpreted and compiled, but not yet run on one.
-AUTOMATIC = "torch"
 
 
+@torch.compiler.disable
 def token_losses(
     logits: Tensor,
     target: Tensor,
@@ -34,6 +23,9 @@ def token_losses(
 ) -> TokenLosses:
     """The loss of each token, together with what a training log shows of it.
 
+    A compiled model (`torch.compile`) calls this as it is, at the price of one graph break: its
+    checks and its loop over chunks depend on the data, and its kernels are compiled already.
+
     Arguments are those of `labo_loss`. With `statistics` the regularizer R and the entropy of
     P are computed too, even at α = 0; with `argmax` the likeliest type of each token.
     """
@@ -44,10 +36,7 @@ def token_losses(
     if teacher_logits is not None:
         arguments.check_teacher(teacher_logits, logits=logits)
     settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
-    compute = IMPLEMENTATIONS.get(AUTOMATIC if impl == "auto" else impl)
-    if compute is None:
-        known = ", ".join(("auto", *IMPLEMENTATIONS))
-        raise ValueError(f"impl must be one of {known}, found {impl!r}")
+    compute = implementation(impl, logits, settings, teacher=teacher_logits is not None)
     # The arithmetic below chooses its own precision.
     with torch.autocast(device_type=logits.device.type, enabled=False):
         return compute(logits, target, settings, teacher_logits)
@@ -81,8 +70,8 @@ def labo_loss(
             P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
         reduction: "none" ([N]), "sum", or "mean" over the tokens that are not ignored (NaN if
             there are none, like `torch.nn.functional.cross_entropy`).
-        impl: "reference", "torch", "triton" or "auto" ("torch"). One that cannot run here is an
-            error, never replaced by another.
+        impl: "reference", "torch", "triton" or "auto" (see `ops.dispatch`). One that cannot run
+            here is an error, never replaced by another.
 
     Returns:
         The loss in nats, float32 (float64 for float64 logits) whatever the logits' dtype.

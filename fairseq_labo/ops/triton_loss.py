@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -176,7 +177,7 @@ class _TritonTokenLosses(torch.autograd.Function):
         logits = ctx.saved_tensors[0]
         gradient = _gradient(ctx.settings, upstream.detach(), *ctx.saved_tensors)
         if torch.is_grad_enabled():  # create_graph=True
-            gradient = _FirstDerivativeOnly.apply(gradient, logits, upstream)
+            gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
         return gradient, None, None, None
 
 
@@ -210,21 +211,6 @@ def _gradient(
             enable_fp_fusion=True,
         )
     return gradient
-
-
-class _FirstDerivativeOnly(torch.autograd.Function):
-    """The gradient as it is; differentiating it says that this cannot be done here."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, logits: Tensor, upstream: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Any, ...]:
-        raise RuntimeError(
-            'impl="triton" has no second derivative; use impl="reference", whose derivatives '
-            "autograd takes"
-        )
 
 
 def triton_token_losses(

@@ -14,7 +14,7 @@ import benchmark_providers
 import pytest
 import torch
 
-from fairseq_labo.ops import loss as loss_module
+from fairseq_labo.ops import dispatch
 
 TINY = [
     *("--device", "cpu", "--num-tokens", "24", "--vocab-size", "40", "--hidden-dim", "8"),
@@ -70,7 +70,7 @@ def test_every_default_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     names = {row["provider"] for row in rows}
     assert {"fairseq", "torch", "liger", "flash-attn", "apex", "labo-reference"} <= names
     assert {"torch-linear", "liger-linear", "labo-linear-unfused", "labo-linear-fused"} <= names
-    assert {f"labo-{impl}" for impl in loss_module.IMPLEMENTATIONS} | {"labo-triton"} <= names
+    assert {f"labo-{impl}" for impl in dispatch.IMPLEMENTATIONS} | {"labo-triton"} <= names
     for row in rows:
         assert set(row) == FIELDS
         timed = row["status"] == "ok"
@@ -111,13 +111,13 @@ def test_every_default_path_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_wrong_provider_is_not_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = loss_module.IMPLEMENTATIONS["torch"]
+    right = dispatch.IMPLEMENTATIONS["torch"]
 
     def one_percent_more(*arguments: Any) -> Any:
         losses = right(*arguments)
         return losses._replace(loss=losses.loss * 1.01)
 
-    monkeypatch.setitem(loss_module.IMPLEMENTATIONS, "torch", one_percent_more)
+    monkeypatch.setitem(dispatch.IMPLEMENTATIONS, "torch", one_percent_more)
     results = run(tmp_path, "--providers", "fairseq", "labo-torch", "--beta", "2")
     for row in results["rows"]:
         if row["provider"] == "fairseq":
@@ -200,7 +200,7 @@ def test_failing_provider_does_not_end_the_run(
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setitem(loss_module.IMPLEMENTATIONS, "torch", fail)
+    monkeypatch.setitem(dispatch.IMPLEMENTATIONS, "torch", fail)
     results = run(tmp_path, "--providers", "fairseq", "labo-torch", "--beta", "2")
     statuses = {row["provider"]: row["status"] for row in results["rows"]}
     assert statuses == {"fairseq": "ok", "labo-torch": "error: ZeroDivisionError: on purpose"}

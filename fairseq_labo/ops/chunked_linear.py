@@ -1,0 +1,227 @@
+"""The loss fused with the output projection: the logits are never held as a whole.
+
+With hidden states h [N, D], the projection W [V, D] and its bias b [V]::
+
+    z = h Wᵀ + b          G = ∂(Σ_n g_n L_n)/∂z = g (p − q)         [N, V]
+    ∂/∂h = G W            ∂/∂W = Gᵀ h           ∂/∂b = Σ_n G_n
+
+Rows are taken chunk by chunk: the chunk's logits are computed, an implementation of
+`ops.dispatch` gives their losses and G, and G is multiplied out before the next chunk. What is
+held is one chunk of z and of G (`CPU_CHUNK_BYTES`, `CUDA_CHUNK_BYTES`), and the gradients
+themselves, in float32.
+
+For a sum or mean, g is one number, so the forward pass takes the gradients for g = 1 along and
+backward multiplies them by g in float32, before they are rounded to their dtype. With reduction
+"none" backward computes the logits again. In float16, where p − q would underflow for g = 1, G is
+scaled by `HALF_SCALE` until it has been summed up in float32.
+
+On the CPU ignored rows are left out of everything, the projection included.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fairseq_labo.ops.dispatch import Implementation
+from fairseq_labo.ops.reference import compute_dtype
+from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
+from fairseq_labo.ops.settings import Settings, TokenLosses
+
+CPU_CHUNK_BYTES = 8 * 2**20  # stays in the cache
+CUDA_CHUNK_BYTES = 64 * 2**20  # fills the device
+HALF_SCALE = 2.0**12  # |G| ≤ 2 of a row, so that its products stay below float16's 65504
+
+
+class Projection(NamedTuple):
+    """The output layer: logits = hidden @ weight.T + bias."""
+
+    weight: Tensor  # [V, D]
+    bias: Tensor | None  # [V]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[n, V] of hidden states [n, D]."""
+        return F.linear(hidden, self.weight, self.bias)
+
+
+class _Gradients:
+    """Sums of the gradients over chunks of rows, in float32 (float64 for float64)."""
+
+    def __init__(self, hidden: Tensor, layer: Projection, wanted: tuple[bool, ...]) -> None:
+        dtype = compute_dtype(hidden)
+        shapes = (hidden.shape, layer.weight.shape, layer.weight.shape[:1])
+        self.hidden, self.weight, self.bias = (
+            torch.zeros(shape, dtype=dtype, device=hidden.device) if each else None
+            for shape, each in zip(shapes, wanted, strict=True)
+        )
+        self.layer = layer
+
+    def add(self, rows: slice | Tensor, hidden: Tensor, chunk: Tensor, scale: float) -> None:
+        """Take up one chunk of G [n, V], scaled by `scale`, of the rows with those states."""
+        if self.hidden is not None:
+            self.hidden[rows] = _product(chunk, self.layer.weight) / scale
+        if self.weight is not None:
+            if chunk.dtype == self.weight.dtype:
+                self.weight.addmm_(chunk.t(), hidden, alpha=1.0 / scale)
+            else:
+                self.weight.add_(_product(chunk.t(), hidden), alpha=1.0 / scale)
+        if self.bias is not None:
+            self.bias.add_(chunk.sum(0, dtype=self.bias.dtype), alpha=1.0 / scale)
+
+    def times(self, upstream: Tensor | None, dtypes: list[torch.dtype]) -> list[Tensor | None]:
+        """The gradients, multiplied by g where it is one number, each rounded once."""
+        found = (self.hidden, self.weight, self.bias)
+        return [
+            None if x is None else (x if upstream is None else x * upstream).to(dtype)
+            for x, dtype in zip(found, dtypes, strict=True)
+        ]
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b, summed and returned in float32 (float64 for float64)."""
+    if a.dtype == compute_dtype(a):
+        return a @ b
+    if a.is_cuda and hasattr(torch.ops.aten.mm, "dtype"):  # torch ≥ 2.8
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return a.float() @ b.float()
+
+
+class _Chunks(NamedTuple):
+    """One pass over the rows."""
+
+    hidden: Tensor  # [N, D]
+    layer: Projection
+    target: Tensor  # [N]
+    teacher_logits: Tensor | None  # [N, V]
+    settings: Settings
+    compute: Implementation
+
+    def losses_of(self, rows: slice | Tensor, logits: Tensor) -> TokenLosses:
+        """Those rows' losses from their logits [n, V]."""
+        teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
+        return self.compute(logits, self.target[rows], self.settings, teacher)
+
+    def rows(self) -> list[slice | Tensor]:
+        """The rows that count, chunk by chunk: ranges, or row numbers where some are left out."""
+        num_tokens, vocab_size = self.hidden.size(0), self.layer.weight.size(0)
+        budget = CUDA_CHUNK_BYTES if self.hidden.is_cuda else CPU_CHUNK_BYTES
+        size = max(1, budget // (vocab_size * self.hidden.element_size()))
+        if not self.hidden.is_cuda:  # there, to ask would be to wait
+            counted = self.target.ne(self.settings.ignore_index)
+            if not bool(counted.all()):
+                found = counted.nonzero().squeeze(1)
+                return list(found.split(size)) if found.numel() else []
+        return [slice(start, start + size) for start in range(0, num_tokens, size)]
+
+    def forward(self, out: list[Tensor | None], gradients: _Gradients | None) -> None:
+        """Fill `out`, the fields of TokenLosses [N]; add up the gradients of Σ L, if asked."""
+        scale = HALF_SCALE if self.hidden.dtype == torch.float16 else 1.0
+        for rows in self.rows():
+            hidden = self.hidden[rows]
+            logits = self.layer.logits(hidden).requires_grad_(gradients is not None)
+            with torch.set_grad_enabled(gradients is not None):
+                losses = self.losses_of(rows, logits)
+            for whole, part in zip(out, losses, strict=True):
+                if whole is not None and part is not None:
+                    whole[rows] = part.detach()
+            if gradients is not None:
+                upstream = torch.full_like(losses.loss, scale)
+                (chunk,) = torch.autograd.grad(losses.loss, logits, upstream)
+                gradients.add(rows, hidden, chunk, scale)
+
+    def backward(self, upstream: Tensor, gradients: _Gradients) -> None:
+        """Add up the gradients of Σ g L for g [N], from logits computed again."""
+        for rows in self.rows():
+            hidden = self.hidden[rows]
+            logits = self.layer.logits(hidden).requires_grad_()
+            with torch.enable_grad():
+                losses = self.losses_of(rows, logits)
+            (chunk,) = torch.autograd.grad(losses.loss, logits, upstream[rows])
+            gradients.add(rows, hidden, chunk, 1.0)
+
+
+def _empty_results(hidden: Tensor, settings: Settings) -> list[Tensor | None]:
+    """The fields of TokenLosses [N], with what holds at ignored tokens."""
+    zeros = torch.zeros(hidden.size(0), dtype=compute_dtype(hidden), device=hidden.device)
+    reg = zeros.clone() if settings.regularized else None
+    entropy = zeros.clone() if settings.statistics else None
+    argmax = torch.full_like(zeros, -1, dtype=torch.long) if settings.argmax else None
+    return [zeros, zeros.clone(), reg, entropy, argmax]
+
+
+class _LinearTokenLosses(torch.autograd.Function):
+    """Fields of TokenLosses from hidden states; `loss` is [N], or their sum if `summed`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        chunks: _Chunks,
+        summed: bool,
+        differentiable: bool,
+    ) -> tuple[Tensor | None, ...]:
+        # `chunks` holds the same tensors, detached: they are what is computed with.
+        wanted = tuple(each and differentiable for each in ctx.needs_input_grad[:3])
+        gradients = None
+        if summed and any(wanted):
+            gradients = _Gradients(hidden, chunks.layer, wanted)
+        out = _empty_results(hidden, chunks.settings)
+        chunks.forward(out, gradients)
+        ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
+        ctx.gradients, ctx.wanted = gradients, wanted
+        ctx.settings, ctx.compute = chunks.settings, chunks.compute
+        if gradients is None:
+            ctx.save_for_backward(hidden, weight, bias, chunks.target, chunks.teacher_logits)
+        else:
+            ctx.save_for_backward(hidden)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*(x for x in out[1:] if x is not None))
+        return (out[0].sum() if summed and out[0] is not None else out[0]), *out[1:]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
+        if upstream is None:
+            return (None,) * 6
+        hidden = ctx.saved_tensors[0]
+        with torch.no_grad():
+            if ctx.gradients is not None:
+                found = ctx.gradients.times(upstream, ctx.dtypes)
+            else:
+                _, weight, bias, target, teacher = ctx.saved_tensors
+                layer = Projection(weight, bias)
+                settings = ctx.settings._replace(statistics=False, argmax=False)
+                gradients = _Gradients(hidden, layer, ctx.wanted)
+                chunks = _Chunks(hidden, layer, target, teacher, settings, ctx.compute)
+                chunks.backward(upstream, gradients)
+                found = gradients.times(None, ctx.dtypes)
+        if torch.is_grad_enabled():  # create_graph=True
+            found = [
+                None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream) for x in found
+            ]
+        return *found, None, None, None
+
+
+def chunked_linear_token_losses(
+    hidden: Tensor,
+    layer: Projection,
+    target: Tensor,
+    settings: Settings,
+    compute: Implementation,
+    *,
+    teacher_logits: Tensor | None = None,
+    summed: bool,
+) -> TokenLosses:
+    """The fields of TokenLosses; `loss` is [N], or the scalar sum over tokens if `summed`.
+
+    hidden: [N, D]; target: int64 [N], checked; `compute`: "torch" or "triton" of `ops.dispatch`.
+    """
+    bias = None if layer.bias is None else layer.bias.detach()
+    detached = Projection(layer.weight.detach(), bias)
+    teacher = None if teacher_logits is None else teacher_logits.detach()
+    chunks = _Chunks(hidden.detach(), detached, target, teacher, settings, compute)
+    return TokenLosses(
+        *_LinearTokenLosses.apply(hidden, *layer, chunks, summed, torch.is_grad_enabled())
+    )
