@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():  # before Triton is imported, by whatever test comes first
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 REPOSITORY = Path(__file__).parent.parent
 USER_DIR = REPOSITORY / "fairseq_labo"

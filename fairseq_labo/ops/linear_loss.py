@@ -8,9 +8,10 @@ from fairseq_labo.ops import arguments
 from fairseq_labo.ops.chunked_linear import Projection, chunked_linear_token_losses
 from fairseq_labo.ops.dispatch import implementation
 from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.uncompiled import uncompiled
 
 
-@torch.compiler.disable
+@uncompiled
 def linear_token_losses(
     hidden: Tensor,
     weight: Tensor,
@@ -63,6 +64,7 @@ def linear_token_losses(
         )
 
 
+@uncompiled
 def labo_linear_loss(
     hidden: Tensor,
     weight: Tensor,

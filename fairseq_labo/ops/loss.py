@@ -6,9 +6,10 @@ from torch import Tensor
 from fairseq_labo.ops import arguments, reference
 from fairseq_labo.ops.dispatch import implementation
 from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.uncompiled import uncompiled
 
 
-@torch.compiler.disable
+@uncompiled
 def token_losses(
     logits: Tensor,
     target: Tensor,
@@ -42,6 +43,7 @@ def token_losses(
         return compute(logits, target, settings, teacher_logits)
 
 
+@uncompiled
 def labo_loss(
     logits: Tensor,
     target: Tensor,

@@ -1,112 +1,18 @@
 """impl="triton" against the float64 reference: on the CPU by Triton's interpreter, or on a GPU."""
 
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from fairseq_labo.ops import triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
-from fairseq_labo.ops.settings import Settings, TokenLosses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
+from tests.ops.triton_cases import DTYPES, IGNORED, check, evaluate, random_case, settings
 
-if not torch.cuda.is_available():  # before Triton is imported, which is at the first loss
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
-DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
-IGNORED = -100
 # What is masked away may be −inf − (−inf) or 0 · inf, of which numpy warns in the interpreter.
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
-
-
-@pytest.fixture
-def device(request: pytest.FixtureRequest) -> str:
-    """Where the kernels run: `--device`; skips if they cannot."""
-    name = str(request.config.getoption("--device"))
-    if name == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    reason = triton_unavailable(torch.empty(1, 2, device=name))
-    if reason is not None:
-        pytest.skip(reason)
-    return name
-
-
-def settings(
-    beta: float, alpha: float = 0.1, *, statistics: bool = False, argmax: bool = False
-) -> Settings:
-    return Settings(alpha, beta, IGNORED, statistics, argmax)
-
-
-def random_case(
-    num_tokens: int, vocab_size: int, dtype: torch.dtype, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(num_tokens * vocab_size)
-    logits = (torch.randn(num_tokens, vocab_size, generator=generator) * 3).to(dtype)
-    target = torch.randint(0, vocab_size, (num_tokens,), generator=generator)
-    upstream = torch.randn(num_tokens, generator=generator) * 128
-    return logits.to(device), target.to(device), upstream.to(device)
-
-
-def evaluate(
-    compute: Callable[..., TokenLosses],
-    logits: Tensor,
-    target: Tensor,
-    upstream: Tensor,
-    chosen: Settings,
-    teacher: Tensor | None = None,
-) -> tuple[TokenLosses, Tensor]:
-    leaf = logits.detach().requires_grad_()
-    found = compute(leaf, target, chosen, teacher)
-    found.loss.backward(upstream.to(found.loss.dtype))
-    assert leaf.grad is not None
-    return found, leaf.grad
-
-
-def error(found: Tensor, exact: Tensor) -> float:
-    """‖found − exact‖ / ‖exact‖."""
-    return ((found.double() - exact).norm() / exact.norm()).item()
-
-
-def check(
-    logits: Tensor,
-    target: Tensor,
-    upstream: Tensor,
-    chosen: Settings,
-    teacher: Tensor | None = None,
-) -> tuple[TokenLosses, Tensor]:
-    """All results against float64: as near as float32 arithmetic rounded once, plus 1e-6."""
-    case = (logits, target, upstream, chosen)
-    found, gradient = evaluate(triton_token_losses, *case, teacher)
-    double, single = (None, None) if teacher is None else (teacher.double(), teacher.float())
-    exact, exact_gradient = evaluate(dense_token_losses, logits.double(), *case[1:], double)
-    eager, eager_gradient = evaluate(dense_token_losses, logits.float(), *case[1:], single)
-    assert gradient.dtype == logits.dtype
-    if logits.dtype == torch.bfloat16 and not logits.is_cuda:
-        # The interpreter does not round float32 to bfloat16, it cuts off: one ulp, not a half.
-        allowed = exact_gradient.abs() * 2**-7 + exact_gradient.abs().amax() * 1e-6
-        assert bool(((gradient.double() - exact_gradient).abs() <= allowed).all())
-    else:
-        rounded_once = error(eager_gradient.to(logits.dtype), exact_gradient)
-        assert error(gradient, exact_gradient) <= 1.1 * rounded_once + 1e-6
-    for name in ("loss", "nll", "reg", "entropy"):
-        value, true, usual = (getattr(x, name) for x in (found, exact, eager))
-        assert (value is None) == (true is None)
-        if value is not None:
-            finite = true.isfinite()
-            assert value.dtype == torch.float32
-            assert torch.equal(value[~finite].double(), true[~finite]), name
-            if bool(finite.any()):
-                bound = 1.1 * error(usual[finite], true[finite]) + 1e-6
-                assert error(value[finite], true[finite]) <= bound, name
-    assert (found.argmax is None) == (exact.argmax is None)
-    assert found.argmax is None or torch.equal(found.argmax, exact.argmax)
-    return found, gradient
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -309,84 +215,3 @@ def test_reasons_not_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_loss, "_triton_installed", lambda: False)
     with pytest.raises(RuntimeError, match="pip install triton"):
         triton_token_losses(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), settings(2.0))
-
-
-COMPILE = """
-import torch
-from triton.backends.compiler import GPUTarget
-from triton.runtime import driver
-from triton.runtime.jit import JITFunction
-from fairseq_labo.ops import triton_loss
-from fairseq_labo.ops.settings import Settings
-
-class Hopper:
-    def get_current_target(self): return GPUTarget("cuda", 90, 32)
-    def get_current_device(self): return 0
-    def get_current_stream(self, device): return 0
-
-compiled = []
-launch = JITFunction.run
-def compile_only(self, *args, grid, warmup, **options):
-    compiled.append(launch(self, *args, grid=grid, warmup=True, **options))
-driver.set_active(Hopper())
-JITFunction.run = compile_only
-triton_loss.triton_unavailable = lambda logits: None
-for beta, teacher in [(2.0, None), (10.0, None), (2.5, torch.zeros(2, 10152))]:
-    logits = torch.zeros(2, 10152, dtype=torch.bfloat16, requires_grad=True)
-    chosen = Settings(0.1, beta, 1, True, True)
-    target = torch.zeros(2, dtype=torch.long)
-    triton_loss.triton_token_losses(logits, target, chosen, teacher).loss.sum().backward()
-assert len(compiled) == 6
-for kernel in compiled:
-    assert "cubin" in kernel.asm and ".v4.b32" in kernel.asm["ptx"]
-"""
-
-
-def test_the_kernels_compile_for_hopper_without_a_gpu() -> None:
-    """What the interpreter accepts the compiler may not; and 16 bytes are loaded at a time."""
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_ALWAYS_COMPILE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
-@pytest.mark.gpu
-def test_no_synchronization_and_graph_capture(device: str) -> None:
-    if device != "cuda":
-        pytest.skip("needs a CUDA device")
-    logits, target, upstream = random_case(64, 5000, torch.bfloat16, device)
-    leaf = logits.requires_grad_()
-
-    def step() -> Tensor:
-        loss = triton_token_losses(leaf, target, settings(2.0)).loss
-        return torch.autograd.grad(loss, leaf, upstream)[0]
-
-    expected = step()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with torch.cuda.stream(side):
-            step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
-    captured.zero_()
-    graph.replay()
-    assert torch.equal(captured, expected)
-
-
-@pytest.mark.gpu
-def test_offsets_beyond_31_bits(device: str) -> None:
-    if device != "cuda":
-        pytest.skip("needs a CUDA device")
-    values, target, upstream = random_case(3, 1000, torch.bfloat16, device)
-    stride = 2**30 + 8
-    memory = torch.empty(2 * stride + 1000, dtype=torch.bfloat16, device=device)
-    logits = memory.as_strided((3, 1000), (stride, 1)).copy_(values)
-    check(logits, target, upstream, settings(2.0))
