@@ -18,13 +18,15 @@ scaled by `HALF_SCALE` until it has been summed up in float32.
 On the CPU ignored rows are left out of everything, the projection included.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_labo.ops.chunked import LossesAndGradient, chunked_token_losses
 from fairseq_labo.ops.dispatch import Implementation
+from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
@@ -40,9 +42,12 @@ class Projection(NamedTuple):
     weight: Tensor  # [V, D]
     bias: Tensor | None  # [V]
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[n, V] of hidden states [n, D]."""
-        return F.linear(hidden, self.weight, self.bias)
+    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
+        """[n, V] of hidden states [n, D], in the first rows of the buffer `out`."""
+        out = out[: hidden.size(0)]
+        if self.bias is None:
+            return torch.mm(hidden, self.weight.t(), out=out)
+        return torch.addmm(self.bias, hidden, self.weight.t(), out=out)
 
 
 class _Gradients:
@@ -97,16 +102,9 @@ class _Chunks(NamedTuple):
     settings: Settings
     compute: Implementation
 
-    def losses_of(self, rows: slice | Tensor, logits: Tensor) -> TokenLosses:
-        """Those rows' losses from their logits [n, V]."""
-        teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
-        return self.compute(logits, self.target[rows], self.settings, teacher)
-
     def rows(self) -> list[slice | Tensor]:
         """The rows that count, chunk by chunk: ranges, or row numbers where some are left out."""
-        num_tokens, vocab_size = self.hidden.size(0), self.layer.weight.size(0)
-        budget = CUDA_CHUNK_BYTES if self.hidden.is_cuda else CPU_CHUNK_BYTES
-        size = max(1, budget // (vocab_size * self.hidden.element_size()))
+        num_tokens, size = self.hidden.size(0), self.chunk_size()
         if not self.hidden.is_cuda:  # there, to ask would be to wait
             counted = self.target.ne(self.settings.ignore_index)
             if not bool(counted.all()):
@@ -114,30 +112,63 @@ class _Chunks(NamedTuple):
                 return list(found.split(size)) if found.numel() else []
         return [slice(start, start + size) for start in range(0, num_tokens, size)]
 
+    def chunk_size(self) -> int:
+        """Rows of a chunk within the budget."""
+        budget = CUDA_CHUNK_BYTES if self.hidden.is_cuda else CPU_CHUNK_BYTES
+        row_bytes = self.layer.weight.size(0) * self.hidden.element_size()
+        return max(1, min(budget // row_bytes, self.hidden.size(0)))
+
+    def buffer(self) -> Tensor:
+        """Room for the logits of one chunk, uninitialized."""
+        shape = self.chunk_size(), self.layer.weight.size(0)
+        return empty_contiguous(self.hidden.new_empty(()).expand(shape))
+
     def forward(self, out: list[Tensor | None], gradients: _Gradients | None) -> None:
         """Fill `out`, the fields of TokenLosses [N]; add up the gradients of Σ L, if asked."""
         scale = HALF_SCALE if self.hidden.dtype == torch.float16 else 1.0
+        buffer = self.buffer()
+        both: Callable[..., tuple[TokenLosses, Tensor]] = self.losses_and_gradient
+        if gradients is not None and self.compute is chunked_token_losses:
+            both = LossesAndGradient(buffer)
         for rows in self.rows():
             hidden = self.hidden[rows]
-            logits = self.layer.logits(hidden).requires_grad_(gradients is not None)
-            with torch.set_grad_enabled(gradients is not None):
-                losses = self.losses_of(rows, logits)
+            logits = self.layer.logits(hidden, buffer)
+            teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
+            case = (logits, self.target[rows], self.settings, teacher)
+            if gradients is None:
+                losses = self.compute(*case)
+            else:
+                losses, chunk = both(*case, scale)
+                gradients.add(rows, hidden, chunk, scale)
             for whole, part in zip(out, losses, strict=True):
                 if whole is not None and part is not None:
-                    whole[rows] = part.detach()
-            if gradients is not None:
-                upstream = torch.full_like(losses.loss, scale)
-                (chunk,) = torch.autograd.grad(losses.loss, logits, upstream)
-                gradients.add(rows, hidden, chunk, scale)
+                    whole[rows] = part
+
+    def losses_and_gradient(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        settings: Settings,
+        teacher_logits: Tensor | None,
+        upstream: float | Tensor,
+    ) -> tuple[TokenLosses, Tensor]:
+        """The losses of a chunk, and the gradient of Σ upstream · L  [n, V]."""
+        leaf = logits.detach().requires_grad_()
+        with torch.enable_grad():
+            losses = self.compute(leaf, target, settings, teacher_logits)
+        given = torch.zeros_like(losses.loss) + upstream
+        (gradient,) = torch.autograd.grad(losses.loss, leaf, given)
+        return losses._replace(loss=losses.loss.detach()), gradient
 
     def backward(self, upstream: Tensor, gradients: _Gradients) -> None:
         """Add up the gradients of Σ g L for g [N], from logits computed again."""
+        buffer = self.buffer()
         for rows in self.rows():
             hidden = self.hidden[rows]
-            logits = self.layer.logits(hidden).requires_grad_()
-            with torch.enable_grad():
-                losses = self.losses_of(rows, logits)
-            (chunk,) = torch.autograd.grad(losses.loss, logits, upstream[rows])
+            logits = self.layer.logits(hidden, buffer)
+            teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
+            case = (logits, self.target[rows], self.settings, teacher)
+            _, chunk = self.losses_and_gradient(*case, upstream[rows])
             gradients.add(rows, hidden, chunk, 1.0)
 
 

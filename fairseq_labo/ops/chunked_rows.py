@@ -22,10 +22,9 @@ class Scratch:
     """Reused buffers of `num_rows` rows, allocated when first asked for."""
 
     def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        self.dtype = compute_dtype(logits)
-        num_tokens, vocab_size = logits.shape
-        num_rows = CHUNK_BYTES // (vocab_size * self.dtype.itemsize)
+        self.device, self.dtype = logits.device, compute_dtype(logits)
+        num_tokens, self.vocab_size = logits.shape
+        num_rows = CHUNK_BYTES // (self.vocab_size * self.dtype.itemsize)
         self.num_rows = max(1, min(num_rows, num_tokens))
         self.flat = False  # whether exp(d) was near 1 in all rows of the chunk before
         self._buffers: dict[str, Tensor] = {}
@@ -33,9 +32,9 @@ class Scratch:
     def get(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
         """The buffer of that name, [size, V]; its content is left over from earlier use."""
         if name not in self._buffers:
-            shape = self.num_rows, self.logits.size(1)
+            shape = self.num_rows, self.vocab_size
             dtype = dtype or self.dtype
-            self._buffers[name] = torch.empty(shape, dtype=dtype, device=self.logits.device)
+            self._buffers[name] = torch.empty(shape, dtype=dtype, device=self.device)
         return self._buffers[name][:size]
 
     def read(self, matrix: Tensor, rows: Rows, name: str) -> Tensor:
@@ -45,10 +44,10 @@ class Scratch:
         out = self.get(name, rows.size(0), matrix.dtype)
         return torch.index_select(matrix, 0, rows, out=out)
 
-    def chunks(self, counted: Tensor | None) -> list[Rows]:
-        """The rows in order, chunk by chunk; only the `counted` ones where they are known."""
+    def chunks(self, logits: Tensor, counted: Tensor | None) -> list[Rows]:
+        """The rows of `logits` in order, chunk by chunk; only the `counted` ones if known."""
         if counted is None:
-            starts = range(0, self.logits.size(0), self.num_rows)
+            starts = range(0, logits.size(0), self.num_rows)
             return [slice(start, start + self.num_rows) for start in starts]
         return list(counted.split(self.num_rows)) if counted.numel() else []
 
@@ -103,10 +102,21 @@ def empty_per_row(logits: Tensor) -> PerRow:
 
 
 def forward_chunk(
-    z: Tensor, teacher: Tensor | None, rows: Rows, out: PerRow, scratch: Scratch, s: Settings
+    z: Tensor,
+    teacher: Tensor | None,
+    rows: Rows,
+    out: PerRow,
+    scratch: Scratch,
+    s: Settings,
+    keep: Tensor | None = None,
 ) -> None:
-    """Fill `out[rows]` from those rows' logits z [n, V]."""
+    """Fill `out[rows]` from those rows' logits z [n, V].
+
+    With a buffer `keep` [n, V] it leaves there what `gradient_of_chunk` needs: p, or, where p is
+    a power of exp(d), nothing of use; and in the scratch buffer "second" the exponentials of P.
+    """
     d, e = scratch.get("first", z.size(0)), scratch.get("second", z.size(0))
+    spare = e if keep is None else keep
     if s.argmax:
         largest, out.argmax[rows] = z.max(1, keepdim=False)
     else:
@@ -116,7 +126,7 @@ def forward_chunk(
     largest = largest.unsqueeze(1)  # [n, 1]
     if s.beta not in INTEGER_POWERS or not s.regularized or teacher is not None:
         # The likeliest type has probability 1/S.
-        sum_p = _softmax(z, out=e).amax(1).reciprocal_()
+        sum_p = _softmax(z, out=spare).amax(1).reciprocal_()
         log_sum = _store(out.sum_p, rows, sum_p).log()
     if not s.regularized:
         return
@@ -134,7 +144,10 @@ def forward_chunk(
     if s.statistics:
         out.entropy[rows] = sum_label.log() - _expectation(d, e, sum_label)
     if s.beta in INTEGER_POWERS:
-        sum_p = torch.linalg.vecdot(e, e) if s.beta == 2.0 else _power(e, s.beta).sum(1)
+        if s.beta == 2.0:
+            sum_p = torch.linalg.vecdot(e, e)
+        else:
+            sum_p = _power(e if keep is None else keep.copy_(e), s.beta).sum(1)
         log_sum = _store(out.sum_p, rows, sum_p).log()
     out.reg[rows] = log_sum - s.beta * log_mean
 
@@ -189,6 +202,21 @@ def _forward_teacher(
         out.entropy[rows] = sum_label.log() - _expectation(scaled, weights, sum_label)
 
 
+def _by_powers(s: Settings, teacher: Tensor | None) -> bool:
+    """Whether p is computed as a power of exp(d)."""
+    return s.beta in INTEGER_POWERS and s.in_loss and teacher is None
+
+
+def _powers_gradient(e: Tensor, saved: list[Tensor], g: Tensor, out: Tensor, s: Settings) -> None:
+    """out = e (e^(β−1) g/S − α g/T), e = exp(d)."""
+    _, sum_p, _, sum_label = saved
+    if s.beta == 2.0:
+        torch.mul(e, g / sum_p, out=out)
+    else:
+        _power(out.copy_(e), s.beta - 1.0).mul_(g / sum_p)
+    out.sub_(g * s.label_smoothing / sum_label).mul_(e)
+
+
 def backward_chunk(
     z: Tensor,
     teacher: Tensor | None,
@@ -199,25 +227,38 @@ def backward_chunk(
     s: Settings,
 ) -> None:
     """out = g (p − α P) for one chunk.  z, out: [n, V]; g and the saved rows: [n, 1]."""
-    largest, sum_p, label_largest, sum_label = saved
-    alpha = s.label_smoothing
-    if s.beta in INTEGER_POWERS and s.in_loss and teacher is None:
-        # e (e^(β−1) g/S − α g/T), e = exp(d)
-        e = _scaled_difference(z, largest, s.beta, out=scratch.get("second", z.size(0))).exp_()
-        if s.beta == 2.0:
-            torch.mul(e, g / sum_p, out=out)
-        else:
-            _power(out.copy_(e), s.beta - 1.0).mul_(g / sum_p)
-        out.sub_(g * alpha / sum_label).mul_(e)
+    largest, _, label_largest, _ = saved
+    d = scratch.get("second", z.size(0))
+    if _by_powers(s, teacher):
+        _powers_gradient(_scaled_difference(z, largest, s.beta, out=d).exp_(), saved, g, out, s)
         return
     _softmax(z, out=out)
     if s.in_loss and s.uniform:
-        out.sub_(alpha / z.size(1))
+        out.sub_(s.label_smoothing / z.size(1))
     elif s.in_loss:
-        d = scratch.get("second", z.size(0))
         if teacher is None:
             _scaled_difference(z, largest, s.beta, out=d)
         else:
             _scaled_difference(teacher, label_largest, s.beta, out=d)
-        out.sub_(_softmax(d, out=d), alpha=alpha)
+        out.sub_(_softmax(d, out=d), alpha=s.label_smoothing)
     out.mul_(g)
+
+
+def gradient_of_chunk(
+    kept: Tensor,
+    teacher: Tensor | None,
+    saved: list[Tensor],
+    g: Tensor,
+    scratch: Scratch,
+    s: Settings,
+) -> None:
+    """The same into `kept`, right after `forward_chunk` has left there what it could."""
+    exp_label, sum_label = scratch.get("second", kept.size(0)), saved[3]
+    if _by_powers(s, teacher):
+        _powers_gradient(exp_label, saved, g, kept, s)
+        return
+    if s.in_loss and s.uniform:
+        kept.sub_(s.label_smoothing / kept.size(1))
+    elif s.in_loss:
+        kept.sub_(exp_label.mul_(s.label_smoothing / sum_label))
+    kept.mul_(g)

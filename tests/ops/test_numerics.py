@@ -169,7 +169,7 @@ def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = losses_and_gradient(logits, target, upstream, **options)
     for num_rows in (1, 7, 49):
         monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", num_rows * 300 * 4)
-        assert chunked_rows.Scratch(logits).chunks(None)[0] == slice(0, num_rows)
+        assert chunked_rows.Scratch(logits).chunks(logits, None)[0] == slice(0, num_rows)
         torch.testing.assert_close(
             losses_and_gradient(logits, target, upstream, **options), expected, rtol=1e-6, atol=1e-6
         )
