@@ -33,7 +33,7 @@ from fairseq_labo.ops.settings import Settings, TokenLosses
 
 CPU_CHUNK_BYTES = 8 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # fills the device
-HALF_SCALE = 2.0**12  # |G| ≤ 2 of a row, so that its products stay below float16's 65504
+HALF_SCALE = 2.0**12  # an entry of p − q is at most 1, and float16 reaches 65504
 
 
 class Projection(NamedTuple):
