@@ -13,7 +13,6 @@ from fairseq_labo.criterions.regularized_cross_entropy import (
     RegularizedCrossEntropyConfig,
     RegularizedCrossEntropyCriterion,
 )
-from fairseq_labo.criterions.stages import SmoothingStage
 from fairseq_labo.ops.arguments import check_beta, check_label_smoothing
 
 logger = logging.getLogger(__name__)
@@ -39,31 +38,17 @@ class LaboCrossEntropyConfig(RegularizedCrossEntropyConfig):
 class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
     """``(1 − α) NLL + α R`` with LABO's R; optionally in a first stage only."""
 
-    def __init__(
-        self,
-        task: Any,
-        sentence_avg: bool,
-        label_smoothing: float,
-        labo_beta: float,
-        smoothing_epochs: int | None = None,
-        smoothing_updates: int | None = None,
-        ignore_prefix_size: int = 0,
-        report_accuracy: bool = False,
-        fused_projection: bool = False,
-    ) -> None:
-        self.alpha = check_label_smoothing(label_smoothing)
-        self.beta = check_beta(labo_beta)
+    def __init__(self, cfg: LaboCrossEntropyConfig, task: Any) -> None:
+        if cfg.teacher_path is not None:
+            raise ValueError(
+                f"labo_cross_entropy computes its smoothing distribution itself, found "
+                f"--teacher-path {cfg.teacher_path}: leave it out, or take "
+                f"--criterion tsla_cross_entropy"
+            )
+        self.alpha = check_label_smoothing(cfg.label_smoothing)
+        self.beta = check_beta(cfg.labo_beta)
         warn_of_beta(self.beta)
-        super().__init__(
-            task,
-            stage=SmoothingStage.from_flags(
-                epochs=smoothing_epochs, updates=smoothing_updates, required=False
-            ),
-            sentence_avg=sentence_avg,
-            ignore_prefix_size=ignore_prefix_size,
-            report_accuracy=report_accuracy,
-            fused_projection=fused_projection,
-        )
+        super().__init__(cfg, task)
 
     def regularizer_weight(self, vocab_size: int) -> float:
         """α as given: here it is the weight of R itself."""

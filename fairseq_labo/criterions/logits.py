@@ -3,7 +3,9 @@
 from typing import Any
 
 from fairseq.models import BaseFairseqModel, FairseqDecoder
+from fairseq.models.nat import FairseqNATDecoder
 from fairseq.models.transformer import TransformerModelBase
+from fairseq.tasks.translation_lev import TranslationLevenshteinTask
 from torch import Tensor
 
 # These methods apply log_softmax to the first output of the model, and nothing else.
@@ -38,6 +40,21 @@ def has_plain_logits(model: Any) -> bool:
         )
         and getattr(decoder, "adaptive_softmax", None) is None
     )
+
+
+def check_autoregressive(part: Any) -> None:
+    """Raise ValueError for the task or the model of a non-autoregressive translator.
+
+    Those models compute losses of their own (of lengths, insertions, masks), which need
+    fairseq's ``nat_loss``; there is no matrix of logits to be regularized.
+    """
+    if isinstance(part, TranslationLevenshteinTask) or isinstance(
+        getattr(part, "decoder", None), FairseqNATDecoder
+    ):
+        raise ValueError(
+            f"expected an autoregressive task and model, found {type(part).__name__}: "
+            f"non-autoregressive translation needs fairseq's --criterion nat_loss"
+        )
 
 
 def model_logits(model: Any, net_output: Any) -> Tensor:

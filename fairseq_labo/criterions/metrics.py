@@ -6,7 +6,7 @@
 ``nll_loss``        −log2 p_y per target token
 ``ppl``             2 ^ nll_loss
 ``reg_loss``        the regularizer R per target token, where it was computed
-``label_entropy``   entropy of the smoothing distribution P*, where it was computed
+``label_entropy``   entropy of the smoothing distribution P, where it was computed
 ``smoothing``       α in force: the weight of the regularizer
 ``accuracy``        % of target tokens predicted, with ``--report-accuracy``
 ==================  ===========================================================================
@@ -37,7 +37,8 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
     if reg_ntokens > 0:
         log_bits("reg_loss", reg_ntokens)
         log_bits("label_entropy", reg_ntokens)
-    metrics.log_scalar("smoothing", total("smoothing") / ntokens, ntokens, round=3)
+    # Five digits: the end of a schedule is small.
+    metrics.log_scalar("smoothing", total("smoothing") / ntokens, ntokens, round=5)
 
     counted = utils.item(total("total"))
     if counted > 0:

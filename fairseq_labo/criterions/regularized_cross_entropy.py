@@ -9,10 +9,11 @@ from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
 from torch import Tensor
 
-from fairseq_labo.criterions.logits import model_logits
+from fairseq_labo.criterions.logits import check_autoregressive, model_logits
 from fairseq_labo.criterions.metrics import reduce_metrics
 from fairseq_labo.criterions.projection import decoder_features
 from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
+from fairseq_labo.criterions.teacher import Teacher
 from fairseq_labo.ops import TokenLosses, linear_token_losses, token_losses
 
 logger = logging.getLogger(__name__)
@@ -40,40 +41,56 @@ class RegularizedCrossEntropyConfig(FairseqDataclass):
         default=None,
         metadata={"help": "regularize in the first N updates only, then train on one-hot targets"},
     )
+    smoothing_schedule: str = field(
+        default="step",
+        metadata={
+            "help": "how the weight of the regularizer falls to 0 in those epochs or updates: "
+            "step (constant, then 0), linear or cosine"
+        },
+    )
+    teacher_path: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "tsla_cross_entropy only: checkpoint of a frozen model whose distribution "
+            "takes the place of the uniform one in the first stage"
+        },
+    )
     sentence_avg: bool = II("optimization.sentence_avg")
 
 
 class RegularizedCrossEntropyCriterion(FairseqCriterion):
     """Cross entropy, in stage 1 of training regularized towards a smoothing distribution.
 
-    Subclasses say which one: `beta` (inf: uniform) and `regularizer_weight`.
+    Subclasses say which one: `beta` (inf: uniform; a teacher's temperature) and
+    `regularizer_weight`.
 
     In validation the loss is plain NLL, so that it means the same across stages and methods;
     the regularizer and the entropy of its distribution are logged all the same.
     """
 
     beta: float
+    stage_is_required = False
 
     def __init__(
-        self,
-        task: Any,
-        *,
-        stage: SmoothingStage,
-        sentence_avg: bool,
-        ignore_prefix_size: int = 0,
-        report_accuracy: bool = False,
-        fused_projection: bool = False,
+        self, cfg: RegularizedCrossEntropyConfig, task: Any, *, teacher: Teacher | None = None
     ) -> None:
+        check_autoregressive(task)
         super().__init__(task)
-        if ignore_prefix_size < 0:
+        if cfg.ignore_prefix_size < 0:
             raise ValueError(
-                f"--ignore-prefix-size must be 0 or more tokens, found {ignore_prefix_size}"
+                f"--ignore-prefix-size must be 0 or more tokens, found {cfg.ignore_prefix_size}"
             )
-        self.stage = stage
-        self.sentence_avg = sentence_avg
-        self.ignore_prefix_size = ignore_prefix_size
-        self.report_accuracy = report_accuracy
-        self.fused_projection = fused_projection
+        self.stage = SmoothingStage.from_flags(
+            epochs=cfg.smoothing_epochs,
+            updates=cfg.smoothing_updates,
+            required=self.stage_is_required,
+            schedule=cfg.smoothing_schedule,
+        )
+        self.sentence_avg = cfg.sentence_avg
+        self.ignore_prefix_size = cfg.ignore_prefix_size
+        self.report_accuracy = cfg.report_accuracy
+        self.fused_projection = cfg.fused_projection
+        self.teacher = teacher
         self.progress = TrainingProgress()
         self.progress.follow(task)
         self._was_in_force: bool | None = None
@@ -86,15 +103,32 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         """α for the batch at hand: 0 in validation and in stage 2."""
         if not self.training:
             return 0.0
-        in_force = self.stage.in_force(self.progress)
-        if self._was_in_force and not in_force:
-            logger.info(
-                "stage 2 begins: one-hot targets from epoch %s, after %s updates",
-                self.progress.epoch,
-                self.progress.num_updates,
+        share = self.stage.share(self.progress)
+        self._notice_stage(in_force=share > 0.0)
+        return share * self.regularizer_weight(vocab_size)
+
+    def _notice_stage(self, *, in_force: bool) -> None:
+        """At the first batch of stage 2: say so in the log, once, and drop the teacher."""
+        if not in_force and self._was_in_force is not False:
+            message = (
+                "stage 2 begins: one-hot targets from epoch %s, after %s updates"
+                if self._was_in_force
+                else "this run starts in stage 2: one-hot targets, epoch %s, %s updates done"
             )
+            logger.info(message, self.progress.epoch, self.progress.num_updates)
+            if self.teacher is not None:
+                self.teacher.release()
         self._was_in_force = in_force
-        return self.regularizer_weight(vocab_size) if in_force else 0.0
+
+    def teacher_logits(self, model: Any, sample: dict[str, Any], *, weight: float) -> Tensor | None:
+        """The teacher's logits [B * T, V], where there is one and it counts.
+
+        In validation it is asked if it is in memory (so in stage 1), to measure R.
+        """
+        if self.teacher is None or not (weight > 0.0 if self.training else self.teacher.loaded):
+            return None
+        logits = self.teacher.logits(sample, student=model)
+        return logits.reshape(-1, logits.size(-1))
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
@@ -105,6 +139,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         `reduce`); the denominator is the number of sentences under ``--sentence-avg``, else
         of target tokens.
         """
+        check_autoregressive(model)
         compute = self.losses_of_features if self.fused_projection else self.losses_of_logits
         losses, target, weight = compute(model, sample, reduce=reduce)
         num_sentences = sample["target"].size(0)
@@ -130,7 +165,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         logits = logits.reshape(-1, logits.size(-1))  # [B * T, V]
         target = self.counted_target(model.get_targets(sample, net_output))
         weight = self.weight_in_force(logits.size(1))
-        losses = token_losses(logits, target, **self.loss_options(weight))
+        losses = token_losses(logits, target, **self.loss_options(weight, model, sample))
         return losses, target, weight
 
     def losses_of_features(
@@ -140,19 +175,26 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         hidden, layer_weight, bias = decoder_features(model, sample["net_input"])
         target = self.counted_target(model.get_targets(sample, None))
         weight = self.weight_in_force(layer_weight.size(0))
-        options = self.loss_options(weight)
+        options = self.loss_options(weight, model, sample)
         losses = linear_token_losses(
             hidden, layer_weight, target, bias=bias, summed=reduce, **options
         )
         return losses, target, weight
 
-    def loss_options(self, weight: float) -> dict[str, Any]:
-        """Options of `ops.token_losses` for the batch at hand, with α = `weight`."""
+    def loss_options(self, weight: float, model: Any, sample: dict[str, Any]) -> dict[str, Any]:
+        """Options of `ops.token_losses` for the batch at hand, with α = `weight`.
+
+        R is measured in stage 1, and in validation where P is at hand: a teacher's is in
+        stage 1 only.
+        """
+        teacher_logits = self.teacher_logits(model, sample, weight=weight)
+        measured = weight > 0.0 or not self.training
         return {
             "label_smoothing": weight,
             "beta": self.beta,
             "ignore_index": self.padding_idx,
-            "statistics": weight > 0.0 or not self.training,
+            "teacher_logits": teacher_logits,
+            "statistics": measured and (self.teacher is None or teacher_logits is not None),
             "argmax": self.report_accuracy,
         }
 

@@ -8,8 +8,17 @@ worker. `TrainingProgress` listens there.
 
 import functools
 import inspect
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+# The weight's share at t in [0, 1), the part of the first stage that is over.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "step": lambda t: 1.0,
+    "linear": lambda t: 1.0 - t,
+    "cosine": lambda t: 0.5 * (1.0 + math.cos(math.pi * t)),
+}
 
 
 class TrainingProgress:
@@ -49,20 +58,26 @@ def _argument(
 
 @dataclass(frozen=True)
 class SmoothingStage:
-    """The first stage: so many epochs, so many updates, or (both None) the whole training."""
+    """The first stage: so many epochs, so many updates, or (both None) the whole training.
+
+    Within it the regularizer's weight is constant (``step``) or falls towards 0 (``linear``,
+    ``cosine``): from update to update in a stage counted in updates, from epoch to epoch in
+    one counted in epochs (the length of an epoch is not known to a criterion).
+    """
 
     epochs: int | None = None
     updates: int | None = None
+    schedule: str = "step"
 
     @classmethod
     def from_flags(
-        cls, *, epochs: int | None, updates: int | None, required: bool
+        cls, *, epochs: int | None, updates: int | None, required: bool, schedule: str = "step"
     ) -> "SmoothingStage":
-        """Check the flags --smoothing-epochs and --smoothing-updates.
+        """Check the flags --smoothing-epochs, --smoothing-updates and --smoothing-schedule.
 
         Raises:
-            ValueError: both are given, neither is given though one is `required`, or one
-                is negative.
+            ValueError: both lengths are given, neither is given though one is `required` or
+                the schedule needs one, one is negative, or the schedule is unknown.
         """
         given = [
             f"{flag} {value}"
@@ -74,31 +89,39 @@ class SmoothingStage:
                 f"expected one of --smoothing-epochs and --smoothing-updates, found both "
                 f"({', '.join(given)}): leave one out"
             )
-        if required and not given:
+        if schedule not in SCHEDULES:
             raise ValueError(
-                "two-stage label smoothing needs the length of its first stage, found neither "
+                f"--smoothing-schedule must be one of {', '.join(SCHEDULES)}, found {schedule!r}"
+            )
+        if (required or schedule != "step") and not given:
+            what = "two-stage label smoothing" if required else f"--smoothing-schedule {schedule}"
+            raise ValueError(
+                f"{what} needs the length of its first stage, found neither "
                 "--smoothing-epochs N nor --smoothing-updates N: give exactly one of them"
             )
         if (epochs is not None and epochs < 0) or (updates is not None and updates < 0):
             raise ValueError(
                 f"the first stage must last 0 or more epochs or updates, found {given[0]}"
             )
-        return cls(epochs, updates)
+        return cls(epochs, updates, schedule)
 
-    def in_force(self, progress: TrainingProgress) -> bool:
-        """Whether the batch being trained on belongs to the first stage.
+    def share(self, progress: TrainingProgress) -> float:
+        """The share of the regularizer's weight that is in force: from 1 to 0, which is stage 2.
 
         Raises:
             RuntimeError: the stage has an end and nobody has said how far training is.
         """
-        if self.epochs is None and self.updates is None:
-            return True
-        done = progress.num_updates if self.epochs is None else progress.epoch
+        length = self.updates if self.epochs is None else self.epochs
+        if length is None:
+            return 1.0
+        if self.epochs is None:
+            done = progress.num_updates
+        else:  # epochs count from 1, updates from 0
+            done = None if progress.epoch is None else progress.epoch - 1
         if done is None:
             raise RuntimeError(
                 "the stage of training is unknown: fairseq's trainer tells it to the task "
                 "(begin_epoch, train_step), and neither was called. In a training loop of your "
                 "own, set criterion.progress.epoch (from 1) and criterion.progress.num_updates"
             )
-        # Epochs count from 1, updates from 0.
-        return done <= self.epochs if self.epochs is not None else done < (self.updates or 0)
+        return SCHEDULES[self.schedule](done / length) if done < length else 0.0

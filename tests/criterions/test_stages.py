@@ -22,29 +22,44 @@ def at(*, epoch: int | None = None, num_updates: int | None = None) -> TrainingP
 
 def test_updates_count_from_0() -> None:
     stage = stage_of(updates=3)
-    assert [stage.in_force(at(num_updates=n)) for n in range(5)] == [True] * 3 + [False] * 2
+    assert [stage.share(at(num_updates=n)) for n in range(5)] == [1, 1, 1, 0, 0]
 
 
 def test_epochs_count_from_1() -> None:
     stage = stage_of(epochs=2)
-    assert [stage.in_force(at(epoch=n)) for n in range(1, 5)] == [True, True, False, False]
+    assert [stage.share(at(epoch=n)) for n in range(1, 5)] == [1, 1, 0, 0]
 
 
 def test_stage_of_length_0_is_never_in_force() -> None:
-    assert not stage_of(epochs=0).in_force(at(epoch=1))
-    assert not stage_of(updates=0).in_force(at(num_updates=0))
+    assert stage_of(epochs=0).share(at(epoch=1)) == 0
+    assert stage_of(updates=0).share(at(num_updates=0)) == 0
 
 
 def test_without_an_end_the_stage_is_always_in_force() -> None:
-    assert stage_of().in_force(at())
-    assert stage_of().in_force(at(epoch=99, num_updates=10**6))
+    assert stage_of().share(at()) == 1
+    assert stage_of().share(at(epoch=99, num_updates=10**6)) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("step", [1, 1, 1, 1, 0, 0]),
+        ("linear", [1, 0.75, 0.5, 0.25, 0, 0]),
+        ("cosine", [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 0, 0]),
+    ],
+)
+def test_schedules_fall_from_1_to_0_over_the_stage(schedule: str, shares: list[float]) -> None:
+    by_update = stage_of(updates=4, schedule=schedule)
+    assert [by_update.share(at(num_updates=n)) for n in range(6)] == pytest.approx(shares)
+    by_epoch = stage_of(epochs=4, schedule=schedule)
+    assert [by_epoch.share(at(epoch=n)) for n in range(1, 7)] == pytest.approx(shares)
 
 
 def test_unknown_progress_is_an_error_not_a_guess() -> None:
     with pytest.raises(RuntimeError, match="stage of training is unknown"):
-        stage_of(epochs=2).in_force(at(num_updates=7))
+        stage_of(epochs=2).share(at(num_updates=7))
     with pytest.raises(RuntimeError, match="stage of training is unknown"):
-        stage_of(updates=2).in_force(at(epoch=1))
+        stage_of(updates=2).share(at(epoch=1))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +67,8 @@ def test_unknown_progress_is_an_error_not_a_guess() -> None:
     [
         ({"epochs": 1, "updates": 2}, r"found both \(--smoothing-epochs 1, --smoothing-updates 2"),
         ({"required": True}, "found neither"),
+        ({"schedule": "cosine"}, "--smoothing-schedule cosine needs the length .* found neither"),
+        ({"updates": 3, "schedule": "cubic"}, "must be one of step, linear, cosine, found 'cubic'"),
         ({"epochs": -1}, "0 or more.*found --smoothing-epochs -1"),
         ({"updates": -5}, "0 or more.*found --smoothing-updates -5"),
     ],
