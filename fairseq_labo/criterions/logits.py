@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from fairseq.models import BaseFairseqModel, FairseqDecoder
 from fairseq.models.nat import FairseqNATDecoder
 from fairseq.models.transformer import TransformerModelBase
+from fairseq.modules import AdaptiveSoftmax
 from fairseq.tasks.translation_lev import TranslationLevenshteinTask
 from torch import Tensor
 
@@ -20,14 +22,14 @@ def _is(method: Any, *functions: Any) -> bool:
     return getattr(method, "__func__", None) in functions
 
 
-def has_plain_logits(model: Any) -> bool:
-    """Whether the model's log-probabilities are log_softmax of its decoder's first output.
+def has_own_probabilities(model: Any) -> bool:
+    """Whether the model or its decoder says itself how probabilities come from its output.
 
-    Decided by which methods it has, so nothing is computed. A model that overrides them, one
-    with an adaptive softmax, or one without a decoder is answered False.
+    Decided by which methods it has, so nothing is computed. A model that overrides them, or
+    one without a decoder, is answered True.
     """
     decoder = getattr(model, "decoder", None)
-    return (
+    return not (
         _is(getattr(model, "get_normalized_probs", None), *_PLAIN_MODEL_METHODS)
         and _is(
             getattr(model, "get_normalized_probs_scriptable", None),
@@ -38,8 +40,32 @@ def has_plain_logits(model: Any) -> bool:
         and _is(
             decoder.get_normalized_probs_scriptable, FairseqDecoder.get_normalized_probs_scriptable
         )
-        and getattr(decoder, "adaptive_softmax", None) is None
     )
+
+
+def has_plain_logits(model: Any) -> bool:
+    """Whether the model's log-probabilities are log_softmax of its decoder's first output."""
+    return not has_own_probabilities(model) and _adaptive_softmax(model) is None
+
+
+def _adaptive_softmax(model: Any) -> Any:
+    return getattr(model.decoder, "adaptive_softmax", None)
+
+
+def adaptive_log_probs(softmax: AdaptiveSoftmax, features: Tensor) -> Tensor:
+    """log p [..., V] of an adaptive softmax from the decoder's features [..., D].
+
+    The head has the frequent types and one entry for each cluster; the probability of a rarer
+    type is that of its cluster times that within it. fairseq's own `get_log_prob` computes the
+    same in place, which autograd cannot follow.
+    """
+    head = torch.log_softmax(softmax.head(features).float(), dim=-1)
+    num_frequent = softmax.cutoff[0]
+    parts = [head[..., :num_frequent]]
+    for number, tail in enumerate(softmax.tail, start=num_frequent):
+        within = torch.log_softmax(tail(features).float(), dim=-1)
+        parts.append(head[..., number : number + 1] + within)
+    return torch.cat(parts, dim=-1)
 
 
 def check_autoregressive(part: Any) -> None:
@@ -63,6 +89,9 @@ def model_logits(model: Any, net_output: Any) -> Tensor:
     Log-probabilities are valid logits, since softmax(log p) = p; they cost a float32 copy of
     the logits, so the logits themselves are taken where they are at hand.
     """
-    if has_plain_logits(model):
-        return net_output[0]
-    return model.get_normalized_probs(net_output, log_probs=True)
+    if has_own_probabilities(model):
+        return model.get_normalized_probs(net_output, log_probs=True)
+    adaptive_softmax = _adaptive_softmax(model)
+    if adaptive_softmax is not None:
+        return adaptive_log_probs(adaptive_softmax, net_output[0])
+    return net_output[0]

@@ -1,13 +1,15 @@
-"""fairseq-train in this process: its real command line, without the start of an interpreter.
+"""fairseq's command line in this process, without the start of an interpreter for each run.
 
-`fairseq_cli.train.cli_main` does exactly this with `sys.argv`; that ``--user-dir`` finds the
-plugin is tested in `tests/test_user_dir.py`, in processes of their own.
+`fairseq_cli.*.cli_main` do exactly this with `sys.argv`; that ``--user-dir`` finds the plugin
+is tested in `tests/test_user_dir.py`, in processes of their own.
 """
 
 import contextlib
+import importlib
+import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,25 +43,30 @@ class Run(NamedTuple):
     def last(self, key: str, kind: str = "valid") -> float:
         return self.logged(f"{kind}_{key}", kind)[-1]
 
+    def announcements(self) -> list[str]:
+        """The messages about stage 2."""
+        return [line.split(" | ")[2] for line in self.output.splitlines() if "stage 2" in line]
+
 
 Train = Callable[..., Run]
 
 
 @contextlib.contextmanager
-def captured_log() -> Iterator[list[str]]:
-    """Everything that is logged, one line a record, as fairseq-train prints it."""
-    lines: list[str] = []
-    handler = logging.Handler()
+def captured_output() -> Iterator[io.StringIO]:
+    """What is logged and printed, as one text; pytest's own handlers are put back."""
+    output = io.StringIO()
+    handler = logging.StreamHandler(output)
     handler.setFormatter(logging.Formatter("%(levelname)s | %(name)s | %(message)s"))
-    handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
     root = logging.getLogger()
-    level = root.level
+    level, handlers = root.level, root.handlers[:]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        yield lines
+        with contextlib.redirect_stdout(output), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # hydra's and torch's, of fairseq
+            yield output
     finally:
-        root.removeHandler(handler)
+        root.handlers[:] = handlers
         root.setLevel(level)
 
 
@@ -72,30 +79,63 @@ def forget_earlier_runs() -> None:
         vars(function).clear()
 
 
-def fairseq_train(data: object, save_dir: Path, *flags: object) -> Run:
-    """Run fairseq-train; an exception of its is the caller's."""
+def fairseq_train(
+    data: object, save_dir: Path, *flags: object, config: Mapping[str, Any] | None = None
+) -> Run:
+    """Run fairseq-train; an exception of its is the caller's.
+
+    `config` sets keys of the configuration that have no flag of their own, as hydra does.
+    """
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.distributed import utils as distributed_utils
     from fairseq_cli.train import main
+    from omegaconf import OmegaConf
 
     forget_earlier_runs()
     arguments = [str(data), "--save-dir", str(save_dir), *map(str, flags)]
-    with captured_log() as lines, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # hydra's and torch's, of fairseq
+    with captured_output() as output:
         namespace = options.parse_args_and_arch(options.get_training_parser(), arguments)
-        distributed_utils.call_main(convert_namespace_to_omegaconf(namespace), main)
-    return Run("\n".join(lines), save_dir)
+        configuration = convert_namespace_to_omegaconf(namespace)
+        for key, value in (config or {}).items():
+            OmegaConf.update(configuration, key, value)
+        distributed_utils.call_main(configuration, main)
+    return Run(output.getvalue(), save_dir)
 
 
 @pytest.fixture
 def train(toy_corpus: Path, tmp_path: Path) -> Train:
     """`train(name, *flags)`: a tiny transformer on the toy corpus, saved in tmp_path/name."""
 
-    def train(name: str, *flags: object) -> Run:
-        return fairseq_train(toy_corpus / "bin", tmp_path / name, *TRAINING, *flags)
+    def train(name: str, *flags: object, **options: Any) -> Run:
+        return fairseq_train(toy_corpus / "bin", tmp_path / name, *TRAINING, *flags, **options)
 
     return train
+
+
+@pytest.fixture
+def fairseq(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """`fairseq("generate", *arguments)`: another entry point of fairseq; returns its output."""
+
+    def run(tool: str, *arguments: object) -> str:
+        module = importlib.import_module(f"fairseq_cli.{tool}")
+        monkeypatch.setattr("sys.argv", [f"fairseq-{tool}", *map(str, arguments), "--cpu"])
+        with captured_output() as output:
+            module.cli_main()
+        return output.getvalue()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def teacher(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of another seed, trained until it translates most words right."""
+    run = fairseq_train(
+        toy_corpus / "bin",
+        tmp_path_factory.mktemp("teacher"),
+        *(*TRAINING, "--criterion", "cross_entropy", "--max-epoch", 4, "--seed", 9),
+    )
+    return run.save_dir / "checkpoint_last.pt"
 
 
 def assert_same_parameters(found: Run, expected: Run) -> None:

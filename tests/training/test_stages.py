@@ -26,16 +26,6 @@ BEGINS = f"stage 2 begins: one-hot targets from epoch 1, after {SWITCH} updates"
 EACH_UPDATE = ("--log-interval", 1)
 
 
-def announcements(run: Run) -> list[str]:
-    return [line.split(" | ")[2] for line in run.output.splitlines() if "stage 2" in line]
-
-
-@pytest.fixture
-def teacher(train: Train) -> Path:
-    run = train("teacher", "--criterion", "cross_entropy", "--max-update", 20, "--seed", 9)
-    return run.save_dir / "checkpoint_last.pt"
-
-
 @pytest.mark.parametrize(
     "flags", [LABO, TSLA, (*LABO, "--smoothing-schedule", "cosine"), (*TSLA, "--teacher-path")]
 )
@@ -48,7 +38,7 @@ def test_resume_before_at_and_after_the_switch(
     whole = train("whole", *common, "--save-interval-updates", EVERY)
     weights = whole.logged("smoothing")
     assert all(weight > 0 for weight in weights[:SWITCH]) and weights[SWITCH:] == [0.0] * SWITCH
-    assert announcements(whole) == [BEGINS]
+    assert whole.announcements() == [BEGINS]
     for stop in (SWITCH - EVERY, SWITCH, SWITCH + EVERY):
         save_dir = tmp_path / f"from-{stop}"
         save_dir.mkdir()
@@ -59,7 +49,7 @@ def test_resume_before_at_and_after_the_switch(
         assert resumed.logged("loss") == whole.logged("loss")[stop:]
         assert_same_parameters(resumed, whole)
         started = f"this run starts in stage 2: one-hot targets, epoch 1, {stop} updates done"
-        assert announcements(resumed) == [BEGINS if stop < SWITCH else started]
+        assert resumed.announcements() == [BEGINS if stop < SWITCH else started]
         # A teacher is read in stage 1 only.
         assert ("teacher of stage 1" in resumed.output) == (
             "--teacher-path" in flags and stop < SWITCH
@@ -92,7 +82,7 @@ def test_killed_in_stage_1_and_resumed_past_the_switch(
 
     resumed = train("killed", *common, "--max-update", END)
     assert f"(epoch 1 @ {EVERY} updates)" in resumed.output
-    assert announcements(resumed) == [BEGINS]
+    assert resumed.announcements() == [BEGINS]
     assert_same_parameters(resumed, train("whole", *common, "--max-update", END))
 
 
@@ -103,7 +93,7 @@ def test_updates_are_counted_not_batches(train: Train) -> None:
         *(*LABO, "--smoothing-updates", 4, "--update-freq", 3, "--max-update", 6, *EACH_UPDATE),
     )
     assert run.logged("smoothing") == [0.2] * 4 + [0.0] * 2
-    assert announcements(run) == ["stage 2 begins: one-hot targets from epoch 1, after 4 updates"]
+    assert run.announcements() == ["stage 2 begins: one-hot targets from epoch 1, after 4 updates"]
 
 
 @pytest.mark.parametrize("schedule", ["step", "linear", "cosine"])
@@ -134,7 +124,7 @@ def test_logged_weight_is_that_of_the_schedule(
         strict=True,
     ):
         assert loss == pytest.approx((1 - weight) * nll + weight * reg, abs=2e-3)
-    assert len(announcements(run)) == 1
+    assert len(run.announcements()) == 1
 
 
 EPOCHS = ("--max-tokens", 2000, "--smoothing-epochs", 2, "--max-epoch", 4)
@@ -148,7 +138,7 @@ def test_stage_in_epochs_resumed_between_them(train: Train) -> None:
     run = train("epochs", *LABO, *EPOCHS, "--max-epoch", 2)
     rest = train("epochs", *LABO, *EPOCHS)
     assert by_epoch(run) + by_epoch(rest) == [0.2, 0.2, 0, 0]
-    (line,) = announcements(rest)
+    (line,) = rest.announcements()
     assert line.startswith("this run starts in stage 2: one-hot targets, epoch 3")
 
 
@@ -206,4 +196,4 @@ def test_reset_flags(
     )
     weights = run.logged("smoothing")
     assert weights[0] == (0.2 if counts_again == stage else 0.0)
-    assert weights[-1] == 0.0 and len(announcements(run)) == 1
+    assert weights[-1] == 0.0 and len(run.announcements()) == 1

@@ -1,0 +1,71 @@
+"""fp32, fp16, bf16 and mixed precision through fairseq-train; on the CPU as far as it goes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import TRAINING
+from tests.training.conftest import LABO, TSLA, Train, fairseq_train
+
+# On the CPU fairseq's flat float32 copy cannot be built, which asks for the current GPU.
+PRECISIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "fp16": (("--fp16", "--fp16-init-scale", 128, "--fp16-no-flatten-grads"), {}),
+    "memory-efficient-fp16": (("--memory-efficient-fp16", "--fp16-init-scale", 128), {}),
+    # Not --bf16: fairseq's command line takes it to mean a TPU. Hydra's key does not.
+    "bf16": ((), {"common.bf16": True, "common.fp16_no_flatten_grads": True}),
+    "memory-efficient-bf16": ((), {"common.bf16": True, "common.memory_efficient_bf16": True}),
+}
+CRITERIONS = [LABO, TSLA, (*TSLA, "--teacher-path")]
+RUN = ("--smoothing-updates", 12, "--max-update", 20)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("criterion", CRITERIONS)
+def test_half_precision_learns_what_fp32_does(
+    precision: str, criterion: tuple[str, ...], train: Train, teacher: Path
+) -> None:
+    criterion = (*criterion, str(teacher)) if criterion[-1] == "--teacher-path" else criterion
+    flags, config = PRECISIONS[precision]
+    full = train("fp32", *criterion, *RUN)
+    half = train("half", *criterion, *RUN, *flags, config=config)
+    dtype = torch.bfloat16 if config else torch.float16
+    weight = half.parameters()["encoder.layers.0.fc1.weight"]  # saved as float32, whatever it was
+    assert torch.equal(weight.to(dtype).float(), weight)
+    for key in ("loss", "nll_loss", "reg_loss", "label_entropy"):
+        for ours, theirs in zip(half.logged(key), full.logged(key), strict=True):
+            assert ours == pytest.approx(theirs, abs=0.08), key
+    assert half.logged("smoothing") == full.logged("smoothing")
+    if dtype == torch.float16:
+        assert set(half.logged("loss_scale")) == {128.0}
+    assert half.last("nll_loss") == pytest.approx(full.last("nll_loss"), abs=0.08)
+
+
+GPU_PRECISIONS = {
+    "fp32": (),
+    "fp16": ("--fp16",),
+    "memory-efficient-fp16": ("--memory-efficient-fp16",),
+    "amp": ("--amp",),
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", GPU_PRECISIONS)
+@pytest.mark.parametrize("criterion", CRITERIONS)
+def test_precisions_on_a_gpu(
+    precision: str,
+    criterion: tuple[str, ...],
+    train: Train,
+    toy_corpus: Path,
+    tmp_path: Path,
+    teacher: Path,
+) -> None:
+    criterion = (*criterion, str(teacher)) if criterion[-1] == "--teacher-path" else criterion
+    on_gpu = [flag for flag in TRAINING if flag != "--cpu"]
+    flags = GPU_PRECISIONS[precision]
+    ours = fairseq_train(toy_corpus / "bin", tmp_path / "gpu", *on_gpu, *criterion, *RUN, *flags)
+    expected = train("cpu", *criterion, *RUN)
+    assert ours.last("num_updates") == 20
+    assert ours.last("nll_loss") == pytest.approx(expected.last("nll_loss"), abs=0.1)

@@ -1,0 +1,237 @@
+"""TSLA-pre through fairseq-train: the teacher's part in training, and what it leaves behind."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from fairseq import checkpoint_utils
+
+from fairseq_labo.criterions.teacher import TeacherError, load_teacher
+from tests.criterions.conftest import Built
+from tests.criterions.conftest import build as build  # the fixture
+from tests.training.conftest import TSLA, Run, Train, assert_same_parameters
+
+STAGES = ("--smoothing-updates", 6, "--max-update", 12, "--log-interval", 1)
+
+
+def stage_1_step(built: Built) -> tuple[float, dict[str, Any], list[torch.Tensor]]:
+    built.criterion.progress.num_updates = 0
+    built.model.train()
+    built.criterion.train()
+    loss, _, log = built.criterion(built.model, built.batch)
+    loss.backward()
+    return loss.item(), log, [p.grad for p in built.model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_stage_1_is_cross_entropy_with_the_mixed_labels(
+    temperature: float, build: Callable[..., Built], teacher: Path
+) -> None:
+    """q = (1 − ε) e_y + ε softmax(s / T), computed here from fairseq's own loading of s."""
+    flags = ("--smoothing-updates", 6, "--teacher-path", teacher)
+    built = build(*TSLA, *flags, "--teacher-temperature", temperature)
+    loss, log, gradients = stage_1_step(built)
+
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(teacher)], task=built.task)
+    model.eval()
+    target = built.batch["target"]
+    counted = target.ne(built.criterion.padding_idx)
+    with torch.no_grad():
+        s = model(**built.batch["net_input"])[0][counted]
+    labels = torch.softmax(s / temperature, -1)
+    built.model.zero_grad()
+    z = built.model(**built.batch["net_input"])[0][counted]
+    q = 0.8 * F.one_hot(target[counted], z.size(1)) + 0.2 * labels
+    expected = F.cross_entropy(z, q, reduction="sum")
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    for found, parameter in zip(gradients, built.model.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5)
+    assert log["smoothing"] == pytest.approx(0.2 * counted.sum().item())
+    entropy = -(labels * labels.log()).sum().item()
+    assert float(log["label_entropy"]) == pytest.approx(entropy, rel=1e-5)
+    assert not any(p.requires_grad for p in built.criterion.teacher._model.parameters())
+
+
+def test_teacher_is_in_stage_1_only_and_in_no_checkpoint(train: Train, teacher: Path) -> None:
+    taught = train("taught", *TSLA, *STAGES, "--teacher-path", teacher)
+    assert taught.logged("smoothing") == [0.2] * 6 + [0.0] * 6
+    assert len(taught.logged("label_entropy")) == 6
+    uniform = train("uniform", *TSLA, *STAGES)
+    assert taught.logged("loss") != uniform.logged("loss")
+    ours, theirs = taught.checkpoint(), uniform.checkpoint()
+    assert ours.keys() == theirs.keys() and ours["criterion"] is None
+    assert ours["model"].keys() == theirs["model"].keys()
+    sizes = [run.save_dir.joinpath("checkpoint_last.pt").stat().st_size for run in (taught, uniform)]
+    assert abs(sizes[0] - sizes[1]) < 5000  # the path, not the model
+
+
+def test_teacher_is_released_at_the_switch(build: Callable[..., Built], teacher: Path) -> None:
+    built = build(*TSLA, "--smoothing-updates", 6, "--teacher-path", teacher)
+    criterion = built.criterion
+    assert not criterion.teacher.loaded and not list(criterion.parameters())
+    stage_1_step(built)
+    assert criterion.teacher.loaded and not criterion.state_dict()
+    assert not criterion.teacher._model.training  # no dropout in it
+    criterion.eval()
+    assert criterion(built.model, built.batch)[2]["reg_ntokens"] > 0
+    criterion.train()
+    criterion.progress.num_updates = 6
+    assert criterion(built.model, built.batch)[2]["smoothing"] == 0
+    assert not criterion.teacher.loaded
+    criterion.eval()
+    assert criterion(built.model, built.batch)[2]["reg_ntokens"] == 0
+
+
+def test_stage_2_needs_no_file(train: Train, teacher: Path, tmp_path: Path) -> None:
+    """Resumed past the switch, and validated, with the teacher gone."""
+    mine = tmp_path / "mine.pt"
+    shutil.copy(teacher, mine)
+    flags = (*TSLA, *STAGES, "--teacher-path", mine)
+    train("run", *flags, "--max-update", 8)
+    mine.unlink()
+    resumed = train("run", *flags)
+    assert "teacher of stage 1" not in resumed.output
+    whole = train("whole", *TSLA, *STAGES, "--teacher-path", teacher)
+    assert_same_parameters(resumed, whole)
+
+
+def test_eval_bleu_translates_with_the_student(train: Train, teacher: Path) -> None:
+    """fairseq's task would take the last model that it built, which the teacher must not be."""
+    # The weight is so small that the student learns as if there were no teacher.
+    bleu = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 12}')
+    flags = (*TSLA, "--label-smoothing", 1e-9, "--smoothing-updates", 90, "--max-update", 3, *bleu)
+    taught = train("taught", *flags, "--teacher-path", teacher)
+    assert "teacher of stage 1" in taught.output
+    alone = train("alone", *flags)
+    assert taught.last("bleu") == alone.last("bleu") < 5
+    master = train("teacher", *flags, "--finetune-from-model", teacher, "--lr", 1e-9)
+    assert master.last("bleu") > 10  # or the test would show nothing
+
+
+@pytest.fixture
+def task(build: Callable[..., Built]) -> Any:
+    return build(*TSLA, "--smoothing-updates", 6).task
+
+
+def changed(teacher: Path, folder: Path, **task_config: Any) -> str:
+    """A copy of the teacher whose checkpoint names another task configuration."""
+    state = torch.load(teacher)
+    state["cfg"]["task"].update(task_config)
+    path = folder / "changed.pt"
+    torch.save(state, path)
+    return str(path)
+
+
+def test_missing_and_broken_files(task: Any, tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="expected a checkpoint of fairseq, found no file at"):
+        load_teacher(str(tmp_path / "none.pt"), task)
+    (tmp_path / "text.pt").write_text("no checkpoint", encoding="utf-8")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
+    for name in ("text.pt", "other.pt"):
+        with pytest.raises(TeacherError, match=f"{name} something that cannot be read"):
+            load_teacher(str(tmp_path / name), task)
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        ({"_name": "language_modeling"}, "student's task, TranslationTask, found one of the task"),
+        ({"_name": "translation_lev"}, "found one of the task translation_lev"),
+        ({"_name": "unheard_of"}, "found one of the task unheard_of"),
+        ({"source_lang": "en"}, "expected a teacher with --source-lang de.*found en"),
+        ({"target_lang": "fr"}, "expected a teacher with --target-lang en.*found fr"),
+    ],
+)
+def test_other_tasks(
+    config: dict[str, str], match: str, task: Any, teacher: Path, tmp_path: Path
+) -> None:
+    if "source_lang" in config or "target_lang" in config:
+        task.cfg.source_lang, task.cfg.target_lang = "de", "en"
+    with pytest.raises(TeacherError, match=match):
+        load_teacher(changed(teacher, tmp_path, **config), task)
+
+
+@pytest.fixture
+def data(toy_corpus: Path, tmp_path: Path) -> Path:
+    """A copy of the binarized corpus, whose dictionaries a test may change."""
+    return Path(shutil.copytree(toy_corpus / "bin", tmp_path / "data"))
+
+
+def edit_dictionary(data: Path, language: str, edit: Callable[[list[str]], list[str]]) -> None:
+    path = data / f"dict.{language}.txt"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(edit(lines)), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda lines: lines[:-2], r"of \d+ types, found one of \d+"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], r"whose type 4 is '.+', found '.+'"),
+    ],
+)
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_other_vocabulary(
+    language: str, edit: Any, match: str, task: Any, teacher: Path, data: Path, tmp_path: Path
+) -> None:
+    side = "source" if language == "de" else "target"
+    edit_dictionary(data, language, edit)
+    with pytest.raises(TeacherError, match=f"expected the student's {side} dictionary, {match}"):
+        load_teacher(changed(teacher, tmp_path, data=str(data)), task)
+
+
+def test_without_the_teachers_data_sizes_are_compared(
+    build: Callable[..., Built],
+    teacher: Path,
+    data: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    built = build(*TSLA, "--smoothing-updates", 6)
+    path = changed(teacher, tmp_path, data="/nowhere/data")
+    with caplog.at_level(logging.WARNING, logger="fairseq_labo"):
+        load_teacher(path, built.task)
+    assert "cannot be compared with the student's, only their sizes" in caplog.text
+    for dictionary in (built.task.src_dict, built.task.tgt_dict):
+        dictionary.add_symbol("one-more")
+    with pytest.raises(TeacherError, match="(?s)does not fit the student's task.*size mismatch"):
+        load_teacher(path, built.task)
+
+
+def test_error_stops_training_and_leaves_no_checkpoint(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="found no file at /nowhere/teacher.pt"):
+        train("run", *TSLA, *STAGES, "--teacher-path", "/nowhere/teacher.pt")
+    assert not list(tmp_path.joinpath("run").glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        ((*TSLA, "--teacher-temperature", 2), "--teacher-temperature 2 needs a teacher"),
+        ((*TSLA, "--teacher-path", "x", "--teacher-temperature", 0), "must be above 0 and finite"),
+        ((*TSLA, "--teacher-path", "x", "--teacher-temperature", "inf"), "leave out"),
+        ((*TSLA, "--teacher-path", "x", "--teacher-temperature", "nan"), "must be above 0"),
+        (
+            ("--criterion", "labo_cross_entropy", "--teacher-path", "x"),
+            "computes its smoothing distribution itself, found --teacher-path x",
+        ),
+    ],
+)
+def test_refused_flags(flags: tuple[Any, ...], match: str, build: Callable[..., Built]) -> None:
+    with pytest.raises(ValueError, match=match):
+        build(*flags, "--smoothing-updates", 6)
+
+
+def test_weight_with_a_teacher_is_epsilon(train: Train, teacher: Path) -> None:
+    run: Run = train(
+        "run",
+        *(*TSLA, *STAGES, "--teacher-path", teacher, "--smoothing-schedule", "linear"),
+    )
+    expected = [0.2 * (1 - n / 6) for n in range(6)] + [0.0] * 6
+    assert run.logged("smoothing") == pytest.approx(expected, abs=1e-5)
