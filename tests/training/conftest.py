@@ -53,7 +53,11 @@ Train = Callable[..., Run]
 
 @contextlib.contextmanager
 def captured_output() -> Iterator[io.StringIO]:
-    """What is logged and printed, as one text; pytest's own handlers are put back."""
+    """What is logged and printed, as one text; pytest's own handlers are put back.
+
+    One thread: these models are so small that two would spend their time waiting for each
+    other, and resumed runs are compared bit by bit, here and across processes.
+    """
     output = io.StringIO()
     handler = logging.StreamHandler(output)
     handler.setFormatter(logging.Formatter("%(levelname)s | %(name)s | %(message)s"))
@@ -61,6 +65,8 @@ def captured_output() -> Iterator[io.StringIO]:
     level, handlers = root.level, root.handlers[:]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         with contextlib.redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # hydra's and torch's, of fairseq
@@ -68,6 +74,7 @@ def captured_output() -> Iterator[io.StringIO]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        torch.set_num_threads(threads)
 
 
 def forget_earlier_runs() -> None:

@@ -66,7 +66,11 @@ def test_killed_in_stage_1_and_resumed_past_the_switch(
     command += [*common, "--user-dir", USER_DIR, "--save-dir", tmp_path / "killed"]
     command += ["--save-interval-updates", EVERY, "--max-update", 10**6]
     with subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.PIPE, text=True, cwd="/", env={**os.environ}
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
