@@ -126,7 +126,9 @@ def fairseq(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(tool: str, *arguments: object) -> str:
         module = importlib.import_module(f"fairseq_cli.{tool}")
-        monkeypatch.setattr("sys.argv", [f"fairseq-{tool}", *map(str, arguments), "--cpu"])
+        # A worker process of the data loader may take seconds to end.
+        common = ("--cpu", "--num-workers", "0")
+        monkeypatch.setattr("sys.argv", [f"fairseq-{tool}", *common, *map(str, arguments)])
         with captured_output() as output:
             module.cli_main()
         return output.getvalue()

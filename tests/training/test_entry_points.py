@@ -103,9 +103,7 @@ def test_finetune_from_a_label_smoothed_model(
     assert [weight > 0 for weight in run.logged("smoothing")] == [True] * 3 + [False] * 3
     # It goes on from the level that was reached.
     assert run.logged("nll_loss")[0] == pytest.approx(smoothed.last("nll_loss"), abs=0.3)
-    assert run.announcements() == [
-        "stage 2 begins: one-hot targets from epoch 1, after 3 updates"
-    ]
+    assert run.announcements() == ["stage 2 begins: one-hot targets from epoch 1, after 3 updates"]
 
 
 @pytest.mark.parametrize("criterion", [LABO, TSLA])

@@ -140,9 +140,7 @@ def test_a_language_model_teaches_a_language_model(monolingual: Path, tmp_path: 
         *("--max-update", 20),
     )  # fmt: skip
     path = teacher.save_dir / "checkpoint_last.pt"
-    assert_learns(
-        monolingual, tmp_path / "taught", *LANGUAGE_MODEL, *TSLA, "--teacher-path", path
-    )
+    assert_learns(monolingual, tmp_path / "taught", *LANGUAGE_MODEL, *TSLA, "--teacher-path", path)
 
 
 NON_AUTOREGRESSIVE = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import TRAINING
-from tests.training.conftest import LABO, TSLA, Train, fairseq_train
+from tests.training.conftest import LABO, TSLA, Run, Train, fairseq_train
 
 # On the CPU fairseq's flat float32 copy cannot be built, which asks for the current GPU.
 PRECISIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
@@ -17,18 +17,32 @@ PRECISIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "bf16": ((), {"common.bf16": True, "common.fp16_no_flatten_grads": True}),
     "memory-efficient-bf16": ((), {"common.bf16": True, "common.memory_efficient_bf16": True}),
 }
-CRITERIONS = [LABO, TSLA, (*TSLA, "--teacher-path")]
 RUN = ("--smoothing-updates", 12, "--max-update", 20)
 
 
+@pytest.fixture(scope="module", params=["labo", "tsla", "tsla with a teacher"])
+def criterion(request: pytest.FixtureRequest, teacher: Path) -> tuple[Any, ...]:
+    return {
+        "labo": LABO,
+        "tsla": TSLA,
+        "tsla with a teacher": (*TSLA, "--teacher-path", teacher),
+    }[request.param]
+
+
+@pytest.fixture(scope="module")
+def full(
+    criterion: tuple[Any, ...], toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The same training in float32, on the CPU."""
+    folder = tmp_path_factory.mktemp("fp32")
+    return fairseq_train(toy_corpus / "bin", folder, *TRAINING, *criterion, *RUN)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("criterion", CRITERIONS)
 def test_half_precision_learns_what_fp32_does(
-    precision: str, criterion: tuple[str, ...], train: Train, teacher: Path
+    precision: str, criterion: tuple[Any, ...], full: Run, train: Train
 ) -> None:
-    criterion = (*criterion, str(teacher)) if criterion[-1] == "--teacher-path" else criterion
     flags, config = PRECISIONS[precision]
-    full = train("fp32", *criterion, *RUN)
     half = train("half", *criterion, *RUN, *flags, config=config)
     dtype = torch.bfloat16 if config else torch.float16
     weight = half.parameters()["encoder.layers.0.fc1.weight"]  # saved as float32, whatever it was
@@ -53,19 +67,11 @@ GPU_PRECISIONS = {
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", GPU_PRECISIONS)
-@pytest.mark.parametrize("criterion", CRITERIONS)
 def test_precisions_on_a_gpu(
-    precision: str,
-    criterion: tuple[str, ...],
-    train: Train,
-    toy_corpus: Path,
-    tmp_path: Path,
-    teacher: Path,
+    precision: str, criterion: tuple[Any, ...], full: Run, toy_corpus: Path, tmp_path: Path
 ) -> None:
-    criterion = (*criterion, str(teacher)) if criterion[-1] == "--teacher-path" else criterion
     on_gpu = [flag for flag in TRAINING if flag != "--cpu"]
     flags = GPU_PRECISIONS[precision]
     ours = fairseq_train(toy_corpus / "bin", tmp_path / "gpu", *on_gpu, *criterion, *RUN, *flags)
-    expected = train("cpu", *criterion, *RUN)
     assert ours.last("num_updates") == 20
-    assert ours.last("nll_loss") == pytest.approx(expected.last("nll_loss"), abs=0.1)
+    assert ours.last("nll_loss") == pytest.approx(full.last("nll_loss"), abs=0.1)

@@ -67,7 +67,9 @@ def test_teacher_is_in_stage_1_only_and_in_no_checkpoint(train: Train, teacher: 
     ours, theirs = taught.checkpoint(), uniform.checkpoint()
     assert ours.keys() == theirs.keys() and ours["criterion"] is None
     assert ours["model"].keys() == theirs["model"].keys()
-    sizes = [run.save_dir.joinpath("checkpoint_last.pt").stat().st_size for run in (taught, uniform)]
+    sizes = [
+        run.save_dir.joinpath("checkpoint_last.pt").stat().st_size for run in (taught, uniform)
+    ]
     assert abs(sizes[0] - sizes[1]) < 5000  # the path, not the model
 
 
@@ -200,12 +202,12 @@ def test_without_the_teachers_data_sizes_are_compared(
     assert "cannot be compared with the student's, only their sizes" in caplog.text
     for dictionary in (built.task.src_dict, built.task.tgt_dict):
         dictionary.add_symbol("one-more")
-    with pytest.raises(TeacherError, match="(?s)does not fit the student's task.*size mismatch"):
+    with pytest.raises(TeacherError, match=r"(?s)does not fit the student's task.*size mismatch"):
         load_teacher(path, built.task)
 
 
 def test_error_stops_training_and_leaves_no_checkpoint(train: Train, tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match="found no file at /nowhere/teacher.pt"):
+    with pytest.raises(TeacherError, match=r"found no file at /nowhere/teacher\.pt"):
         train("run", *TSLA, *STAGES, "--teacher-path", "/nowhere/teacher.pt")
     assert not list(tmp_path.joinpath("run").glob("*.pt"))
 
