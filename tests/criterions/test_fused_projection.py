@@ -12,7 +12,6 @@ from fairseq_labo.criterions.projection import decoder_features, why_not_fused
 from fairseq_labo.ops import chunked_linear
 from tests.conftest import reports
 from tests.criterions.conftest import Built
-from tests.test_training import train_on_two_workers
 
 Build = Callable[..., Built]
 LABO = ("--criterion", "labo_cross_entropy", "--labo-beta", "2.5")
@@ -123,13 +122,3 @@ def test_training_is_the_same_to_rounding(
     for key in ("valid_loss", "valid_reg_loss", "valid_accuracy"):
         found, expected = (reports(output, "valid")[-1][key] for output in (fused, plain))
         assert float(found) == pytest.approx(float(expected), abs=5e-3), key
-
-
-def test_two_workers_are_one_with_twice_the_batches(
-    tmp_path: Path, toy_corpus: Path, train: Callable[..., str]
-) -> None:
-    flags = (*LABO, "--max-update", 6, "--fused-projection")
-    output, _ = train_on_two_workers(toy_corpus, tmp_path / "two", *flags)
-    alone = train(tmp_path / "one", *flags, "--update-freq", 2)
-    found, expected = (reports(each, "valid")[-1]["valid_loss"] for each in (output, alone))
-    assert float(found) == pytest.approx(float(expected), abs=2e-3)

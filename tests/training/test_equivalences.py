@@ -69,6 +69,7 @@ def two_workers(
         ("resumed", "parts", (*LABO, *SGD, *WHOLE, *SCHEDULED)),
         ("teacher", "teacher", tsla_pre),
         ("epochs", "epochs", EPOCHS),
+        ("fused", "fused", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--fused-projection")),
     ]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -126,6 +127,11 @@ def test_two_workers_equal_one_with_update_freq_2(
     )
     assert_same_training(together, alone)
     assert "stage 2" in together.output and "stage 2" not in other.output  # told once
+
+
+def test_two_workers_with_the_fused_projection(two_workers: dict[str, tuple[Run, Run]]) -> None:
+    """The features come through the wrapper of data parallel training."""
+    assert_same_training(two_workers["fused"][0], two_workers["labo"][0])
 
 
 def test_two_workers_resume_past_the_switch(two_workers: dict[str, tuple[Run, Run]]) -> None:

@@ -143,6 +143,20 @@ def test_a_language_model_teaches_a_language_model(monolingual: Path, tmp_path: 
     assert_learns(monolingual, tmp_path / "taught", *LANGUAGE_MODEL, *TSLA, "--teacher-path", path)
 
 
+def test_a_teacher_of_another_architecture(toy_corpus: Path, tmp_path: Path) -> None:
+    data, flags = toy_corpus / "bin", ("--criterion", "cross_entropy", "--max-update", 5)
+    lstm = fairseq_train(data, tmp_path / "lstm", *LSTM, *TRAINING, *flags)
+    path = lstm.save_dir / "checkpoint_last.pt"
+    assert_learns(data, tmp_path / "taught", *TRANSFORMER, *TSLA, "--teacher-path", path)
+
+
+def test_adaptive_softmax_of_lightconv_is_refused_by_fairseq(train: Train) -> None:
+    """With any criterion: its decoder asks for a flag that this model has not."""
+    for criterion in (LABO, ("--criterion", "cross_entropy")):
+        with pytest.raises(AttributeError, match="tie_adaptive_weights"):
+            train("run", *LIGHTCONV, *ADAPTIVE, *criterion)
+
+
 NON_AUTOREGRESSIVE = [
     ("translation_lev", "levenshtein_transformer"),
     ("translation_lev", "cmlm_transformer"),

@@ -1,5 +1,6 @@
 """fp32, fp16, bf16 and mixed precision through fairseq-train; on the CPU as far as it goes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from tests.conftest import TRAINING
+from tests.criterions.conftest import Built
+from tests.criterions.conftest import build as build  # the fixture
 from tests.training.conftest import LABO, TSLA, Run, Train, fairseq_train
 
 # On the CPU fairseq's flat float32 copy cannot be built, which asks for the current GPU.
@@ -54,6 +57,32 @@ def test_half_precision_learns_what_fp32_does(
     if dtype == torch.float16:
         assert set(half.logged("loss_scale")) == {128.0}
     assert half.last("nll_loss") == pytest.approx(full.last("nll_loss"), abs=0.08)
+
+
+def test_bf16_flag_is_refused_by_fairseq(train: Train) -> None:
+    """Its command line takes --bf16 for a TPU, of which there is none."""
+    with pytest.raises(AttributeError, match="xla_device"):
+        train("run", *LABO, *RUN, "--bf16")
+
+
+def test_step_under_autocast(criterion: tuple[Any, ...], build: Callable[..., Built]) -> None:
+    """What --amp does on a GPU: logits in half precision, the loss and its sums in float32."""
+    results = []
+    for enabled in (True, False):
+        built = build(*criterion, "--smoothing-updates", 12)
+        built.criterion.progress.num_updates = 0
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            assert built.model(**built.batch["net_input"])[0].dtype == (
+                torch.bfloat16 if enabled else torch.float32
+            )
+            loss, _, log = built.criterion(built.model, built.batch)
+        assert loss.dtype == log["nll_loss"].dtype == torch.float32
+        loss.backward()
+        gradients = [parameter.grad for parameter in built.model.parameters()]
+        results.append((loss.item(), torch.cat([g.flatten() for g in gradients if g is not None])))
+    (half_loss, half), (full_loss, full) = results
+    assert half_loss == pytest.approx(full_loss, rel=5e-3)
+    assert torch.nn.functional.cosine_similarity(half, full, dim=0) > 0.999
 
 
 GPU_PRECISIONS = {
