@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from fairseq import checkpoint_utils
 
 from fairseq_labo.criterions.teacher import TeacherError, load_teacher
+from tests.conftest import reports
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.conftest import TSLA, Run, Train, assert_same_parameters
@@ -91,8 +92,10 @@ def test_teacher_is_released_at_the_switch(build: Callable[..., Built], teacher:
     assert criterion(built.model, built.batch)[2]["reg_ntokens"] == 0
 
 
-def test_stage_2_needs_no_file(train: Train, teacher: Path, tmp_path: Path) -> None:
-    """Resumed past the switch, and validated, with the teacher gone."""
+def test_stage_2_and_validation_need_no_file(
+    train: Train, teacher: Path, tmp_path: Path, toy_corpus: Path, fairseq: Callable[..., str]
+) -> None:
+    """Resumed past the switch, and by fairseq-validate, with the teacher gone."""
     mine = tmp_path / "mine.pt"
     shutil.copy(teacher, mine)
     flags = (*TSLA, *STAGES, "--teacher-path", mine)
@@ -102,6 +105,11 @@ def test_stage_2_needs_no_file(train: Train, teacher: Path, tmp_path: Path) -> N
     assert "teacher of stage 1" not in resumed.output
     whole = train("whole", *TSLA, *STAGES, "--teacher-path", teacher)
     assert_same_parameters(resumed, whole)
+    validate = ("--task", "translation", "--max-tokens", 320, "--log-format", "json")
+    path = resumed.save_dir / "checkpoint_last.pt"
+    output = fairseq("validate", toy_corpus / "bin", "--path", path, *validate)
+    loss = float(reports(output, "valid")[0]["valid_loss"])
+    assert loss == pytest.approx(resumed.last("loss"), abs=2e-3)
 
 
 def test_eval_bleu_translates_with_the_student(train: Train, teacher: Path) -> None:
