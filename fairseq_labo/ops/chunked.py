@@ -15,10 +15,9 @@ chunks of `CHUNK_BYTES`. All arithmetic is in float32 (float64 for float64 logit
 gradient g is applied before the gradient is rounded to the logits' dtype, so that loss scaling
 protects what half precision would otherwise flush to zero.
 
-For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. For
-other β, p and P* come from torch's softmax kernel, one pass in the cache each. On the CPU ignored
-rows are left out of all arithmetic; on a GPU, where finding them would wait for the device, they
-are computed and set to zero.
+For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. On
+the CPU ignored rows are left out of all arithmetic; on a GPU, where finding them would wait for
+the device, they are computed and set to zero.
 """
 
 from typing import Any

@@ -11,6 +11,8 @@ from fairseq_labo.ops.settings import Settings
 
 CHUNK_BYTES = 4 * 2**20
 INTEGER_POWERS = (2.0, 3.0, 4.0)
+# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
+LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
 # Finite, so that a masked type adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
 LOWEST_EXPONENT = -1e30
@@ -56,11 +58,6 @@ def _scaled_difference(z: Tensor, largest: Tensor, beta: float, out: Tensor) -> 
     """out = (z − m)/β; the difference first, since it is exact where it matters."""
     torch.sub(z, largest, out=out)
     return out if beta == 1.0 else out.mul_(1.0 / beta)
-
-
-def _softmax(z: Tensor, out: Tensor) -> Tensor:
-    """Each row's softmax in the dtype of `out`, which may be z itself: one fused kernel."""
-    return torch.softmax(z, 1, dtype=out.dtype if z.dtype != out.dtype else None, out=out)
 
 
 def _power(e: Tensor, exponent: float) -> Tensor:
@@ -112,52 +109,62 @@ def forward_chunk(
 ) -> None:
     """Fill `out[rows]` from those rows' logits z [n, V].
 
-    With a buffer `keep` [n, V] it leaves there what `gradient_of_chunk` needs: p, or, where p is
-    a power of exp(d), nothing of use; and in the scratch buffer "second" the exponentials of P.
+    With a buffer `keep` [n, V] it leaves there what `gradient_of_chunk` needs: exp(z − m), or,
+    where that is a power of exp(d), nothing of use; and in the scratch buffer "second" the
+    exponentials of P.
     """
     d, e = scratch.get("first", z.size(0)), scratch.get("second", z.size(0))
-    spare = e if keep is None else keep
     if s.argmax:
         largest, out.argmax[rows] = z.max(1, keepdim=False)
     else:
         largest = z.amax(1)
-    largest = largest.to(d.dtype)
-    out.largest[rows] = largest
-    largest = largest.unsqueeze(1)  # [n, 1]
-    if s.beta not in INTEGER_POWERS or not s.regularized or teacher is not None:
-        # The likeliest type has probability 1/S.
-        sum_p = _softmax(z, out=spare).amax(1).reciprocal_()
-        log_sum = _store(out.sum_p, rows, sum_p).log()
-    if not s.regularized:
-        return
-    if s.uniform or teacher is not None:
-        torch.sub(z, largest, out=d)
-        if teacher is not None:
-            _forward_teacher(d, log_sum, teacher, rows, out, scratch, s)
-        else:
-            out.reg[rows] = log_sum - d.mean(1)
-            out.entropy[rows] = math.log(z.size(1))
-        return
-    _scaled_difference(z, largest, s.beta, out=d)
-    sum_label, log_mean = _label_sums(d, e, scratch)
-    out.sum_label[rows] = sum_label
-    if s.statistics:
-        out.entropy[rows] = sum_label.log() - _expectation(d, e, sum_label)
-    if s.beta in INTEGER_POWERS:
+    largest = _store(out.largest, rows, largest.to(d.dtype)).unsqueeze(1)  # [n, 1]
+    if s.regularized and s.beta in INTEGER_POWERS and teacher is None:
+        _scaled_difference(z, largest, s.beta, out=d)
+        log_mean = _forward_labels(d, e, rows, out, scratch, s)
         if s.beta == 2.0:
             sum_p = torch.linalg.vecdot(e, e)
         else:
             sum_p = _power(e if keep is None else keep.copy_(e), s.beta).sum(1)
-        log_sum = _store(out.sum_p, rows, sum_p).log()
-    out.reg[rows] = log_sum - s.beta * log_mean
+        out.reg[rows] = _store(out.sum_p, rows, sum_p).log() - s.beta * log_mean
+        return
+    torch.sub(z, largest, out=d)
+    if keep is None:
+        # By the faster kernel: the likeliest type has probability 1/S. It errs like log_softmax.
+        sum_p = torch.softmax(d, 1, out=e).amax(1).reciprocal_()
+    else:
+        sum_p = torch.exp(d, out=keep).sum(1)
+    log_sum = _store(out.sum_p, rows, sum_p).log()
+    if not s.regularized:
+        return
+    if teacher is not None:
+        _forward_teacher(d, log_sum, teacher, rows, out, scratch, s)
+    elif s.uniform:
+        out.reg[rows] = log_sum - d.mean(1)
+        out.entropy[rows] = math.log(z.size(1))
+    else:
+        log_mean = _forward_labels(d.mul_(1.0 / s.beta), e, rows, out, scratch, s)
+        out.reg[rows] = log_sum - s.beta * log_mean
 
 
-def _label_sums(d: Tensor, e: Tensor, scratch: Scratch) -> tuple[Tensor, Tensor]:
+def _forward_labels(
+    d: Tensor, e: Tensor, rows: Rows, out: PerRow, scratch: Scratch, s: Settings
+) -> Tensor:
+    """e = exp(d), and T and the entropy of P* = e/T for the rows; returns log(T/V)  [n]."""
+    sum_label, log_mean = _label_sums(d, e, scratch, s.beta)
+    out.sum_label[rows] = sum_label
+    if s.statistics:
+        out.entropy[rows] = sum_label.log() - _expectation(d, e, sum_label)
+    return log_mean
+
+
+def _label_sums(d: Tensor, e: Tensor, scratch: Scratch, beta: float) -> tuple[Tensor, Tensor]:
     """e = exp(d); return T = Σ e and log(T/V), by the form that does not cancel: both [n].
 
-    Where T/V is near 1 that is log1p(mean(expm1(d))), which then gives T too; where it is not,
-    the sum of exponentials. Rows of one batch resemble each other, so the form that served the
-    last chunk is tried first, and the other one costs its pass only where the guess was wrong.
+    Where β magnifies the rounding of T and T/V is near 1, that is log1p(mean(expm1(d))), which
+    then gives T too; elsewhere the sum of exponentials. Rows of one batch resemble each other, so
+    the form that served the last chunk is tried first, and the other one costs its pass only
+    where the guess was wrong.
     """
     vocab_size = d.size(1)
     if scratch.flat:
@@ -168,6 +175,8 @@ def _label_sums(d: Tensor, e: Tensor, scratch: Scratch) -> tuple[Tensor, Tensor]
             return (mean_minus_1 + 1.0) * vocab_size, mean_minus_1.log1p()
     sum_label = torch.exp(d, out=e).sum(1)
     mean = sum_label / vocab_size
+    if beta <= LARGEST_BETA_BY_LOG:
+        return sum_label, mean.log()
     flat = mean > FLAT_MEAN
     if not d.is_cuda:
         scratch.flat = bool(flat.all())
@@ -227,21 +236,23 @@ def backward_chunk(
     s: Settings,
 ) -> None:
     """out = g (p − α P) for one chunk.  z, out: [n, V]; g and the saved rows: [n, 1]."""
-    largest, _, label_largest, _ = saved
+    largest, _, label_largest, sum_label = saved
     d = scratch.get("second", z.size(0))
     if _by_powers(s, teacher):
         _powers_gradient(_scaled_difference(z, largest, s.beta, out=d).exp_(), saved, g, out, s)
         return
-    _softmax(z, out=out)
+    torch.sub(z, largest, out=out)
+    if s.in_loss and teacher is not None:
+        _scaled_difference(teacher, label_largest, s.beta, out=d)
+    elif s.in_loss and not s.uniform:
+        torch.mul(out, 1.0 / s.beta, out=d)
+    out.mul_(g / out.exp_().sum(1, keepdim=True))
     if s.in_loss and s.uniform:
-        out.sub_(s.label_smoothing / z.size(1))
+        out.sub_(g * (s.label_smoothing / z.size(1)))
+    elif s.in_loss and (s.beta < 1.0 or teacher is not None):  # P is sharper than p, or may be
+        out.sub_(d.exp_().mul_(g * s.label_smoothing / sum_label))
     elif s.in_loss:
-        if teacher is None:
-            _scaled_difference(z, largest, s.beta, out=d)
-        else:
-            _scaled_difference(teacher, label_largest, s.beta, out=d)
-        out.sub_(_softmax(d, out=d), alpha=s.label_smoothing)
-    out.mul_(g)
+        out.sub_(torch.softmax(d, 1, out=d).mul_(g * s.label_smoothing))
 
 
 def gradient_of_chunk(
@@ -253,12 +264,12 @@ def gradient_of_chunk(
     s: Settings,
 ) -> None:
     """The same into `kept`, right after `forward_chunk` has left there what it could."""
-    exp_label, sum_label = scratch.get("second", kept.size(0)), saved[3]
+    exp_label, (_, sum_p, _, sum_label) = scratch.get("second", kept.size(0)), saved
     if _by_powers(s, teacher):
         _powers_gradient(exp_label, saved, g, kept, s)
         return
+    kept.mul_(g / sum_p)
     if s.in_loss and s.uniform:
-        kept.sub_(s.label_smoothing / kept.size(1))
+        kept.sub_(g * (s.label_smoothing / kept.size(1)))
     elif s.in_loss:
-        kept.sub_(exp_label.mul_(s.label_smoothing / sum_label))
-    kept.mul_(g)
+        kept.sub_(exp_label.mul_(g * s.label_smoothing / sum_label))

@@ -111,5 +111,5 @@ def test_padding_is_left_out_of_the_arithmetic(
         results.append([*found, leaf.grad])
     torch.testing.assert_close(results[1], results[0])
     counted = target.ne(-100).nonzero().squeeze(1)
-    seen = [rows.tolist() for rows in chunked_rows.Scratch(logits).chunks(counted)]
+    seen = [rows.tolist() for rows in chunked_rows.Scratch(logits).chunks(logits, counted)]
     assert seen == [[1, 2], [3, 6], [7, 8]]
