@@ -37,9 +37,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def _source(url: str, *, sha256: str | None = None) -> Source:
+def _source(*urls: str, sha256: str | None = None) -> Source:
     digest = sha256 or hashlib.sha256(CONTENT).hexdigest()
-    return Source("tiny", "file.gz", url, len(CONTENT), digest)
+    return Source("tiny", "file.gz", urls, len(CONTENT), f"sha256:{digest}")
 
 
 def test_download_with_the_right_hash(server: str, tmp_path: Path) -> None:
