@@ -71,7 +71,7 @@ def manual_route(corpus: Corpus, names: Sequence[str], known: Mapping[str, downl
     """Return the addresses of `names` and what to do with the files."""
     lines = []
     for name in names:
-        for source in _candidates(corpus, name, known):
+        for source in candidates(corpus, name, known):
             lines += [f"  {source.file}  from  {url}" for url in source.urls]
     if not lines:
         return f"no address is known for {', '.join(names)}: give its folder with --source-dir DIR"
@@ -81,9 +81,10 @@ def manual_route(corpus: Corpus, names: Sequence[str], known: Mapping[str, downl
     )
 
 
-def _candidates(
+def candidates(
     corpus: Corpus, name: str, known: Mapping[str, download.Source]
 ) -> list[download.Source]:
+    """Return what to download for `name`: itself, or the larger archive that holds it."""
     nested = corpus.nested.get(name)
     files = [_basename(corpus, name)] + ([nested.outer] if nested else [])
     return [known[file] for file in files if file in known]
@@ -191,7 +192,7 @@ def _download(
 ) -> None:
     for name in names:
         errors = []
-        for source in _candidates(corpus, name, known):
+        for source in candidates(corpus, name, known):
             try:
                 path = fetch(source, folder)
             except DataError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = (10, 60)  # to connect; between two pieces of the answer
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 1.0  # doubled after each attempt
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 14  # at most so much is lost where a connection breaks off
 RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
