@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import platform
+import signal
 import struct
 import subprocess
 import sys
@@ -18,6 +20,7 @@ INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
 # <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
 SPECIAL_SYMBOLS = 4
 LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def ensure_fairseq() -> None:
@@ -93,9 +96,23 @@ def binarize(
 
 
 def run_logged(command: Sequence[str], log_file: Path) -> int:
-    """Run a command with its output in `log_file`; return its exit status."""
+    """Run a command with its output in `log_file`; return its exit status.
+
+    On Linux the command ends with this process, even if that is killed.
+    """
     with log_file.open("w", encoding="utf-8") as log:
-        return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+        return subprocess.run(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        ).returncode
+
+
+def _end_with_parent() -> None:
+    # Or it would go on writing beside the run that comes next.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def read_index(path: Path) -> tuple[int, int]:

@@ -94,9 +94,26 @@ def tokenize_file(text: Path, tokens: Path, *, language: str) -> None:
     write_lines(tokens, (tokenize(line, language=language) for line in read_lines(text)))
 
 
-class _PerlTokenizer(MosesTokenizer):
+class _Tokenizer(MosesTokenizer):
+    """sacremoses' tokenizer; its sets of letters made once, not for each word with a period."""
+
+    LOWER = frozenset(MosesTokenizer.IsLower)
+    ALPHA = frozenset(MosesTokenizer.IsAlpha)
+
+    def __init__(self, language: str, *, split_final_period: bool) -> None:
+        super().__init__(language)
+        self.split_final_period = split_final_period
+
+    def islower(self, text: str) -> bool:
+        return self.LOWER.issuperset(text)
+
+    def isanyalpha(self, text: str) -> bool:
+        return not self.ALPHA.isdisjoint(text)
+
     def handles_nonbreaking_prefixes(self, text: str) -> str:
-        text = super().handles_nonbreaking_prefixes(text)
+        text = str(super().handles_nonbreaking_prefixes(text))
+        if not self.split_final_period:
+            return text
         # Dots in a row are another symbol by now, so this is a word with a period.
         head, space, last = text.rpartition(" ")
         return f"{head}{space}{last[:-1]} ." if last.endswith(".") and last != "." else text
@@ -104,7 +121,7 @@ class _PerlTokenizer(MosesTokenizer):
 
 @cache
 def _tokenizer(language: str, split_final_period: bool) -> MosesTokenizer:
-    return _PerlTokenizer(language) if split_final_period else MosesTokenizer(language)
+    return _Tokenizer(language, split_final_period=split_final_period)
 
 
 @cache

@@ -56,6 +56,7 @@ class StageRunner:
     ) -> None:
         """`before_work` is called before each stage that runs, `on_change` before each output."""
         self.destdir = destdir
+        self.seconds: dict[str, float] = {}  # of the stages that ran
         self._before_work = before_work
         self._on_change = on_change
         self._force = force
@@ -103,12 +104,16 @@ class StageRunner:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
-        write_json(self.destdir / RECORDS, self._records)
-        _report(stage.name, time.perf_counter() - started, counts.get("lines"))
+        self._save()
+        self.seconds[stage.name] = time.perf_counter() - started
+        _report(stage.name, self.seconds[stage.name], counts.get("lines"))
 
     def _forget(self, name: str) -> None:
         if self._records.pop(name, None) is not None:
-            write_json(self.destdir / RECORDS, self._records)
+            self._save()
+
+    def _save(self) -> None:
+        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
 
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}
