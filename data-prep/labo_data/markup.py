@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from labo_data.recipe import Markup
+from labo_data.text import DataError
 
 # One line each per talk. What stands in title and description is training text, as in fairseq's
 # recipe.
@@ -40,6 +41,12 @@ def _read_tags(lines: Iterator[str], dropped: tuple[str, ...]) -> Iterator[str]:
 def _read_segments(lines: Iterator[str]) -> Iterator[str]:
     """Yield the text of each `<seg id="n">` of an xml or sgm set, which stands on one line."""
     for line in lines:
-        found = _SEGMENT.search(line) if "<seg id" in line else None
-        if found:
-            yield found[1].strip(_EDGES)
+        if "<seg id" not in line:
+            continue
+        found = _SEGMENT.search(line)
+        if found is None:
+            raise DataError(
+                f'expected a segment as in <seg id="1"> text </seg>, found {line[:80]!r}; this is '
+                "another format than the release's: fetch the set again"
+            )
+        yield found[1].strip(_EDGES)

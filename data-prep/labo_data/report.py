@@ -33,7 +33,7 @@ def summary(manifest: Mapping[str, Any], destdir: Path) -> str:
             *_stage_lines(manifest),
             _vocabulary_line(manifest),
             *([f"note: {manifest['note']}"] if manifest.get("note") else []),
-            *_next_lines(manifest, destdir),
+            *next_lines(manifest, destdir),
         ]
     )
 
@@ -102,7 +102,8 @@ def _vocabulary_line(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _next_lines(manifest: Mapping[str, Any], destdir: Path) -> list[str]:
+def next_lines(manifest: Mapping[str, Any], destdir: Path) -> list[str]:
+    """Return the command that trains on a prepared folder, and what generation needs to know."""
     options = manifest.get("train_options", "")
     command, dashes, fairseq_options = options.partition("-- ")
     words = [

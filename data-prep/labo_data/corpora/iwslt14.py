@@ -89,4 +89,6 @@ def corpus(options: argparse.Namespace) -> Corpus:
         sources=f"iwslt14.{pair}",
         nested={archive: Nested(RELEASE, f"2014-01/texts/{first}/{second}/{archive}")},
         train_options="--size iwslt",
+        note="no hash of the archive is on record"
+        + (": its size and the counts of lines were checked" if checked else ", and no counts"),
     )
