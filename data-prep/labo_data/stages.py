@@ -96,7 +96,6 @@ class StageRunner:
             counts = dict(stage.run(folder))
             files = self._hashes(stage, folder)
             self._on_change()
-            self._forget(stage.name)
             for output in stage.outputs:
                 if (self.destdir / output).exists():
                     shutil.rmtree(self.destdir / output)
@@ -104,16 +103,9 @@ class StageRunner:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
-        self._save()
+        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
         self.seconds[stage.name] = time.perf_counter() - started
         _report(stage.name, self.seconds[stage.name], counts.get("lines"))
-
-    def _forget(self, name: str) -> None:
-        if self._records.pop(name, None) is not None:
-            self._save()
-
-    def _save(self) -> None:
-        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
 
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}

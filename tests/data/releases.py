@@ -99,7 +99,9 @@ def ted(
         if side in (None, lang):
             kind = "srcset" if lang == source else "refset"
             for name, count in tests.items():
-                text = segments(numbered(lang, count), kind=kind)
+                # The last pair is one that cleaning would drop; test sets are not cleaned.
+                lines = [*numbered(lang, count - 1), f"{count - 1}" + " x" * (9 * (lang == "en"))]
+                text = segments(lines, kind=kind)
                 members[f"{pair}/IWSLT{year % 100}.{name}.{pair}.{lang}.xml"] = text
     return members
 
@@ -148,7 +150,9 @@ def write_wmt14(folder: Path, *, version: str = "v9", size: int = 110) -> None:
     sets: dict[str, str | bytes] = {}
     for lang in ("de", "en"):
         for kind in ("src", "ref"):
-            text = segments(numbered(lang, 7), kind=f"{kind}set")
+            # The last pair is one that cleaning would drop; test sets are not cleaned.
+            lines = [*numbered(lang, 6), "6" + " long" * (9 if lang == "en" else 1)]
+            text = segments(lines, kind=f"{kind}set")
             sets[f"test-full/newstest2014-deen-{kind}.{lang}.sgm"] = text
     pack(folder / "test-full.tgz", sets)
 
