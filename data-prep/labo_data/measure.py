@@ -2,8 +2,9 @@
 
 `python -m labo_data.measure --de FILE --en FILE --destdir DIR` makes sentence pairs of about the
 length of WMT'14's by joining neighbouring ones of real text, prepares them by WMT'14's recipe, and
-prints lines per second for each stage. The projection is linear in the lines; learning BPE is not
-(it grows with the distinct words), so it is listed as measured and left out of the total.
+prints for each stage the time on the clock and of processors, and lines per processor second,
+which other work on the machine disturbs less. The projection is linear in the lines; learning BPE
+is not (it grows with the distinct words), so it is listed as measured and left out of the total.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from labo_data.build import build_stages
 from labo_data.corpora import wmt14
 from labo_data.locate import Located
 from labo_data.recipe import Corpus, Counts, Member, Part
-from labo_data.stages import StageRunner, locked
+from labo_data.stages import Seconds, StageRunner, locked
 from labo_data.text import DataError, format_table, read_lines, write_lines
 
 WMT14_LINES = 2 * 4_520_620
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(args: argparse.Namespace) -> str:
-    """Return the table of seconds, lines per second and projected hours of each stage."""
+    """Prepare the text and return the table of its stages."""
     binarize.ensure_fairseq()
     text = args.destdir / "text"
     text.mkdir(parents=True, exist_ok=True)
@@ -67,18 +68,17 @@ def measure(args: argparse.Namespace) -> str:
     return report(runner.seconds, lines=args.lines)
 
 
-def report(seconds: dict[str, float], *, lines: int) -> str:
+def report(seconds: dict[str, Seconds], *, lines: int) -> str:
     """Return the table for stages that took `seconds` on `lines` lines."""
-    rows = [["stage", "seconds", "lines/s", "WMT'14, minutes"]]
+    rows = [["stage", "clock s", "CPU s", "lines / CPU s", "WMT'14, CPU minutes"]]
     total = 0.0
-    for name, spent in seconds.items():
-        minutes = WMT14_LINES / lines * spent / 60
-        is_linear = name != NOT_LINEAR
-        total += minutes if is_linear else 0
-        rows.append(
-            [name, f"{spent:.1f}", f"{lines / spent:,.0f}", f"{minutes:.1f}" if is_linear else "-"]
-        )
-    rows.append(["all but learning BPE", "", "", f"{total:.1f}"])
+    for name, (wall, cpu) in seconds.items():
+        minutes = WMT14_LINES / lines * cpu / 60
+        speed = f"{lines / max(cpu, 0.01):,.0f}"
+        projected = f"{minutes:.1f}" if name != NOT_LINEAR else "-"
+        total += minutes if name != NOT_LINEAR else 0
+        rows.append([name, f"{wall:.1f}", f"{cpu:.1f}", speed, projected])
+    rows.append(["all but learning BPE", "", "", "", f"{total:.1f}"])
     return format_table(rows, left_columns=1)
 
 

@@ -9,6 +9,7 @@ A run that was killed leaves complete stages and one folder that the next run re
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labo_data.text import DataError, read_json, sha256_of, write_json
 
@@ -25,6 +26,13 @@ RECORDS = f"{WORK}/stages.json"
 PARTIAL = ".partial-"
 
 Record = dict[str, Any]
+
+
+class Seconds(NamedTuple):
+    """Time on the clock, and of processors (with the processes that have ended)."""
+
+    wall: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class StageRunner:
     ) -> None:
         """`before_work` is called before each stage that runs, `on_change` before each output."""
         self.destdir = destdir
-        self.seconds: dict[str, float] = {}  # of the stages that ran
+        self.seconds: dict[str, Seconds] = {}  # of the stages that ran
         self._before_work = before_work
         self._on_change = on_change
         self._force = force
@@ -83,7 +91,7 @@ class StageRunner:
 
     def _run(self, stage: Stage) -> None:
         self._before_work()
-        started = time.perf_counter()
+        started = _now()
         record = self._records.get(stage.name)
         if record is not None and record["files"] != self._hashes(stage, self.destdir):
             self._on_change()  # what was finished is damaged
@@ -104,8 +112,10 @@ class StageRunner:
             shutil.rmtree(folder, ignore_errors=True)
         self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
         write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
-        self.seconds[stage.name] = time.perf_counter() - started
-        _report(stage.name, self.seconds[stage.name], counts.get("lines"))
+        ended = _now()
+        spent = Seconds(ended.wall - started.wall, ended.cpu - started.cpu)
+        self.seconds[stage.name] = spent
+        _report(stage.name, spent.wall, counts.get("lines"))
 
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}
@@ -142,6 +152,12 @@ def link_or_copy(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _now() -> Seconds:
+    times = os.times()
+    cpu = times.user + times.system + times.children_user + times.children_system
+    return Seconds(time.perf_counter(), cpu)
 
 
 def _report(name: str, seconds: float, lines: int | None) -> None:

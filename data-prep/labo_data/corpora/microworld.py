@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 
 from labo_data import microworld
-from labo_data.recipe import Corpus, Part, Recipe
+from labo_data.recipe import Corpus, Counts, Part, Recipe
 
 TITLE = "the microworld, a small generated German-English corpus"
 PAIRS = ("de-en", "en-de")
@@ -27,5 +27,6 @@ def corpus(options: argparse.Namespace) -> Corpus:
         target_lang=target,
         parts={split: Part(f"seed {options.seed}", ()) for split in SIZES},
         recipe=Recipe(bpe_size=3_000),
+        counts=Counts(splits=SIZES),
         generate=partial(microworld.write, **(SIZES | {"seed": options.seed})),
     )
