@@ -166,18 +166,7 @@ def _describe(
     corpus: Corpus, destdir: Path, records: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     languages = {"source_lang": corpus.source_lang, "target_lang": corpus.target_lang}
-    pairs = records["select"]["counts"]["pairs"]
-    splits: dict[str, Any] = {}
-    for split in corpus.splits:
-        counts: dict[str, dict[str, int]] = {"tokens": {}, "bpe_tokens": {}, "unknown_tokens": {}}
-        for lang in corpus.languages:
-            counts["tokens"][lang] = text.count_tokens(destdir / "tok" / f"{split}.{lang}")
-            counts["bpe_tokens"][lang], counts["unknown_tokens"][lang] = binarize.measure(
-                destdir / "bpe", destdir / "bin", split, lang, **languages
-            )
-        expected = corpus.expected_lines(split)
-        sizes = {"lines": pairs[split], "expected_lines": expected}
-        splits[split] = {"name": corpus.split_name(split), **sizes, **counts}
+    splits = _describe_splits(corpus, destdir, records["select"]["counts"]["pairs"])
     vocabulary = {
         lang: len(binarize.read_dictionary(destdir / "bin" / f"dict.{lang}.txt"))
         + binarize.SPECIAL_SYMBOLS
@@ -210,3 +199,22 @@ def _describe(
         "stages": {name: dict(record["counts"]) for name, record in records.items()},
         "records": RECORDS,
     }
+
+
+def _describe_splits(corpus: Corpus, destdir: Path, pairs: Mapping[str, int]) -> dict[str, Any]:
+    splits: dict[str, Any] = {}
+    for split in corpus.splits:
+        counts: dict[str, dict[str, int]] = {"tokens": {}, "bpe_tokens": {}, "unknown_tokens": {}}
+        for lang in corpus.languages:
+            counts["tokens"][lang] = text.count_tokens(destdir / "tok" / f"{split}.{lang}")
+            counts["bpe_tokens"][lang], counts["unknown_tokens"][lang] = binarize.measure(
+                destdir / "bpe",
+                destdir / "bin",
+                split,
+                lang,
+                source_lang=corpus.source_lang,
+                target_lang=corpus.target_lang,
+            )
+        sizes = {"lines": pairs[split], "expected_lines": corpus.expected_lines(split)}
+        splits[split] = {"name": corpus.split_name(split), **sizes, **counts}
+    return splits
