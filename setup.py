@@ -33,13 +33,14 @@ setup(
         "sacrebleu>=2.4",
         "sentencepiece>=0.2",
         "subword-nmt==0.3.8",
-        "sacremoses>=0.1.1",
+        "sacremoses==0.2.0",  # what "as the Perl scripts" was checked with
+        "regex>=2024.4.16",
     ],
     extras_require={
         # An extra, not a requirement: other distributions provide the same module
         # and must not be overwritten.
         "fairseq": FAIRSEQ,
-        "data": ["pooch>=1.8", "tqdm>=4.60"],
+        "data": ["requests>=2.31", "tqdm>=4.60"],
         "test": TEST,
     },
     classifiers=[

@@ -1,39 +1,15 @@
 #!/usr/bin/env bash
-# Prepare Multi30k (image captions, German and English) for fairseq.
+# Prepare Multi30k (image captions), German-English or English-French, for fairseq.
 set -euo pipefail
 
-# shellcheck source=scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+# shellcheck source=data-prep/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-usage() {
+own_options() {
     cat <<END
-usage: data-prep/prepare-multi30k.sh [-h] [option ...]
-
-Prepare Multi30k (image captions, German and English) for fairseq.
-It runs from any folder; text already prepared with the same settings is not prepared again.
-
-  --destdir DIR      folder to prepare (default: data/multi30k in the repository)
-  --source-dir DIR   folder with the release (default: download it)
-  --source-lang L    de (default) or en
-  --target-lang L    en (default) or de
-  --bpe-merges N     joint BPE merges (default: 8000)
-  --workers N        processes of fairseq's preprocessor (default: 1)
-  --force            prepare again even if nothing changed
-
-Python is \$VENV/bin/python if VENV is set, else .venv/bin/python of the repository, else python3.
+  --source-lang L, --target-lang L
+                     the same in two options
 END
 }
 
-arguments=(--destdir "$repo/data/multi30k")
-for argument in "$@"; do
-    case $argument in
-        -h | --help)
-            usage
-            exit 0
-            ;;
-        --destdir | --destdir=*) arguments=() ;;
-    esac
-done
-
-find_python
-run "$python" -m labo_data.multi30k ${arguments[@]+"${arguments[@]}"} "$@"
+prepare multi30k "Multi30k (image captions), German-English or English-French" "de-en, en-de, en-fr or fr-en" "$@"

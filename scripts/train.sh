@@ -56,8 +56,14 @@ find_python
 languages=$("$python" -c '
 import json, sys
 manifest = json.load(open(sys.argv[1]))
-print(manifest["source_lang"], manifest["target_lang"])' "$data/manifest.json")
-read -r source_lang target_lang <<<"$languages"
+joined = manifest.get("joined_dictionary", True)
+print(manifest["source_lang"], manifest["target_lang"], "joined" if joined else "separate")' "$data/manifest.json")
+read -r source_lang target_lang dictionaries <<<"$languages"
+# One embedding for everything needs one dictionary.
+case $dictionaries in
+    joined) share=--share-all-embeddings ;;
+    *) share=--share-decoder-input-output-embed ;;
+esac
 
 # Which flags the criterion takes, and under which name it reports plain NLL in validation:
 # the best checkpoint is chosen by NLL for every criterion.
@@ -83,7 +89,7 @@ esac
 
 case $size in
     small)
-        model=(--arch transformer --share-all-embeddings --dropout 0.1
+        model=(--arch transformer "$share" --dropout 0.1
             --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
             --encoder-attention-heads 4 --decoder-layers 2 --decoder-embed-dim 128
             --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
@@ -91,7 +97,7 @@ case $size in
             --required-batch-size-multiple 1) # or fairseq drops the end of the validation set
         ;;
     iwslt)
-        model=(--arch transformer_iwslt_de_en --share-all-embeddings --dropout 0.3
+        model=(--arch transformer_iwslt_de_en "$share" --dropout 0.3
             --weight-decay 1e-4 --lr 5e-4 --warmup-updates 4000 --max-tokens 4096)
         ;;
     *) die "unknown size $size: expected small or iwslt" ;;

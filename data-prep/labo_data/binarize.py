@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import platform
+import signal
 import struct
 import subprocess
 import sys
@@ -12,12 +14,13 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from labo_data.text import DataError, count_lines, count_tokens, read_lines
+from labo_data.text import DataError, read_lines
 
 INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
 # <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
 SPECIAL_SYMBOLS = 4
 LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def ensure_fairseq() -> None:
@@ -63,8 +66,9 @@ def binarize(
     splits: Sequence[str],
     workers: int,
     log_file: Path,
+    joined_dictionary: bool = True,
 ) -> None:
-    """Write the fairseq data folder `bin_dir`, with a joined dictionary, from `bpe_dir`.
+    """Write the fairseq data folder `bin_dir` from `bpe_dir`, with one dictionary or two.
 
     `splits` are train, valid, test, test1, ... in this order: fairseq numbers the test sets by it.
     Raises DataError when fairseq is missing or fails, with the end of `log_file`.
@@ -76,17 +80,39 @@ def binarize(
     command += ["--trainpref", prefixes.pop("train"), "--validpref", prefixes.pop("valid")]
     if prefixes:
         command += ["--testpref", ",".join(prefixes.values())]
-    command += ["--destdir", str(bin_dir), "--joined-dictionary", "--workers", str(workers)]
-    with log_file.open("w", encoding="utf-8") as log:
-        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
-    if status.returncode != 0:
+    command += ["--destdir", str(bin_dir), "--workers", str(workers)]
+    command += ["--joined-dictionary"] * joined_dictionary
+    status = run_logged(command, log_file)
+    # The same lines once more, with times and paths: not a part of the data.
+    (bin_dir / "preprocess.log").unlink(missing_ok=True)
+    if status != 0:
         text = log_file.read_text(encoding="utf-8", errors="replace")
         tail = "\n".join(text.split("\n")[-LOG_TAIL_LINES:]).rstrip()
         raise DataError(
-            f"fairseq's preprocessor ended with status {status.returncode}, expected 0; the whole "
+            f"fairseq's preprocessor ended with status {status}, expected 0; the whole "
             f"log is {log_file}, its end:\n{tail}\nIf a module is missing, run "
             f"`{INSTALL_FAIRSEQ}`"
         )
+
+
+def run_logged(command: Sequence[str], log_file: Path) -> int:
+    """Run a command with its output in `log_file`; return its exit status.
+
+    On Linux the command ends with this process, even if that is killed.
+    """
+    with log_file.open("w", encoding="utf-8") as log:
+        return subprocess.run(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        ).returncode
+
+
+def _end_with_parent() -> None:
+    # Or it would go on writing beside the run that comes next.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def read_index(path: Path) -> tuple[int, int]:
@@ -123,14 +149,18 @@ def measure(
     """
     text = bpe_dir / f"{split}.{lang}"
     index = bin_dir / index_file(split, lang, source_lang, target_lang)
-    expected = count_lines(text), count_tokens(text) + count_lines(text)
+    symbols = read_dictionary(bin_dir / f"dict.{lang}.txt")
+    lines = tokens = unknown = 0
+    for line in read_lines(text):
+        subwords = line.split()
+        lines += 1
+        tokens += len(subwords)
+        unknown += sum(token not in symbols for token in subwords)
     found = read_index(index)
-    if found != expected:
+    if found != (lines, tokens + lines):
         raise DataError(
-            f"{index}: expected {expected[0]:,} sentences and {expected[1]:,} tokens as in "
-            f"{text}, found {found[0]:,} and {found[1]:,}; prepare again with --force, and with "
+            f"{index}: expected {lines:,} sentences and {tokens + lines:,} tokens as in {text}, "
+            f"found {found[0]:,} and {found[1]:,}; prepare again with --force, and with "
             "--workers 1 if it stays so"
         )
-    symbols = read_dictionary(bin_dir / f"dict.{lang}.txt")
-    unknown = sum(token not in symbols for line in read_lines(text) for token in line.split())
-    return expected[1] - expected[0], unknown
+    return tokens, unknown

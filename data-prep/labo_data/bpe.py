@@ -9,6 +9,7 @@ import contextlib
 import io
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from subword_nmt.apply_bpe import BPE
@@ -17,22 +18,32 @@ from subword_nmt.learn_bpe import learn_bpe
 from labo_data.text import DataError, read_lines, write_lines
 
 SEPARATOR = "@@"
+# subword-nmt keeps the subwords of every word it has seen; about 100 MB of them.
+CACHED_WORDS = 300_000
 
 
 def learn_codes(texts: Sequence[Path], codes: Path, *, merges: int) -> int:
     """Learn up to `merges` merges on the tokenized `texts` joined and write them to `codes`.
 
-    Returns the number learned, which is smaller when every remaining pair occurs only once.
-    Raises DataError when `merges` is not positive or no word has two characters.
+    Errors and result as `learn_from_counts`.
     """
-    if merges < 1:
-        raise DataError(f"expected at least 1 BPE merge, found {merges}; choose, e.g., 8000")
     counts: Counter[str] = Counter()
     for path in texts:
         for line in read_lines(path):
             counts.update(line.split())
+    return learn_from_counts(counts, codes, merges=merges, names=", ".join(map(str, texts)))
+
+
+def learn_from_counts(counts: Counter[str], codes: Path, *, merges: int, names: str) -> int:
+    """Learn up to `merges` merges on words with their `counts` and write them to `codes`.
+
+    Returns the number learned, which is smaller when every remaining pair occurs only once.
+    Raises DataError when `merges` is not positive or no word has two characters; `names` says
+    where the words come from.
+    """
+    if merges < 1:
+        raise DataError(f"expected at least 1 BPE merge, found {merges}; choose, e.g., 8000")
     if all(len(word) < 2 for word in counts):
-        names = ", ".join(map(str, texts))
         raise DataError(
             f"{names}: expected words of two characters or more to learn BPE on, found none; "
             "check the training text"
@@ -48,14 +59,34 @@ def learn_codes(texts: Sequence[Path], codes: Path, *, merges: int) -> int:
 
 
 def load_codes(codes: Path) -> BPE:
-    """Return the encoder of the merges in `codes`; DataError when the file is missing."""
-    text = "".join(f"{line}\n" for line in read_lines(codes))
+    """Return the encoder of the merges in `codes`.
+
+    Raises DataError when the file is missing or a line of it is not a pair.
+    """
+    lines = list(read_lines(codes))
+    for number, line in enumerate(lines, start=1):
+        if len(line.split(" ")) != 2:
+            raise DataError(
+                f"{codes}, line {number}: expected two subwords separated by a space, found "
+                f"{line!r}; give the file that subword-nmt wrote"
+            )
+    text = "".join(f"{line}\n" for line in lines)
     return BPE(io.StringIO(text, newline="\n"), separator=SEPARATOR)
 
 
 def encode(line: str, encoder: BPE) -> str:
     """Return one line of tokens as subwords."""
+    if len(encoder.cache) > CACHED_WORDS:
+        encoder.cache.clear()
     return str(encoder.segment(line))
+
+
+def encode_with(codes: str, line: str) -> str:
+    """Return one line of tokens as subwords of the merges in the file `codes`.
+
+    For other processes, which read the file once; it must not change meanwhile.
+    """
+    return encode(line, _encoder(codes))
 
 
 def encode_file(tokens: Path, subwords: Path, encoder: BPE) -> None:
@@ -66,3 +97,8 @@ def encode_file(tokens: Path, subwords: Path, encoder: BPE) -> None:
 def decode(line: str) -> str:
     """Return one line of subwords as tokens, like fairseq's `--remove-bpe`."""
     return f"{line} ".replace(f"{SEPARATOR} ", "").rstrip(" ")
+
+
+@cache
+def _encoder(codes: str) -> BPE:
+    return load_codes(Path(codes))

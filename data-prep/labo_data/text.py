@@ -35,26 +35,36 @@ def read_lines(path: Path) -> Iterator[str]:
     Text after the last "\\n" counts as a line. Raises DataError for a file that is missing, a
     damaged archive, and bytes that are not UTF-8 (naming the line, counted from 1).
     """
-    number = 0
+    last = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            # Binary files are split on b"\n" only, and tell the line of a wrong byte.
-            for line in stream:
-                number += 1
-                yield line.removesuffix(b"\n").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, line {number}: expected UTF-8, found byte 0x{error.object[error.start]:02x} "
-            f"at offset {error.start} of the line; convert the file (iconv -t UTF-8) or fetch it "
-            "again"
-        ) from error
+            for line in decode_lines(stream, f"{path}"):
+                last += 1
+                yield line
     except FileNotFoundError as error:
         raise DataError(f"{path}: expected a text file, found none; check the folder") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path}: expected a gzip archive, found damage after line {number} ({error}); fetch "
+            f"{path}: expected a gzip archive, found damage after line {last} ({error}); fetch "
             "the file again"
         ) from error
+
+
+def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    """Yield the lines of a binary stream without their "\\n"; `name` stands in errors.
+
+    Raises DataError for bytes that are not UTF-8, naming the line (counted from 1).
+    """
+    # Binary files are split on b"\n" only, and tell the line of a wrong byte.
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.removesuffix(b"\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name}, line {number}: expected UTF-8, found byte "
+                f"0x{error.object[error.start]:02x} at offset {error.start} of the line; convert "
+                "the file (iconv -t UTF-8) or fetch it again"
+            ) from error
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
@@ -125,12 +135,7 @@ def check_splits(
             f"expected two languages, found {languages[0]} twice; set --source-lang and "
             "--target-lang"
         )
-    wanted = ["train", "valid", "test", *(f"test{number}" for number in range(1, len(splits)))]
-    if list(splits) != wanted[: max(2, len(splits))]:
-        raise DataError(
-            "expected the splits train, valid and then test, test1, ... in this order, found "
-            f"{list(splits)}; rename or reorder them"
-        )
+    check_split_names(list(splits))
     return {
         split: check_parallel(
             folder / f"{split}.{languages[0]}",
@@ -139,6 +144,16 @@ def check_splits(
         )
         for split, entry in splits.items()
     }
+
+
+def check_split_names(names: Sequence[str]) -> None:
+    """Raise DataError unless `names` are train, valid, test, test1, ... in this order."""
+    wanted = ["train", "valid", "test", *(f"test{number}" for number in range(1, len(names)))]
+    if list(names) != wanted[: max(2, len(names))]:
+        raise DataError(
+            "expected the splits train, valid and then test, test1, ... in this order, found "
+            f"{list(names)}; rename or reorder them"
+        )
 
 
 def sha256_of(path: Path) -> str:

@@ -3,25 +3,47 @@
 import gzip
 import hashlib
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from labo_data import bpe, multi30k, pipeline, prepare_microworld
+from labo_data import bpe, prepare
+from labo_data.corpora import CORPORA, microworld, multi30k
 from labo_data.download import Source
-from labo_data.text import Split, read_json, read_lines, write_lines
+from labo_data.recipe import Corpus, Member, Part
+from labo_data.text import read_json, read_lines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPTS = ["prepare-multi30k.sh", "prepare-microworld.sh"]
+SCRIPTS = [f"prepare-{name}.sh" for name in CORPORA]
 COUNTS = {"train": 50, "val": 6, "test_2016_flickr": 5, "test_2017_flickr": 4}
 COUNTS["test_2017_mscoco"] = 3
-SPLITS = {split: Split(entry.name, COUNTS[entry.name]) for split, entry in multi30k.SPLITS.items()}
 SENTENCES = {
     "de": "Ein Mann, der {} Hüte\u2028 trägt, sagt: 'Nein' & geht.",
     "en": "A man wearing {} hats\x0c says 'no' & doesn't stay.",
 }
+NAMES = {split: name for split, (name, _) in multi30k.PARTS.items()}
+
+
+def _corpus(pair: str = "de-en", **counts: int) -> Corpus:
+    """Multi30k with the counts of the tiny release, or others."""
+    arguments = ["multi30k", "--destdir", "x", "--pair", pair]
+    corpus = multi30k.corpus(prepare.parser().parse_args(arguments))
+    parts = {
+        split: Part(
+            name,
+            (
+                Member(
+                    f"{multi30k.LAYOUT}/{name}.{{lang}}.gz",
+                    expected_lines=counts.get(split, COUNTS[name]),
+                ),
+            ),
+        )
+        for split, name in NAMES.items()
+    }
+    return replace(corpus, parts=parts)
 
 
 @pytest.fixture
@@ -38,39 +60,46 @@ def release(tmp_path: Path) -> tuple[Path, list[Source]]:
             (folder / file).write_bytes(data)
             url = f"http://127.0.0.1:9/{file}"
             digest = hashlib.sha256(data).hexdigest()
-            sources.append(Source("multi30k", file, url, len(data), digest))
+            sources.append(Source("multi30k", file, (url,), len(data), f"sha256:{digest}"))
     return tmp_path / "release", sources
 
 
 def test_counts_of_the_release() -> None:
-    found = {entry.name: entry.expected_lines for entry in multi30k.SPLITS.values()}
-    assert found == {
-        "train": 29_000,
-        "val": 1_014,
-        "test_2016_flickr": 1_000,
-        "test_2017_flickr": 1_000,
-        "test_2017_mscoco": 461,
+    assert multi30k.PARTS == {
+        "train": ("train", 29_000),
+        "valid": ("val", 1_014),
+        "test": ("test_2016_flickr", 1_000),
+        "test1": ("test_2017_flickr", 1_000),
+        "test2": ("test_2017_mscoco", 461),
     }
-    assert list(multi30k.SPLITS) == ["train", "valid", "test", "test1", "test2"]
+    for pair in multi30k.PAIRS:
+        arguments = ["multi30k", "--destdir", "x", "--pair", pair]
+        corpus = multi30k.corpus(prepare.parser().parse_args(arguments))
+        assert corpus.languages == tuple(pair.split("-"))
+        assert [corpus.expected_lines(split) for split in corpus.splits] == [
+            29_000, 1_014, 1_000, 1_000, 461,
+        ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("in_process_fairseq")
 def test_end_to_end(
     release: tuple[Path, list[Source]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, sources = release
     destdir = tmp_path / "multi30k"
-    arguments = ["--destdir", str(destdir), "--source-dir", str(folder), "--bpe-merges", "90"]
-    arguments += ["--source-lang", "en", "--target-lang", "de"]
-    assert multi30k.main(arguments, sources=sources, splits=SPLITS) == 0
+    arguments = ["multi30k", "--destdir", str(destdir), "--source-dir", str(folder)]
+    arguments += ["--bpe-merges", "90"]
+    corpus = _corpus("en-de")
+    assert prepare.main(arguments, corpus=corpus, sources=sources) == 0
     printed = capsys.readouterr().out
     assert "  test_2017_mscoco  " in printed and "vocabulary: " in printed
-    for split, entry in SPLITS.items():
+    for split, name in NAMES.items():
         for lang in ("de", "en"):
-            archive = folder / multi30k.LAYOUT / f"{entry.name}.{lang}.gz"
+            archive = folder / multi30k.LAYOUT / f"{name}.{lang}.gz"
             raw = destdir / "raw" / f"{split}.{lang}"
             assert raw.read_bytes() == gzip.decompress(archive.read_bytes())
             tokens = list(read_lines(destdir / "tok" / raw.name))
-            assert len(tokens) == entry.expected_lines
+            assert len(tokens) == COUNTS[name]
             subwords = list(read_lines(destdir / "bpe" / raw.name))
             assert [bpe.decode(line) for line in subwords] == tokens
             assert (destdir / "bin" / f"{split}.en-de.{lang}.bin").stat().st_size > 0
@@ -78,10 +107,9 @@ def test_end_to_end(
     assert manifest["corpus"] == "multi30k"
     assert (manifest["source_lang"], manifest["target_lang"]) == ("en", "de")
     assert manifest["splits"]["test1"]["name"] == "test_2017_flickr"
-    assert not (destdir / ".incoming").exists()
     # The folder that holds the archives themselves will do as well, and nothing is new.
-    arguments[3] = str(folder / multi30k.LAYOUT)
-    assert multi30k.main(arguments, sources=sources, splits=SPLITS) == 0
+    arguments[4] = str(folder / multi30k.LAYOUT)
+    assert prepare.main(arguments, corpus=corpus, sources=sources) == 0
     assert "is up to date" in capsys.readouterr().out
 
 
@@ -89,13 +117,22 @@ def test_wrong_count(
     release: tuple[Path, list[Source]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, sources = release
-    splits = SPLITS | {"test1": Split("test_2017_flickr", 1_000)}
-    arguments = ["--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
-    assert multi30k.main(arguments, sources=sources, splits=splits) == 1
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
+    assert prepare.main(arguments, corpus=_corpus(test1=1_000), sources=sources) == 1
     error = capsys.readouterr().err
     assert "test_2017_flickr.de.gz" in error
     assert "expected 1,000 lines, found 4; " in error and "fetch them again" in error
     assert not (tmp_path / "dest" / "manifest.json").exists()
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_wrong_count_accepted(release: tuple[Path, list[Source]], tmp_path: Path) -> None:
+    folder, sources = release
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
+    arguments += ["--accept-counts", "--bpe-size", "60"]
+    assert prepare.main(arguments, corpus=_corpus(test1=1_000), sources=sources) == 0
+    test1 = read_json(tmp_path / "dest" / "manifest.json")["splits"]["test1"]
+    assert (test1["lines"], test1["expected_lines"]) == (4, 1_000)
 
 
 def test_wrong_hash(
@@ -105,11 +142,11 @@ def test_wrong_hash(
     path = folder / multi30k.LAYOUT / "val.en.gz"
     changed = gzip.compress(b"another text\n" * COUNTS["val"])
     path.write_bytes(changed)
-    arguments = ["--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
-    assert multi30k.main(arguments, sources=sources, splits=SPLITS) == 1
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
+    assert prepare.main(arguments, corpus=_corpus(), sources=sources) == 1
     error = capsys.readouterr().err
-    (expected,) = [source.sha256 for source in sources if source.file == "val.en.gz"]
-    assert f"val.en.gz: expected sha256 {expected}" in error
+    (expected,) = [source.hash for source in sources if source.file == "val.en.gz"]
+    assert f"val.en.gz: expected {expected}" in error
     assert hashlib.sha256(changed).hexdigest() in error
     assert path.read_bytes() == changed
 
@@ -121,41 +158,51 @@ def test_offline(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    arguments = ["--destdir", str(tmp_path / "dest")]
-    assert multi30k.main(arguments, sources=release[1], splits=SPLITS) == 1
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest")]
+    assert prepare.main(arguments, corpus=_corpus(), sources=release[1]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: http://127.0.0.1:9/train.de.gz: the download failed")
-    assert error.count("\n  http://127.0.0.1:9/") == 10
+    assert error.count("  from  http://127.0.0.1:9/") == 10
+    assert error.endswith("then add --source-dir DIR\n")
 
 
-def test_microworld_is_generated_aside_and_prepared(
+def test_dry_run_writes_nothing(
+    release: tuple[Path, list[Source]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, sources = release
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--dry-run"]
+    assert prepare.main(arguments, corpus=_corpus(), sources=sources) == 0
+    printed = capsys.readouterr().out
+    assert "train.de.gz: would be downloaded from http://127.0.0.1:9/" in printed
+    given = [*arguments, "--source-dir", str(folder)]
+    assert prepare.main(given, corpus=_corpus(), sources=sources) == 0
+    printed = capsys.readouterr().out
+    assert "stage: extract: would run" in printed and "bpe_size: 8000" in printed
+    assert not (tmp_path / "dest").exists()
+    assert prepare.main([*arguments, "--source-dir", "/nowhere"], corpus=_corpus()) == 1
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_microworld_is_generated_and_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def write(destination: Path, *, seed: int, **sizes: int) -> None:
-        for split, size in sizes.items():
-            for lang in ("de", "en"):
-                lines = [f"{lang} {seed} {i}" for i in range(size)]
-                write_lines(destination / f"{split}.{lang}", lines)
-
-    def prepare(raw_dir: Path, destdir: Path, **options: Any) -> None:
-        assert list(read_lines(raw_dir / "valid.de")) == ["de 7 0", "de 7 1"]
-        assert raw_dir.parent == destdir and raw_dir.name not in pipeline.STAGES
-        seen.append((destdir, options))
-
-    seen: list[tuple[Path, dict[str, Any]]] = []
-    monkeypatch.setattr(prepare_microworld.microworld, "write", write)
-    monkeypatch.setattr(pipeline, "prepare", prepare)
-    sizes = {"train": 9, "valid": 2, "test": 2}
+    monkeypatch.setattr(microworld, "SIZES", {"train": 60, "valid": 4, "test": 3})
     destdir = tmp_path / "micro"
-    arguments = ["--destdir", str(destdir), "--seed", "7", "--bpe-merges", "700"]
-    assert prepare_microworld.main(arguments, sizes=sizes) == 0
-    ((seen_destdir, options),) = seen
-    assert seen_destdir == destdir and options["bpe_merges"] == 700
-    assert options["splits"]["train"] == Split("seed 7", 9)
-    assert not (destdir / ".incoming").exists()
+    arguments = ["microworld", "--destdir", str(destdir), "--seed", "7", "--bpe-merges", "100"]
+    assert prepare.main(arguments) == 0
+    manifest = read_json(destdir / "manifest.json")
+    assert manifest["splits"]["train"]["name"] == "seed 7" and manifest["bpe_merges"] == 100
+    assert len(list(read_lines(destdir / "raw" / "train.de"))) == 60
+    capsys.readouterr()
+    assert prepare.main(arguments) == 0
+    assert "is up to date" in capsys.readouterr().out
+    before = (destdir / "raw" / "train.de").read_bytes()
+    arguments[4] = "8"
+    assert prepare.main(arguments) == 0
+    assert (destdir / "raw" / "train.de").read_bytes() != before
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    assert prepare_microworld.main(["--destdir", str(tmp_path / "full")], sizes=sizes) == 1
+    assert prepare.main(["microworld", "--destdir", str(tmp_path / "full")]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'full'}: expected an empty")
 
 
@@ -164,7 +211,21 @@ def test_script_prints_usage_from_any_folder(script: str, tmp_path: Path) -> Non
     command = [str(REPOSITORY / "data-prep" / script), "-h"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"usage: data-prep/{script} [-h]")
-    assert "--bpe-merges N" in done.stdout
+    # The usage is written twice, in shell and in Python: both name the same options.
+    name = script.removeprefix("prepare-").removesuffix(".sh")
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        texts: list[str] = []
+        patch.setattr(
+            "argparse.ArgumentParser._print_message", lambda _, text, __: texts.append(text)
+        )
+        prepare.parser().parse_args([name, "-h"])
+    options = set(re.findall(r"--[a-z][a-z-]+", texts[0])) - {"--help"}
+    assert set(re.findall(r"--[a-z][a-z-]+", done.stdout)) == options
+
+
+def test_every_corpus_has_its_script() -> None:
+    found = {path.name for path in (REPOSITORY / "data-prep").glob("prepare-*.sh")}
+    assert found == set(SCRIPTS)
 
 
 def test_script_ends_with_an_error_and_no_traceback(tmp_path: Path) -> None:
@@ -173,7 +234,7 @@ def test_script_ends_with_an_error_and_no_traceback(tmp_path: Path) -> None:
     environment = os.environ | {"VENV": sys.prefix}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert " -m labo_data.multi30k --destdir dest --source-dir no\\ where\n" in done.stderr
+    assert " labo_data.prepare multi30k --destdir dest --source-dir no\\ where\n" in done.stderr
     assert "\nerror: no where: expected 10 files" in done.stderr
     assert "Traceback" not in done.stderr
     environment["VENV"] = str(tmp_path)

@@ -79,7 +79,7 @@ def test_layout_and_alignment(raw: Path, prepared: Path) -> None:
     )
     assert len([p for p in (prepared / "bin").iterdir() if p.suffix != ".log"]) == DATA_FILES
     assert sorted(entry.name for entry in prepared.iterdir()) == [
-        "bin", "bpe", "logs", "manifest.json", "raw", "tok",
+        "bin", "bpe", "logs", "manifest.json", "raw", "tok", "work",
     ]  # fmt: skip
 
 
@@ -116,8 +116,8 @@ def test_second_run_is_skipped(
     assert "is up to date" in printed
     assert f"scripts/train.sh --data {prepared} --save-dir runs/tiny --criterion" in printed
     rows = {line.split()[0]: line.split() for line in printed.split("\n") if line}
-    assert rows["train"][:4] == ["train", "training", "60", "60"]
-    assert rows["valid"][:4] == ["valid", "dev", "7", "-"]
+    assert rows["train"][:5] == ["train", "training", "de", "60", "60"]
+    assert rows["valid"][:5] == ["valid", "dev", "de", "7", "-"]
     assert _content(prepared) == before
 
 
@@ -146,26 +146,30 @@ def test_a_change_prepares_again(
     assert not (destdir / "manifest.json").exists()
 
 
-def test_killed_run_starts_over_and_gives_the_same_bytes(
-    raw: Path, prepared: Path, tmp_path: Path
+def test_interrupted_run_goes_on_and_gives_the_same_bytes(
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     destdir = tmp_path / "dest"
     with pytest.MonkeyPatch.context() as patch:
-        original, calls = bpe.encode_file, []
+        original, calls = bpe.encode_with, []
 
-        def killed(tokens: Path, *args: Any) -> None:
-            calls.append(tokens)
-            if len(calls) == 3:
+        def interrupted(codes: str, line: str) -> str:
+            calls.append(line)
+            if len(calls) == 70:
                 raise KeyboardInterrupt
-            original(tokens, *args)
+            return original(codes, line)
 
-        patch.setattr(bpe, "encode_file", killed)
+        patch.setattr(bpe, "encode_with", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _prepare(raw, destdir)
-    assert (destdir / "bpe" / "train.en").exists()
+    assert (destdir / "work" / "codes" / "codes").exists()
+    assert not (destdir / "work" / "subwords").exists()
     assert not (destdir / "manifest.json").exists()
-    (destdir / "bpe" / "left_over").touch()
+    (destdir / "work" / ".partial-left-over").mkdir()
+    capsys.readouterr()
     _prepare(raw, destdir, workers=3)
+    printed = capsys.readouterr().out
+    assert "apply BPE: " in printed and "learn BPE: " not in printed
     assert _content(destdir) == _content(prepared)
 
 
@@ -192,7 +196,7 @@ def test_a_folder_of_other_content_is_refused(raw: Path, tmp_path: Path) -> None
     (tmp_path / "mine" / "manifest.json").write_text('{"format": "other"}', encoding="utf-8")
     for attempt in (
         lambda: _prepare(raw, tmp_path / "mine", force=True),
-        lambda: pipeline.incoming_folder(tmp_path / "mine").__enter__(),
+        lambda: pipeline.claim(tmp_path / "mine"),
     ):
         with pytest.raises(DataError, match="expected an empty folder, none, or one prepared"):
             attempt()

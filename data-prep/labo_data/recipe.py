@@ -1,0 +1,178 @@
+"""What a corpus declares: where its text lies, its published recipe, and the counts to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Markup = Literal["plain", "tags2014", "tags2017", "segments"]
+Subwords = Literal["subword-nmt", "sentencepiece"]
+
+
+def _fill(template: str, lang: str, languages: tuple[str, str]) -> str:
+    source, target = languages
+    other, side = (target, "src") if lang == source else (source, "ref")
+    return template.format(lang=lang, other=other, side=side)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a pair of sentences, as of Moses' clean-corpus-n.perl.
+
+    Both sides have 1 to `max_tokens` tokens, neither has more than `ratio` times as many as the
+    other, and no token is longer than `max_characters`.
+    """
+
+    max_tokens: int
+    ratio: float = 1.5
+    max_characters: int = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How raw text becomes subwords; the defaults are those of a corpus that needs no cleaning.
+
+    `released_tokens`: the corpus is released as Moses tokens; they are kept, and the references
+    for scoring are detokenized from them. `valid_every`: every n-th pair of the training text
+    that `clean_tokens` left becomes the validation set. `codes`: a text member with BPE merges to
+    apply instead of learning some.
+    """
+
+    released_tokens: bool = False
+    normalize: bool = False  # the training text: punctuation, then non-printing characters
+    aggressive_hyphens: bool = False
+    split_final_period: bool = False  # as today's tokenizer.perl, unlike sacremoses
+    straight_apostrophes: bool = False  # in segments (xml, sgm): U+2019 becomes '
+    clean_tokens: Limits | None = None  # training text, before BPE
+    clean_subwords: Limits | None = None  # training and validation text, after BPE
+    lowercase: bool = False
+    valid_every: int | None = None
+    subwords: Subwords = "subword-nmt"
+    bpe_size: int = 8000
+    codes: str | None = None
+    joined_dictionary: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One text of a release, in both languages.
+
+    `path` and `archive` are templates: {lang} is the text's language, {other} the other one,
+    {side} "src" or "ref". `archive` names the .tgz that holds it; without one the text is a file
+    of its own.
+    """
+
+    path: str
+    markup: Markup = "plain"
+    archive: str | None = None
+    expected_lines: int | None = None
+
+    def path_of(self, lang: str, languages: tuple[str, str]) -> str:
+        return _fill(self.path, lang, languages)
+
+    def archive_of(self, lang: str, languages: tuple[str, str]) -> str | None:
+        return None if self.archive is None else _fill(self.archive, lang, languages)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split as released: its name there and the texts that make it up, in order."""
+
+    name: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """An archive that can also be had as a member of a larger one."""
+
+    outer: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Published or measured counts. Those of lines are checked, the others are only shown.
+
+    `tokens` (by "split.lang") are subwords with the ends of sentence, as fairseq counts them;
+    `dictionary` (by language) are fairseq's types. `inferred`: lines of a part that are believed
+    but neither published nor measured, so shown and not checked.
+    """
+
+    cleaned: int | None = None  # pairs of the training text after clean_tokens
+    splits: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    dictionary: Mapping[str, int] = field(default_factory=dict)
+    inferred: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that decides a prepared corpus, beside the files themselves.
+
+    `parts` are train, valid (unless `recipe.valid_every` makes it), test, test1, ...: the order
+    by which fairseq numbers the test sets. A corpus without a split has the one part "all", and
+    `divide` gives the split of each pair from its sentence in the language `divide_by`.
+    `generate` writes {split}.{language} into a folder, instead of members that are found.
+    """
+
+    name: str
+    source_lang: str
+    target_lang: str
+    parts: Mapping[str, Part]
+    recipe: Recipe
+    counts: Counts = Counts()
+    sources: str = ""  # its key in sources.tsv
+    layout: str = ""  # subfolder of --source-dir in which the release keeps its files
+    nested: Mapping[str, Nested] = field(default_factory=dict)
+    divide: Callable[[str], str] | None = None
+    divide_by: str = ""
+    generate: Callable[[Path], object] | None = None
+    train_options: str = ""  # of scripts/train.sh, for the closing line
+    note: str = ""
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        return self.source_lang, self.target_lang
+
+    @property
+    def splits(self) -> list[str]:
+        """train, valid, test, test1, ... in this order."""
+        if self.divide is not None:
+            return ["train", "valid", "test"]
+        names = list(self.parts)
+        return names if self.recipe.valid_every is None else ["train", "valid", *names[1:]]
+
+    def split_name(self, split: str) -> str:
+        """Return what the release calls a split."""
+        if self.divide is not None:
+            return self.note
+        if split in self.parts:
+            return self.parts[split].name
+        return f"every {self.recipe.valid_every}th of train"
+
+    def expected_lines(self, split: str) -> int | None:
+        """Return the published number of pairs of a split, or None."""
+        if split in self.counts.splits or split not in self.parts:
+            return self.counts.splits.get(split)
+        expected = [member.expected_lines for member in self.parts[split].members]
+        is_cleaned = split == "train" and (
+            self.recipe.valid_every or self.recipe.clean_tokens or self.recipe.clean_subwords
+        )
+        if is_cleaned or not expected or None in expected:
+            return None
+        return sum(number for number in expected if number is not None)
+
+    def texts(self) -> list[tuple[str, Member, str]]:
+        """Return (part, member, language) of every text of the release."""
+        return [
+            (split, member, lang)
+            for split, part in self.parts.items()
+            for member in part.members
+            for lang in self.languages
+        ]
