@@ -16,8 +16,8 @@ gradient g is applied before the gradient is rounded to the logits' dtype, so th
 protects what half precision would otherwise flush to zero.
 
 For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. On
-the CPU ignored rows are left out of all arithmetic; on a GPU, where finding them would wait for
-the device, they are computed and set to zero.
+the CPU ignored rows are left out of all arithmetic if they are many; where they are few, and on a
+GPU, where finding them would wait for the device, they are computed and set to zero.
 """
 
 from typing import Any
@@ -37,10 +37,16 @@ from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
+# To gather the other rows, twice, and to scatter their gradient costs about a quarter of the rest.
+SHARE_WORTH_GATHERING = 0.25
+
 
 def _counted_rows(ignored: Tensor) -> Tensor | None:
-    """Numbers of the rows that count, or None if all do, or if asking would cost a sync."""
-    if ignored.is_cuda or not bool(ignored.any()):
+    """Numbers of the rows that count, or None if all rows shall be computed.
+
+    None on a GPU, where asking would cost a synchronization, and where few rows are ignored.
+    """
+    if ignored.is_cuda or int(ignored.sum()) < SHARE_WORTH_GATHERING * ignored.numel():
         return None
     return ignored.logical_not().nonzero().squeeze(1)
 
@@ -119,7 +125,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
                 out.masked_fill_(ignored[rows].unsqueeze(1), 0.0)
             if not in_place:
                 gradient[rows] = out.to(gradient.dtype)
-        if ctx.counted is not None:
+        if not logits.is_cuda:
             gradient.index_fill_(0, ignored.nonzero().squeeze(1), 0.0)
         return gradient
 
