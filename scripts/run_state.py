@@ -54,8 +54,9 @@ def run_state(config: Any, *, log: Path | None = None) -> RunState:
 
     import fairseq_labo  # noqa: F401  (torch's safe loader then reads fairseq's checkpoints)
 
-    # Mapped, not read: the model and the optimizer's state may be large.
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    # Mapped, not read, where the format allows it: the optimizer's state may be large.
+    mapped = zipfile.is_zipfile(path)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
     updates = (

@@ -1,5 +1,6 @@
 """Running the planned processes: logs, failures, signals."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launch import run
+from launch import is_finished, run
 from launch_plan import Launch
 
 from tests.conftest import REPOSITORY
@@ -52,6 +53,42 @@ def test_one_failure_ends_all(
     assert run(Launch(commands), save_dir=tmp_path) == 5
     assert time.monotonic() - start < 30
     assert ("a worker failed with status 5" in capfd.readouterr().err) == (failing == 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "finished", "said"),
+    [
+        ({"finished": "all is done"}, True, "finished: all is done (last.pt). Nothing is trained"),
+        ({"rebuilds_batches": True}, False, "warning: resuming in epoch 2: fairseq, with any"),
+        ({}, False, ""),
+    ],
+)
+def test_what_is_said_of_a_resume(
+    state: dict[str, object],
+    finished: bool,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = {"checkpoint": "last.pt", "epoch": 2, "finished": None, "rebuilds_batches": False}
+    output = f"fairseq's own\n{json.dumps(whole | state)}\n"
+    done = subprocess.CompletedProcess([], 0, stdout=output, stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    assert not is_finished(["bin"], save_dir=tmp_path)  # no checkpoint: nothing is asked
+    assert capsys.readouterr().err == ""
+    (tmp_path / "checkpoint_last.pt").touch()
+    assert is_finished(["bin"], save_dir=tmp_path) == finished
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_an_unreadable_checkpoint_is_left_to_fairseq(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint_last.pt").touch()
+    training = ["bin", "--arch", "transformer", "--save-dir", str(tmp_path)]
+    assert not is_finished(training, save_dir=tmp_path)
+    assert "could not read how far this run is: EOFError" in capsys.readouterr().err
 
 
 def test_terminated_launcher_leaves_nobody(tmp_path: Path) -> None:
