@@ -13,6 +13,7 @@ anew. The limits and the checkpoint are read as fairseq reads them, by its own p
 import argparse
 import json
 import re
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
