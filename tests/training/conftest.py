@@ -1,34 +1,155 @@
-"""fairseq-train's entry point, called in this process: a start takes a second, not four."""
+"""fairseq's command line in this process, without the start of an interpreter for each run.
 
-import sys
-from collections.abc import Callable
+`fairseq_cli.*.cli_main` do exactly this with `sys.argv`; that ``--user-dir`` finds the plugin
+is tested in `tests/test_user_dir.py`, in processes of their own.
+"""
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import torch
 
-from tests.conftest import TRAINING, USER_DIR
+import fairseq_labo  # noqa: F401  (registers the criterions)
+from tests.conftest import TRAINING, reports
+
+LABO = ("--criterion", "labo_cross_entropy", "--label-smoothing", "0.2", "--labo-beta", "2")
+TSLA = ("--criterion", "tsla_cross_entropy", "--label-smoothing", "0.2")
+
+
+class Run(NamedTuple):
+    """What a run of fairseq-train left: its log and its folder of checkpoints."""
+
+    output: str
+    save_dir: Path
+
+    def checkpoint(self, name: str = "checkpoint_last.pt") -> dict[str, Any]:
+        return torch.load(self.save_dir / name)
+
+    def parameters(self, name: str = "checkpoint_last.pt") -> dict[str, torch.Tensor]:
+        return self.checkpoint(name)["model"]
+
+    def logged(self, key: str, kind: str = "train_inner") -> list[float]:
+        """The values of one key in the order of the reports, where there was one."""
+        values = [report.get(key) for report in reports(self.output, kind)]
+        return [float(value) for value in values if value is not None]
+
+    def last(self, key: str, kind: str = "valid") -> float:
+        return self.logged(f"{kind}_{key}", kind)[-1]
+
+    def announcements(self) -> list[str]:
+        """The messages about stage 2."""
+        return [line.split(" | ")[2] for line in self.output.splitlines() if "stage 2" in line]
+
+
+Train = Callable[..., Run]
+
+
+@contextlib.contextmanager
+def captured_output() -> Iterator[io.StringIO]:
+    """What is logged and printed, as one text; pytest's own handlers are put back.
+
+    One thread: these models are so small that two would spend their time waiting for each
+    other, and resumed runs are compared bit by bit, here and across processes.
+    """
+    output = io.StringIO()
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(logging.Formatter("%(levelname)s | %(name)s | %(message)s"))
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with contextlib.redirect_stdout(output), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # hydra's and torch's, of fairseq
+            yield output
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        torch.set_num_threads(threads)
+
+
+def forget_earlier_runs() -> None:
+    """What fairseq keeps in function attributes, because it expects one run per process."""
+    from fairseq import checkpoint_utils
+    from fairseq_cli.train import should_stop_early
+
+    for function in (checkpoint_utils.save_checkpoint, should_stop_early):
+        vars(function).clear()
+
+
+def fairseq_train(
+    data: object, save_dir: Path, *flags: object, config: Mapping[str, Any] | None = None
+) -> Run:
+    """Run fairseq-train; an exception of its is the caller's.
+
+    `config` sets keys of the configuration that have no flag of their own, as hydra does.
+    """
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.distributed import utils as distributed_utils
+    from fairseq_cli.train import main
+    from omegaconf import OmegaConf
+
+    forget_earlier_runs()
+    arguments = [str(data), "--save-dir", str(save_dir), *map(str, flags)]
+    with captured_output() as output:
+        namespace = options.parse_args_and_arch(options.get_training_parser(), arguments)
+        configuration = convert_namespace_to_omegaconf(namespace)
+        for key, value in (config or {}).items():
+            OmegaConf.update(configuration, key, value)
+        distributed_utils.call_main(configuration, main)
+    return Run(output.getvalue(), save_dir)
 
 
 @pytest.fixture
-def train_here(
-    toy_corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Callable[..., str]:
-    """`train_here(save_dir, *options)` trains on the toy corpus and returns the log's lines.
+def train(toy_corpus: Path, tmp_path: Path) -> Train:
+    """`train(name, *flags)`: a tiny transformer on the toy corpus, saved in tmp_path/name."""
 
-    The lines are those that fairseq writes: the logger's name, a bar, the message.
-    """
-    from fairseq import checkpoint_utils
-    from fairseq_cli import train
+    def train(name: str, *flags: object, **options: Any) -> Run:
+        return fairseq_train(toy_corpus / "bin", tmp_path / name, *TRAINING, *flags, **options)
 
-    def run(save_dir: Path, *options: object) -> str:
-        arguments = [toy_corpus / "bin", "--user-dir", USER_DIR, "--save-dir", save_dir]
-        command = ["fairseq-train", *arguments, *TRAINING, *options]
-        monkeypatch.setattr(sys, "argv", [*map(str, command)])
-        # What a new process would not have.
-        monkeypatch.delattr(checkpoint_utils.save_checkpoint, "best", raising=False)
-        caplog.clear()
-        with caplog.at_level("INFO"):
-            train.cli_main()
-        return "\n".join(f"| {record.name} | {record.getMessage()}" for record in caplog.records)
+    return train
+
+
+@pytest.fixture
+def fairseq(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """`fairseq("generate", *arguments)`: another entry point of fairseq; returns its output."""
+
+    def run(tool: str, *arguments: object) -> str:
+        module = importlib.import_module(f"fairseq_cli.{tool}")
+        # A worker process of the data loader may take seconds to end.
+        common = ("--cpu", "--num-workers", "0")
+        monkeypatch.setattr("sys.argv", [f"fairseq-{tool}", *common, *map(str, arguments)])
+        with captured_output() as output:
+            module.cli_main()
+        return output.getvalue()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def teacher(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of another seed, trained until it translates most words right."""
+    run = fairseq_train(
+        toy_corpus / "bin",
+        tmp_path_factory.mktemp("teacher"),
+        *(*TRAINING, "--criterion", "cross_entropy", "--max-epoch", 4, "--seed", 9),
+    )
+    return run.save_dir / "checkpoint_last.pt"
+
+
+def assert_same_parameters(found: Run, expected: Run) -> None:
+    """Bit by bit."""
+    ours, theirs = found.parameters(), expected.parameters()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert torch.equal(tensor, ours[name]), name

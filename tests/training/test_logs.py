@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import reports
+from tests.training.conftest import Train
 
-TrainHere = Callable[..., str]
 OURS = ("loss", "nll_loss", "ppl", "reg_loss", "label_entropy", "smoothing")
 # Stage 1 lasts six of nine updates: both stages are in the log.
 TWO_STAGES = ("--smoothing-updates", 6, "--max-update", 9, "--log-interval", 3)
@@ -49,10 +48,10 @@ def numbers(report: dict[str, Any], prefix: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("criterion", CRITERIONS)
 @pytest.mark.usefixtures("close_writers")
-def test_json_and_tensorboard(criterion: str, tmp_path: Path, train_here: TrainHere) -> None:
+def test_json_and_tensorboard(criterion: str, tmp_path: Path, train: Train) -> None:
     board = tmp_path / "board"
     flags = ("--criterion", criterion, *CRITERIONS[criterion], *TWO_STAGES)
-    log = train_here(tmp_path / "run", *flags, "--tensorboard-logdir", board)
+    log = train("run", *flags, "--tensorboard-logdir", board).output
 
     inner = reports(log, "train_inner")  # parses the json
     assert [int(report["num_updates"]) for report in inner] == [3, 6, 9]
@@ -68,11 +67,11 @@ def test_json_and_tensorboard(criterion: str, tmp_path: Path, train_here: TrainH
     assert "reg_loss" not in stage2  # null: not computed there
 
     (valid,) = reports(log, "valid")
-    (train,) = reports(log, "train")
-    assert numbers(valid, "valid_").keys() == numbers(train, "train_").keys() == set(OURS)
+    (epoch,) = reports(log, "train")
+    assert numbers(valid, "valid_").keys() == numbers(epoch, "train_").keys() == set(OURS)
     assert numbers(valid, "valid_")["loss"] == numbers(valid, "valid_")["nll_loss"]
 
-    for tag, report, prefix in (("train", train, "train_"), ("valid", valid, "valid_")):
+    for tag, report, prefix in (("train", epoch, "train_"), ("valid", valid, "valid_")):
         found = scalars(board / tag)
         for key, value in numbers(report, prefix).items():
             assert found[key] == [(9, pytest.approx(value, rel=1e-3, abs=1e-3))], (tag, key)
@@ -83,14 +82,16 @@ def test_json_and_tensorboard(criterion: str, tmp_path: Path, train_here: TrainH
     assert [step for step, _ in shown["reg_loss"]] == [3, 6]
 
 
-def test_simple(tmp_path: Path, train_here: TrainHere) -> None:
+def test_simple(train: Train) -> None:
     flags = ("--criterion", "labo_cross_entropy", *CRITERIONS["labo_cross_entropy"], *TWO_STAGES)
-    log = train_here(tmp_path, *flags, "--log-format", "simple")
-    (first, *_, last) = re.findall(r"^\| train_inner \| epoch 001: +\d+ / \d+ (.*)$", log, re.M)
+    log = train("run", *flags, "--log-format", "simple").output
+    (first, *_, last) = re.findall(
+        r"^INFO \| train_inner \| epoch 001: +\d+ / \d+ (.*)$", log, re.M
+    )
     found = dict(pair.split("=") for pair in first.split(", "))
     assert found.keys() >= set(OURS) and float(found["smoothing"]) == 0.2
     assert "smoothing=0," in last and "reg_loss=None," in last
     for kind, title in (("train", "epoch 001"), ("valid", "epoch 001 | valid on 'valid' subset")):
-        (line,) = re.findall(rf"^\| {kind} \| {re.escape(title)} \| (.*)$", log, re.M)
+        (line,) = re.findall(rf"^INFO \| {kind} \| {re.escape(title)} \| (.*)$", log, re.M)
         names = [pair.split()[0] for pair in line.split(" | ")]
         assert set(names) >= set(OURS), names
