@@ -130,10 +130,9 @@ def evaluate(model: nn.Module, images: Images) -> dict[str, float]:
     """Accuracy in % and negative log-likelihood in nats, never smoothed, for every method."""
     model.eval()
     logits = model(images.pixels)
-    return {
-        "accuracy": 100.0 * logits.argmax(1).eq(images.digits).double().mean().item(),
-        "nll": functional.cross_entropy(logits, images.digits).item(),
-    }
+    accuracy = 100.0 * logits.argmax(1).eq(images.digits).double().mean().item()
+    nll = functional.cross_entropy(logits, images.digits).item()
+    return {"accuracy": round(accuracy, 4), "nll": round(nll, 5)}
 
 
 def train(method: str, seed: int, settings: Settings) -> dict[str, Any]:

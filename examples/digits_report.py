@@ -71,7 +71,8 @@ def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> N
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    pyplot.rcParams["svg.hashsalt"] = "digits"  # the same numbers give the same file
+    # The same numbers give the same file, and a small one.
+    pyplot.rcParams.update({"svg.hashsalt": "digits", "svg.fonttype": "none"})
     figure, (over_time, nll, accuracy) = pyplot.subplots(1, 3, figsize=(13, 4.2))
     colours = dict(zip(summary, pyplot.get_cmap("tab10").colors, strict=False))  # type: ignore[attr-defined]
     for method in summary:
@@ -106,10 +107,9 @@ def print_and_write(
     print(printed, end="")
     results = {"settings": settings, **provenance(), "seconds": round(seconds, 1)}
     output.mkdir(parents=True, exist_ok=True)
-    (output / "digits.json").write_text(
-        json.dumps({**results, "summary": summary, "runs": runs}, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    head = json.dumps({**results, "summary": summary}, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(run)}" for run in runs)  # one run a line
+    (output / "digits.json").write_text(f'{head},\n "runs": [\n{lines}\n ]\n}}\n', encoding="utf-8")
     (output / "table.md").write_text(printed, encoding="utf-8")
     draw(runs, summary, output / "digits.svg")
     print(f"{len(runs)} trainings in {seconds:.0f} s; table, numbers and figure: {output}")
