@@ -43,7 +43,8 @@ def is_finished(training: list[str], *, save_dir: Path) -> bool:
     )
     if done.returncode != 0:
         # Arguments or a checkpoint that fairseq-train will refuse, too, with its own words.
-        say(f"could not read how far this run is: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        say(f"could not read how far this run is: {said[-1]}")
         return False
     state = json.loads(done.stdout.splitlines()[-1])
     if state["finished"]:
@@ -114,7 +115,7 @@ def _end(processes: list[subprocess.Popen[str]]) -> None:
             process.kill()
 
 
-def _terminated(number: int, _: Any) -> NoReturn:
+def _interrupted(number: int, _: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
@@ -151,7 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if is_finished(options.training, save_dir=options.save_dir):
         return 0
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupted)
     return run(launch, save_dir=options.save_dir)
 
 

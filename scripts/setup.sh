@@ -106,7 +106,8 @@ checksum() {
 import hashlib, pathlib, sys
 digest = hashlib.sha256(sys.version.encode())
 for top in map(pathlib.Path, sys.argv[1:]):
-    for path in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
+    inside = [path for path in top.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in sorted(inside) if top.is_dir() else [top]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
 print(digest.hexdigest())
 END

@@ -91,8 +91,9 @@ def test_an_unreadable_checkpoint_is_left_to_fairseq(
     assert "could not read how far this run is: EOFError" in capsys.readouterr().err
 
 
-def test_terminated_launcher_leaves_nobody(tmp_path: Path) -> None:
-    """SIGTERM, as a cluster sends it, reaches the training."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_launcher_leaves_nobody(number: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM, as a cluster sends it, reaches the training; so does Ctrl-C."""
     (tmp_path / "fairseq_cli").mkdir()
     (tmp_path / "fairseq_cli" / "__init__.py").touch()
     (tmp_path / "fairseq_cli" / "train.py").write_text(
@@ -114,7 +115,7 @@ def test_terminated_launcher_leaves_nobody(tmp_path: Path) -> None:
         if pid.exists() and pid.read_text(encoding="utf-8"):
             break
         time.sleep(0.05)
-    launcher.terminate()
-    assert launcher.wait(30) == 128 + signal.SIGTERM
+    launcher.send_signal(number)
+    assert launcher.wait(30) == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text(encoding="utf-8")), 0)
