@@ -1,7 +1,10 @@
 """A restart in a later epoch: what fairseq does, and the flag that scripts/train.sh names."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from run_state import stopped_after
 
 from tests.training.conftest import Train
 
@@ -26,3 +29,19 @@ def test_fairseq_trains_a_finished_run_on(train: Train) -> None:
     flags = ("--criterion", "cross_entropy", "--max-update", 2)
     train("run", *flags)
     assert "num_updates: 3 >= max_update: 2" in train("run", *flags).output
+
+
+def test_fairseq_forgets_an_early_stop(train: Train, tmp_path: Path) -> None:
+    """Without learning nothing improves; the log is how scripts/train.sh knows."""
+    flags = ("--criterion", "cross_entropy", "--lr", 0, "--max-tokens", 2000)
+    flags += ("--patience", 1, "--max-epoch", 9, "--no-epoch-checkpoints")
+    log = tmp_path / "train.log"
+    first = train("run", *flags)
+    log.write_text(first.output, encoding="utf-8")
+    assert stopped_after(log) == 1
+    again = train("run", *flags)
+    assert "begin training epoch 3" in again.output and "epoch 3" not in first.output
+    # While the second training runs, the first one's early stop no longer counts.
+    begun = again.output.partition("begin validation")[0]
+    log.write_text(first.output + begun, encoding="utf-8")
+    assert stopped_after(log) is None
