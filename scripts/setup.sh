@@ -106,7 +106,8 @@ checksum() {
 import hashlib, pathlib, sys
 digest = hashlib.sha256(sys.version.encode())
 for top in map(pathlib.Path, sys.argv[1:]):
-    for path in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
+    inside = [path for path in top.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in sorted(inside) if top.is_dir() else [top]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
 print(digest.hexdigest())
 END
@@ -128,7 +129,7 @@ else
     pip install --upgrade -c "$constraints" pip setuptools wheel Cython ninja numpy
     install_torch
     echo "building fairseq where there is no wheel: 3-4 minutes" >&2
-    pip install --no-build-isolation -c "$constraints" "${repo}[fairseq,data,test]"
+    pip install --no-build-isolation -c "$constraints" "${repo}[fairseq,data,examples,test]"
     rm -rf "$repo/build"
     # The kernels' tests interpret them on the CPU. torch for CUDA brings the Triton it needs.
     "$venv/bin/python" -c 'import triton' 2>/dev/null || pip install "$triton" ||

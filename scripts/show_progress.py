@@ -7,6 +7,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,22 @@ def shorten(line: str) -> str | None:
     return f"epoch {values['epoch']:>3} | {kind:<11} | {' | '.join(shown)}"
 
 
-def main() -> None:
-    """Read standard input to its end."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--log", type=Path, required=True, help="file that the output is added to")
-    log_path = parser.parse_args().log
+def follow(lines: Iterable[str], log_path: Path) -> None:
+    """Add the lines to a log as they come, and print the short form of those of interest."""
     with log_path.open("a", encoding="utf-8") as log:
-        for line in sys.stdin:
+        for line in lines:
             log.write(line)
             log.flush()
             short = shorten(line.rstrip("\n"))
             if short is not None:
                 print(short, flush=True)
+
+
+def main() -> None:
+    """Read standard input to its end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log", type=Path, required=True, help="file that the output is added to")
+    follow(sys.stdin, parser.parse_args().log)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ usage: scripts/train.sh --data DIR --save-dir DIR [option ...] [-- fairseq-train
 
 Train one translation model with fairseq-train, from DIR that a data-prep/ script prepared.
 Progress is printed, the whole log goes to SAVE_DIR/train.log (JSON lines). Started again, it
-resumes from SAVE_DIR/checkpoint_last.pt. A GPU is used when there is one.
+resumes from SAVE_DIR/checkpoint_last.pt, or says that the run is finished. All GPUs of the machine
+are used, under SLURM those of all tasks that srun started.
 
   --data DIR             prepared corpus (holds bin/ and manifest.json)
   --save-dir DIR         checkpoints and log
@@ -24,16 +25,28 @@ resumes from SAVE_DIR/checkpoint_last.pt. A GPU is used when there is one.
   --seed N               default: 1
   --size NAME            small (default): 2+2 layers of 128, for a CPU;
                          iwslt: transformer_iwslt_de_en with the published settings
+  --gpus N               GPUs of this machine to use (default: all; 0: the CPU)
+  --workers N            data-parallel workers on the CPU (default: 1)
+  --nodes N              machines; train.sh is started on each (not needed under srun)
+  --node-rank R          number of this machine, from 0
+  --master HOST[:PORT]   address of machine 0 (default port: 29500)
+  --dry-run              print what would be run, and run nothing
   -- ...                 passed to fairseq-train as it is, after the above
 END
 }
 
 data='' save_dir='' criterion=labo_cross_entropy label_smoothing=0.1 labo_beta=2
 smoothing_epochs='' smoothing_updates='' epochs=10 seed=1 size=small extra=()
+launch=()
 while (($#)); do
     case $1 in
         -h | --help) usage; exit 0 ;;
         --) shift; extra=("$@"); break ;;
+        --dry-run) launch+=("$1"); shift; continue ;;
+        --gpus | --workers | --nodes | --node-rank | --master)
+            need_value "$@"
+            launch+=("$1" "$2")
+            ;;
         --data) need_value "$@"; data=$2 ;;
         --save-dir) need_value "$@"; save_dir=$2 ;;
         --criterion) need_value "$@"; criterion=$2 ;;
@@ -103,12 +116,11 @@ case $size in
     *) die "unknown size $size: expected small or iwslt" ;;
 esac
 
-mkdir -p "$save_dir"
-command=("$python" -m fairseq_cli.train "$data/bin" --user-dir "$repo/fairseq_labo"
-    --task translation --source-lang "$source_lang" --target-lang "$target_lang"
-    --criterion "$criterion" ${smoothing[@]+"${smoothing[@]}"} "${model[@]}"
-    --optimizer adam --adam-betas '(0.9, 0.98)' --lr-scheduler inverse_sqrt
-    --max-epoch "$epochs" --seed "$seed" --save-dir "$save_dir"
-    --best-checkpoint-metric "$best" --no-epoch-checkpoints
-    --num-workers 0 --log-format json --log-interval 50 ${extra[@]+"${extra[@]}"})
-run "${command[@]}" 2>&1 | "$python" "$repo/scripts/show_progress.py" --log "$save_dir/train.log"
+exec "$python" "$repo/scripts/launch.py" --save-dir "$save_dir" ${launch[@]+"${launch[@]}"} \
+    -- "$data/bin" --user-dir "$repo/fairseq_labo" \
+    --task translation --source-lang "$source_lang" --target-lang "$target_lang" \
+    --criterion "$criterion" ${smoothing[@]+"${smoothing[@]}"} "${model[@]}" \
+    --optimizer adam --adam-betas '(0.9, 0.98)' --lr-scheduler inverse_sqrt \
+    --max-epoch "$epochs" --seed "$seed" --save-dir "$save_dir" \
+    --best-checkpoint-metric "$best" --no-epoch-checkpoints \
+    --num-workers 0 --log-format json --log-interval 50 ${extra[@]+"${extra[@]}"}

@@ -36,7 +36,10 @@ def test_training_is_measured(
     bench_training.main([*options, "--train", str(train), "--output", str(output)])
     results = json.loads(output.read_text("utf-8"))
     names = [run["name"] for run in results["runs"]]
-    assert names[:3] == names[:2:-1] == [each.name for each in bench_training.variants(15)]
+    variants = bench_training.variants(15)
+    assert names[:5] == names[:4:-1] == [each.name for each in variants]
+    fused = [each.name for each in variants if "--fused-projection" in each.more_flags]
+    assert fused == ["labo_cross_entropy fused", "tsla_cross_entropy fused"]
     ratios = results["words_per_second_ratio"]
     assert ratios["labo_cross_entropy"] == pytest.approx(1.5)  # the first interval is left out
     assert ratios["tsla_cross_entropy"] == pytest.approx(0.5)

@@ -1,0 +1,124 @@
+"""`LaboLoss`: the closed-form regularized cross entropy in the place of CrossEntropyLoss."""
+
+import math
+
+from torch import Tensor, nn
+
+from fairseq_labo.ops import labo_loss
+from fairseq_labo.ops.arguments import check_beta, check_label_smoothing, check_reduction
+
+
+class LaboLoss(nn.Module):
+    """Cross entropy regularized towards P* = softmax(z/β), computed for each example.
+
+    ``L = (1 − α)(LSE(z) − z_y) + α (LSE(z) − β LME(z/β))``, per example, over V classes; see
+    `fairseq_labo.ops.labo_loss`. It takes what `torch.nn.CrossEntropyLoss` takes, but for class
+    weights and targets given as probabilities::
+
+        LaboLoss(label_smoothing=0.1, beta=2.0)       # LABO
+        LaboLoss(label_smoothing=0.1, beta=math.inf)  # CrossEntropyLoss(label_smoothing=0.1)
+        LaboLoss(label_smoothing=0.0)                 # CrossEntropyLoss()
+
+    The module has no parameters and nothing in its `state_dict`. Like CrossEntropyLoss it does
+    not ask whether it is in training or evaluation: to compare methods, evaluate them by plain
+    cross entropy.
+
+    Args:
+        label_smoothing: α in [0, 1), the weight of the regularizer.
+        beta: β > 0, the temperature of the smoothing distribution; inf is uniform.
+        ignore_index: target value of examples that count for nothing; their loss and gradient
+            are exactly 0.
+        reduction: "none" (the target's shape), "sum", or "mean" over the examples that are not
+            ignored (NaN if there are none, like CrossEntropyLoss).
+        impl: the implementation, as in `fairseq_labo.ops.labo_loss`.
+
+    Raises:
+        ValueError: α, β or reduction is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        label_smoothing: float = 0.1,
+        beta: float = 2.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        impl: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = check_label_smoothing(label_smoothing)
+        self.beta = check_beta(beta)
+        self.ignore_index = ignore_index
+        self.reduction = check_reduction(reduction)
+        self.impl = impl
+
+    def forward(
+        self, logits: Tensor, target: Tensor, teacher_logits: Tensor | None = None
+    ) -> Tensor:
+        """The loss in nats, float32 (float64 for float64 logits).
+
+        Args:
+            logits: [V], [N, V] or [N, V, d1, ...]: classes along dimension 1, as for
+                CrossEntropyLoss. Behind d1, ... the classes are made contiguous by a copy.
+            target: class numbers, integers: [], [N] or [N, d1, ...].
+            teacher_logits: shaped like `logits`; if given, P = softmax(teacher_logits/β).
+
+        Raises:
+            ValueError, TypeError, IndexError: the shapes do not belong together, or a target
+                is no class.
+        """
+        return self.loss_with(self.label_smoothing, logits, target, teacher_logits)
+
+    def loss_with(
+        self,
+        label_smoothing: float,
+        logits: Tensor,
+        target: Tensor,
+        teacher_logits: Tensor | None = None,
+    ) -> Tensor:
+        """The same with another α for this call: 0 is plain cross entropy."""
+        _check_shapes(logits, target, teacher_logits)
+        loss = labo_loss(
+            _rows(logits),
+            target.reshape(-1),
+            label_smoothing=label_smoothing,
+            beta=self.beta,
+            ignore_index=self.ignore_index,
+            teacher_logits=None if teacher_logits is None else _rows(teacher_logits),
+            reduction=self.reduction,
+            impl=self.impl,
+        )
+        return loss.reshape(target.shape) if self.reduction == "none" else loss
+
+    def extra_repr(self) -> str:
+        """The settings, for `print(module)`."""
+        beta = "inf" if math.isinf(self.beta) else f"{self.beta:g}"
+        return (
+            f"label_smoothing={self.label_smoothing:g}, beta={beta}, "
+            f"ignore_index={self.ignore_index}, reduction={self.reduction!r}, impl={self.impl!r}"
+        )
+
+
+def _rows(logits: Tensor) -> Tensor:
+    """[V], [N, V] or [N, V, d1, ...] as [examples, V]."""
+    if logits.dim() > 2:
+        logits = logits.movedim(1, -1)  # [N, d1, ..., V]
+    return logits.reshape(-1, logits.size(-1))
+
+
+def _check_shapes(logits: Tensor, target: Tensor, teacher_logits: Tensor | None) -> None:
+    shape = tuple(logits.shape)
+    if not shape:
+        raise ValueError("logits must be [V], [N, V] or [N, V, d1, ...], found a scalar")
+    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if tuple(target.shape) != expected:
+        raise ValueError(
+            f"target must hold class numbers of shape {list(expected)} for logits of shape "
+            f"{list(shape)} (classes along dimension {min(1, len(shape) - 1)}), found shape "
+            f"{list(target.shape)}"
+        )
+    if teacher_logits is not None and teacher_logits.shape != logits.shape:
+        raise ValueError(
+            f"teacher_logits must have the shape of logits {list(shape)}, found "
+            f"{list(teacher_logits.shape)}: student and teacher need the same classes and batch"
+        )
