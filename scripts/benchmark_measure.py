@@ -125,14 +125,14 @@ def peak_mib(contestant: Contestant, problem: Problem, *, device: str) -> float:
 
 @contextmanager
 def all_memory_from_torch() -> Iterator[None]:
-    """Our loss takes its gradient's memory from torch too, whose profiler sees no other."""
+    """Our loss takes its buffers from torch too, whose profiler sees no other, and keeps none."""
     from fairseq_labo.ops import memory
 
-    least, memory.NUMPY_HUGE_PAGE_BYTES = memory.NUMPY_HUGE_PAGE_BYTES, sys.maxsize
+    least, memory.KEPT_BYTES = memory.KEPT_BYTES, sys.maxsize
     try:
         yield
     finally:
-        memory.NUMPY_HUGE_PAGE_BYTES = least
+        memory.KEPT_BYTES = least
 
 
 class CpuMemory:

@@ -239,16 +239,16 @@ def test_peak_counts_backward_but_not_the_inputs() -> None:
     assert 3 * logits <= peak < 3.5 * logits
 
 
-def test_peak_counts_a_gradient_in_huge_pages() -> None:
+def test_peak_counts_a_gradient_in_a_kept_buffer() -> None:
     """Of that memory torch's profiler sees nothing: for the measurement torch allocates it."""
     logits_bytes = 700 * 2000 * 4
-    assert logits_bytes > memory.NUMPY_HUGE_PAGE_BYTES == 4 * 2**20
+    assert logits_bytes > memory.KEPT_BYTES == 4 * 2**20
     problem = make_problem(num_tokens=700, vocab_size=2000)
     provider = find("labo-torch")
     contestant = benchmark_measure.Contestant(provider, provider.load())
     peak = benchmark_measure.peak_mib(contestant, problem, device="cpu") * 2**20
     assert logits_bytes <= peak < logits_bytes + 3 * chunked_rows.CHUNK_BYTES
-    assert memory.NUMPY_HUGE_PAGE_BYTES == 4 * 2**20
+    assert memory.KEPT_BYTES == 4 * 2**20
 
 
 def test_refused_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
