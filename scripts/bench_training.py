@@ -54,6 +54,7 @@ def command(variant: Variant, options: argparse.Namespace, save_dir: Path) -> li
         *("--data", str(options.data), "--save-dir", str(save_dir), "--size", options.size),
         *("--epochs", "100000", "--seed", str(options.seed), *variant.flags, "--"),
         *("--max-update", str(options.updates), "--disable-validation", "--no-save"),
+        *("--max-tokens", str(options.max_tokens)),
         *("--log-interval", str(max(1, options.updates // INTERVALS)), *variant.more_flags),
     ]
 
@@ -141,6 +142,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--updates", type=int, default=150)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--max-tokens", type=int, default=2000)
     parser.add_argument("--size", default="small")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("bench_training.json"))
@@ -172,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{variant.name:<30} {speed:9.1f} words/s {memory:9.1f} MiB", flush=True)
     settings = {
         **{"data": options.data.name, "updates": options.updates, "repeats": options.repeats},
-        **{"size": options.size, "seed": options.seed},
+        **{"size": options.size, "seed": options.seed, "max_tokens": options.max_tokens},
         "device": "cpu" if machine["device"].startswith("CPU") else "cuda",
     }
     summary = summarize(runs)

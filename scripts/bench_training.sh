@@ -15,6 +15,7 @@ Leave the machine alone meanwhile. A GPU is used when there is one.
 
   --data DIR     prepared corpus (holds bin/ and manifest.json)
   --updates N    updates of each training (default: 150; the first tenth is not timed)
+  --max-tokens N of a batch (default: 2000)
   --repeats N    trainings of each criterion (default: 3)
   --size NAME    model of scripts/train.sh: small (default: 2+2 layers of 128) or iwslt
   --seed N       default: 1
@@ -27,7 +28,7 @@ while (($#)); do
     case $1 in
         -h | --help) usage; exit 0 ;;
         --data) need_value "$@"; data=$2; arguments+=("$1" "$2") ;;
-        --updates | --repeats | --size | --seed | --output)
+        --updates | --repeats | --max-tokens | --size | --seed | --output)
             need_value "$@"
             arguments+=("$1" "$2")
             ;;
