@@ -218,11 +218,12 @@ def paper_task(name: str, *, corpus: str, source_lang: str, target_lang: str) ->
     found = f"{corpus} {source_lang}-{target_lang}"
     plain = re.sub(r"[^a-z0-9]", "", corpus.lower())
     directions = (task.source_lang, task.target_lang) == (source_lang, target_lang)
-    if not plain.startswith(task.corpus) or not directions:
+    names = (task.corpus, f"{task.corpus}{task.source_lang}{task.target_lang}")
+    if plain not in names or not directions:
         raise DataError(
             f"--paper {name}: expected a corpus {task.corpus}, "
             f"{task.source_lang}-{task.target_lang}, found {found}; the scores of different test "
-            "sets cannot be compared: choose the corpus or the task that fits"
+            "or training sets cannot be compared: choose the corpus or the task that fits"
         )
     return task
 

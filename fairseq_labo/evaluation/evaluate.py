@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
         subset=settings.subset,
         output=output,
         expected=len(references),
-        settings=settings.generation,
+        settings=replace(settings.generation, post_process=corpus.subwords.replace("-", "_")),
     )
     texts = read_texts(generated, corpus, subset=settings.subset, allow_empty=settings.allow_empty)
     write_texts(texts, output, language=corpus.languages[1])
@@ -140,7 +140,14 @@ def describe(corpus: Corpus, subset: str, texts: Texts) -> dict[str, Any]:
             "sentences": len(texts.references),
         },
         "empty_hypotheses": sum(not line.strip() for line in texts.hypotheses),
+        "lowercase_output": not any(map(has_capitals, texts.hypotheses))
+        and any(map(has_capitals, texts.references)),
     }
+
+
+def has_capitals(line: str) -> bool:
+    """Whether a letter of the line is a capital."""
+    return line != line.lower()
 
 
 def human_table(report: dict[str, Any]) -> list[str]:
@@ -151,6 +158,8 @@ def human_table(report: dict[str, Any]) -> list[str]:
             rows.append([value["label"], value["signature"], f"{value['score']:.2f}"])
     lines = format_table([[row[0], row[2], row[1]] for row in rows], left_columns=1).split("\n")
     lines = [line.rstrip() for line in lines]
+    if report.get("lowercase_output"):
+        lines.append("The output has no capitals, the references do: cased scores count that.")
     measured = report.get("calibration")
     if measured:
         lines += [

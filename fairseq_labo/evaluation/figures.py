@@ -97,7 +97,7 @@ def scores_with_intervals(results: Results, test: str) -> Figure:
         axes.set_yticks(range(len(results.methods)), list(results.methods))
         axes.set_ylim(len(results.methods) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"{results.study.score} on {test}: seeds with 95 % intervals, mean (black)")
+        axes.set_xlabel(f"BLEU on {test}: seeds with 95 % intervals, mean (black)")
         figure.tight_layout()
     return figure
 

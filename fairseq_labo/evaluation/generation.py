@@ -29,13 +29,17 @@ RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How to translate: beam search, batches, device, and options passed to fairseq as they are."""
+    """How to translate: beam search, batches, device, and options passed to fairseq as they are.
+
+    post_process: fairseq's name of the subwords that are joined to tokens.
+    """
 
     beam: int = 5
     lenpen: float = 1.0
     max_tokens: int = 4000
     cpu: bool = False
     extra: tuple[str, ...] = ()
+    post_process: str = "subword_nmt"
 
     def arguments(self) -> list[str]:
         """Flags of fairseq-generate; hypotheses are cut at 1.2 × source length + 10 tokens."""
@@ -43,7 +47,7 @@ class GenerationSettings:
             *("--beam", str(self.beam), "--lenpen", str(self.lenpen)),
             *("--max-len-a", "1.2", "--max-len-b", "10", "--max-tokens", str(self.max_tokens)),
             # By default fairseq drops the last sentences if they do not fill a multiple of 8.
-            *("--required-batch-size-multiple", "1", "--post-process", "subword_nmt"),
+            *("--required-batch-size-multiple", "1", "--post-process", self.post_process),
             *("--log-format", "none", *(["--cpu"] if self.cpu else []), *self.extra),
         ]
 

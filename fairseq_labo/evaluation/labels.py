@@ -18,6 +18,9 @@ from fairseq_labo.evaluation.scoring import Corpus
 from fairseq_labo.evaluation.teacher_forcing import LoadedModel, Sentence, sentences_of
 from fairseq_labo.ops import labo_targets
 
+# Of a recipe: what makes tokens that `labo_data.moses.tokenize` alone does not.
+SPECIAL_RECIPES = ("aggressive_hyphens", "split_final_period", "released_tokens")
+
 
 @dataclass(frozen=True)
 class Share:
@@ -129,9 +132,17 @@ def text_samples(
     """Samples of raw sentence pairs, prepared as the corpus was, and their dataset."""
     from fairseq.data import LanguagePairDataset
 
+    manifest = corpus.manifest
+    settings = manifest.get("settings", {})
+    special = [key for key in SPECIAL_RECIPES if settings.get(key)]
+    if corpus.subwords != "subword-nmt" or special:
+        raise DataError(
+            f"--source: expected a corpus of plain Moses tokens and subword-nmt, found "
+            f"{', '.join(special) or corpus.subwords}; choose sentences of it with --sentences"
+        )
     encoder = bpe.load_codes(corpus.folder / "bpe" / "codes")
     dictionaries = loaded.task.source_dictionary, loaded.target_dictionary
-    lowercase = bool(corpus.manifest.get("settings", {}).get("lowercase"))
+    lowercase = bool(manifest.get("lowercase", settings.get("lowercase")))
     sides: list[list[torch.Tensor]] = [[], []]
     for pair in pairs:
         for side, text in enumerate(pair):

@@ -94,13 +94,15 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
         Heading(f"Results on {named}"),
         report_tables.headline(results, test),
         Paragraph(
-            f"{CONVENTIONS[results.study.score].label}: {first[results.study.score]['signature']}. "
-            "NLL and entropy in bits per target token; ECE, MCE, Brier of the token predictions "
-            "with the reference given, 15 bins."
+            f"BLEU: {CONVENTIONS[results.study.score].label}, "
+            f"{first[results.study.score]['signature']}; difference: of the means, from "
+            f"{results.study.baseline}; significant: seeds for which both tests below say p < "
+            f"{LEVEL}. NLL and entropy in bits per target token; ECE, MCE, Brier of the token "
+            "predictions with the reference given, 15 bins."
         ),
         Picture(
             drawn[f"bleu-{test}"],
-            f"{results.study.score} on {test}: each seed with its 95 % bootstrap interval over "
+            f"BLEU on {test}: each seed with its 95 % bootstrap interval over "
             "sentences, and the mean over seeds.",
         ),
         Heading(f"Differences from {results.study.baseline} on {test}"),
@@ -157,7 +159,8 @@ def _conditions(results: Results) -> list[Block]:
         )
         line = (
             f"{environment.get('device')}, {environment.get('processor')}; "
-            f"{environment.get('jobs')} runs at a time, {environment.get('threads')} threads each; "
+            f"{environment.get('jobs')} runs at a time, threads each: "
+            f"{environment.get('threads')}; "
             f"{versions}; commit {environment.get('commit')}"
         )
         places.setdefault(line, []).append(each.run.name)

@@ -32,11 +32,12 @@ def headline(results: Results, test: str) -> Table:
     rows = []
     for name, found in results.methods.items():
         difference = mean_and_deviation([points(each) for each in found])[0] - baseline[0]
+        compared = [f"{difference:+.2f}", significant(found, test)]
         rows.append(
             [
                 name,
                 cell(found, points, 2),
-                "–" if name == results.study.baseline else f"{difference:+.2f}",
+                *(["–", "–"] if name == results.study.baseline else compared),
                 cell(found, measure("nll_bits"), 3),
                 cell(found, measure("ece", 100), 2),
                 cell(found, measure("mce", 100), 1),
@@ -44,11 +45,22 @@ def headline(results: Results, test: str) -> Table:
                 cell(found, measure("entropy_bits"), 3),
             ]
         )
-    header = ["method", score, "difference", "NLL", "ECE %", "MCE %", "Brier", "entropy"]
+    header = ["method", "BLEU", "difference", "significant"]
+    header += ["NLL", "ECE %", "MCE %", "Brier", "entropy"]
     return Table(header, rows)
 
 
+def significant(found: Sequence[RunResult], test: str) -> str:
+    """For how many seeds both paired tests find a difference: ``1 of 2``."""
+    p_values = [
+        (each.compared[test].p_bootstrap, each.compared[test].p_randomization) for each in found
+    ]
+    both = sum(all(p is not None and p < LEVEL for p in pair) for pair in p_values)
+    return f"{both} of {len(found)}"
+
+
 def significance(results: Results, test: str) -> Table:
+    """One row a method and seed: difference from the baseline of that seed, p of both tests."""
     baseline = {each.run.seed: each for each in results.methods[results.study.baseline]}
     rows = []
     for name, found in results.methods.items():
@@ -70,6 +82,7 @@ def p_value(value: float | None) -> str:
 
 
 def conventions(results: Results, test: str) -> list[Block]:
+    """Every convention of BLEU, and chrF, of every method; and their signatures."""
     first = next(iter(results.methods.values()))[0].scores[test]
     keys = [*CONVENTIONS, "chrf", *(["comet"] if "comet" in first else [])]
     rows = []
@@ -88,6 +101,7 @@ def conventions(results: Results, test: str) -> list[Block]:
 
 
 def training(results: Results) -> Table:
+    """One row a method: its flags, updates done, speed, memory."""
     rows = []
     for name, found in results.methods.items():
         run = found[0].run

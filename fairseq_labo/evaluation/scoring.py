@@ -90,6 +90,11 @@ class Corpus:
     def languages(self) -> tuple[str, str]:
         return self.manifest["source_lang"], self.manifest["target_lang"]
 
+    @property
+    def subwords(self) -> str:
+        """The kind of subwords: "subword-nmt" or "sentencepiece"."""
+        return str(self.manifest.get("subwords", "subword-nmt"))
+
     def release_name(self, subset: str) -> str:
         """The subset's name in the release; DataError if the corpus has no such subset."""
         splits = self.manifest["splits"]

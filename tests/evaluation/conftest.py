@@ -39,10 +39,11 @@ seeds: [1, 2]
 baseline: label_smoothing
 train:
   size: small
-  epochs: 2
+  epochs: 3
   extra: >-
-    --max-tokens 600 --encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32
-    --decoder-embed-dim 32 --encoder-ffn-embed-dim 64 --decoder-ffn-embed-dim 64 --cpu
+    --max-tokens 300 --lr 1e-2 --warmup-updates 10 --encoder-layers 1 --decoder-layers 1
+    --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64
+    --decoder-ffn-embed-dim 64 --cpu
 evaluate: {beam: 1, allow_empty: true}
 significance: {bootstrap: 100, randomization: 100}
 methods:

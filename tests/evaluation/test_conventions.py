@@ -119,6 +119,8 @@ def test_every_figure_names_a_convention(name: str) -> None:
         ("wmt99.en-de", "wmt14", ("en", "de"), "expected one of iwslt14.de-en"),
         ("wmt14.en-de", "multi30k", ("en", "de"), "expected a corpus wmt14, en-de"),
         ("iwslt14.de-en", "iwslt14", ("en", "de"), "found iwslt14 en-de"),
+        # A part of the training text is another task.
+        ("iwslt14.de-en", "iwslt14-15k", ("de", "en"), "found iwslt14-15k de-en"),
     ],
 )
 def test_a_paper_of_another_test_set_is_refused(

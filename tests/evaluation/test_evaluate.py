@@ -50,6 +50,7 @@ def test_files_are_in_the_test_sets_order(evaluated: Path, toy_corpus: Path) -> 
     report = scores_in(evaluated)
     again = scoring.score(hypotheses, list(read_lines(toy_corpus / "raw" / "test.en")))
     assert report["bleu"]["score"] == again["bleu"]["score"]
+    assert report["lowercase_output"] is False
     assert report["subset"]["sentences"] == 77 and report["generation"]["beam"] == 5
     assert report["checkpoint"]["path"] == "checkpoint_best.pt"
 
@@ -163,6 +164,13 @@ def test_empty_hypotheses(
     else:
         with pytest.raises(DataError, match=r"found 1 empty \(the first: number 4\)"):
             read_texts(log, corpus, subset="test", allow_empty=False)
+
+
+def test_lowercase_output_is_told() -> None:
+    assert evaluate.has_capitals("der Hund") and not evaluate.has_capitals("der hund, 3 %")
+    report = {"bleu": {"label": "x", "signature": "y", "score": 1.0}, "lowercase_output": True}
+    assert "The output has no capitals" in evaluate.human_table(report)[-1]
+    assert len(evaluate.human_table({**report, "lowercase_output": False})) == 2
 
 
 def test_comet_needs_a_local_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

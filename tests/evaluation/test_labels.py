@@ -60,6 +60,9 @@ def test_text_and_subset_give_the_same_labels(trained: Path, toy_corpus: Path) -
         top=4,
     )
     assert given == numbered
+    pieces = Corpus(toy_corpus, {**corpus.manifest, "subwords": "sentencepiece"})
+    with pytest.raises(DataError, match="found sentencepiece; choose sentences of it"):
+        labels.text_samples(loaded, pieces, [pair])
     with pytest.raises(DataError, match="expected numbers from 0 to 76, found 77"):
         labels.subset_samples(loaded, subset="test", numbers=[77])
     samples = labels.subset_samples(loaded, subset="test", numbers=[5])
