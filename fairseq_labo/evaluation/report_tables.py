@@ -117,5 +117,5 @@ def training(results: Results) -> Table:
                 cell(found, lambda each: each.trained["peak_memory_mib"], 0),
             ]
         )
-    header = ["method", "scripts/train.sh", "updates", "words/s", "peak memory, MiB"]
+    header = ["method", "scripts/train.sh", "updates", "words/s", "peak host memory, MiB"]
     return Table(header, rows, left_columns=2)

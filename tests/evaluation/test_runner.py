@@ -139,18 +139,19 @@ def wait_for(path: Path, seconds: float = 60) -> str:
 def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
     """kill -9 of compare.sh leaves its trainings: two must not write into one folder."""
     program = (
-        "import sys, pathlib, subprocess\n"
-        "from fairseq_labo.evaluation.runner import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])) as lock:\n"
-        "    child = subprocess.Popen(['sleep', '60'], pass_fds=(lock,))\n"
-        "    pathlib.Path(sys.argv[1], 'pid').write_text(f'{child.pid}\\n')\n"
-        "    child.wait()\n"
+        "import sys, pathlib\n"
+        "from fairseq_labo.evaluation.runner import Runner, locked\n"
+        "from tests.evaluation.test_runner import CORPUS, shell_run\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "with locked(root) as lock:\n"
+        "    run = shell_run(root, 'echo $$ > $1/pid; sleep 60')\n"
+        "    Runner(CORPUS, jobs=1, threads=1, lock=lock).complete([run], subsets=[])\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path],
-        env={"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep'}", "PATH": os.environ["PATH"]},
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep'}"},
     )
-    child = int(wait_for(tmp_path / "pid"))
+    child = int(wait_for(tmp_path / "runs" / "smooth" / "seed-1" / "pid"))
     parent.kill()
     parent.wait()
     try:
@@ -158,7 +159,7 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=left_behind), locked(tmp_path):
             pass
     finally:
-        os.kill(child, signal.SIGKILL)
+        os.killpg(child, signal.SIGKILL)
     for _ in range(100):
         try:
             with locked(tmp_path):
