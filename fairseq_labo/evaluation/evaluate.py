@@ -10,7 +10,7 @@ from labo_data.text import DataError, format_table, write_json, write_lines
 
 from fairseq_labo.evaluation import averaging, calibration, comet, conventions, machine
 from fairseq_labo.evaluation.cli import Parser, split_passed_on
-from fairseq_labo.evaluation.conventions import Texts, score_text
+from fairseq_labo.evaluation.conventions import PaperTask, Texts, score_text
 from fairseq_labo.evaluation.generation import GenerationSettings, generate
 from fairseq_labo.evaluation.scoring import Corpus, read_texts
 from fairseq_labo.evaluation.teacher_forcing import load_model
@@ -51,15 +51,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     that can be seen.
     """
     corpus = Corpus.read(settings.data)
-    references = corpus.raw(settings.subset, corpus.languages[1])
-    task = None
-    if settings.paper is not None:
-        source_lang, target_lang = corpus.languages
-        task = conventions.paper_task(
-            settings.paper, corpus=corpus.name, source_lang=source_lang, target_lang=target_lang
-        )
-    if settings.comet is not None:
-        comet.check_comet(settings.comet)
+    task = check(settings, corpus)
     output = settings.output_folder
     checkpoint = choose_checkpoint(settings)
     # A result from before must not stand beside output from now.
@@ -69,7 +61,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
         data=settings.data,
         subset=settings.subset,
         output=output,
-        expected=len(references),
+        expected=len(corpus.raw(settings.subset, corpus.languages[1])),
         settings=replace(settings.generation, post_process=corpus.subwords.replace("-", "_")),
     )
     texts = read_texts(generated, corpus, subset=settings.subset, allow_empty=settings.allow_empty)
@@ -78,6 +70,43 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     measured = calibration.measure_subset(
         loaded, subset=settings.subset, max_tokens=settings.generation.max_tokens
     )
+    scores = score_all(settings, corpus, texts)
+    report = {
+        **scores,
+        "nll": {"score": round(measured.nll_bits, 4), "unit": "bits per target token"},
+        "calibration": measured.as_json(),
+        "paper": task_lines(task, scores, texts),
+        **describe(corpus, settings.subset, texts),
+        "generation": {**settings.generation.as_json(), "seconds": round(seconds, 1)},
+        "checkpoint": machine.describe_checkpoint(checkpoint),
+        "machine": machine.describe_machine(cpu=settings.generation.cpu),
+    }
+    write_json(output / "scores.json", report)
+    return report
+
+
+def check(settings: EvaluationSettings, corpus: Corpus) -> PaperTask | None:
+    """Check what needs no model; return the task that --paper names, if it does."""
+    source_lang, target_lang = corpus.languages
+    corpus.raw(settings.subset, target_lang)
+    if settings.comet is not None:
+        comet.check_comet(settings.comet)
+    if settings.paper is None:
+        return None
+    return conventions.paper_task(
+        settings.paper, corpus=corpus.name, source_lang=source_lang, target_lang=target_lang
+    )
+
+
+def task_lines(task: PaperTask | None, scores: dict[str, Any], texts: Texts) -> list[str]:
+    """Our scores beside the published figures of a task; nothing without a task."""
+    if task is None:
+        return []
+    return conventions.compare_with_paper(task, scores, sentences=len(texts.references))
+
+
+def score_all(settings: EvaluationSettings, corpus: Corpus, texts: Texts) -> dict[str, Any]:
+    """Every convention of BLEU, chrF, and COMET if it is asked for."""
     scores: dict[str, Any] = score_text(texts)
     if settings.comet is not None:
         scores["comet"] = comet.score_comet(
@@ -87,21 +116,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             references=texts.references,
             cpu=settings.generation.cpu,
         )
-    papers = []
-    if task is not None:
-        papers = conventions.compare_with_paper(task, scores, sentences=len(references))
-    report = {
-        **scores,
-        "nll": {"score": round(measured.nll_bits, 4), "unit": "bits per target token"},
-        "calibration": measured.as_json(),
-        "paper": papers,
-        **describe(corpus, settings.subset, texts),
-        "generation": {**settings.generation.as_json(), "seconds": round(seconds, 1)},
-        "checkpoint": machine.describe_checkpoint(checkpoint),
-        "machine": machine.describe_machine(cpu=settings.generation.cpu),
-    }
-    write_json(output / "scores.json", report)
-    return report
+    return scores
 
 
 def choose_checkpoint(settings: EvaluationSettings) -> Path:

@@ -168,21 +168,7 @@ def _conditions(results: Results) -> list[Block]:
     for line, names in places.items():
         of = "" if len(places) == 1 else f" ({', '.join(names)})"
         blocks.append(Paragraph(f"Trained on {line}{of}."))
-    evaluation = results.study.evaluation
-    hashes: dict[str, Any] = results.corpus.manifest.get("raw_sha256") or {}
-    language = results.corpus.languages[1]
-    references = ", ".join(
-        f"{test}.{language} {hashes[f'{test}.{language}'][:16]}"
-        for test in results.study.tests
-        if f"{test}.{language}" in hashes
-    )
-    blocks.append(
-        Paragraph(
-            f"Translated with checkpoint {evaluation.checkpoint}, beam {evaluation.beam}, length "
-            f"penalty {evaluation.lenpen:g}. The best checkpoint is that of the lowest validation "
-            f"NLL. References (SHA-256): {references or 'not recorded'}."
-        )
-    )
+    blocks.append(Paragraph(_translation(results)))
     resumed = [each.run.name for each in runs if each.trained.get("resumed")]
     if resumed:
         blocks.append(
@@ -192,3 +178,15 @@ def _conditions(results: Results) -> list[Block]:
             )
         )
     return blocks
+
+
+def _translation(results: Results) -> str:
+    evaluation = results.study.evaluation
+    hashes: dict[str, Any] = results.corpus.manifest.get("raw_sha256") or {}
+    names = [f"{test}.{results.corpus.languages[1]}" for test in results.study.tests]
+    references = ", ".join(f"{name} {hashes[name][:16]}" for name in names if name in hashes)
+    return (
+        f"Translated with checkpoint {evaluation.checkpoint}, beam {evaluation.beam}, length "
+        f"penalty {evaluation.lenpen:g}. The best checkpoint is that of the lowest validation "
+        f"NLL. References (SHA-256): {references or 'not recorded'}."
+    )
