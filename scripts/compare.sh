@@ -20,6 +20,7 @@ fairseq_labo/evaluation/study.py; studies/ holds some.
   --jobs N         runs at a time (default: 1), each with its share of the CPU's cores
                    (\$OMP_NUM_THREADS, if set, is each run's number of threads)
   --only PATTERN   only runs of such names (labo/*, */seed-1); may be repeated
+  --note TEXT      a sentence for the report, e.g. what else ran on the machine
   --report-only    run nothing; write the report of a study that is done
 END
 }

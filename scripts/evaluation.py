@@ -17,6 +17,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", ".*pin_memory. argument is set as true", UserWarning)
     # Fonts are reported by the hundred where fairseq sets the root logger to DEBUG.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     # fairseq reports the optional packages that it misses, while it is imported.
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     module = importlib.import_module(f"fairseq_labo.evaluation.{sys.argv.pop(1)}")

@@ -57,6 +57,7 @@ def make_parser() -> Parser:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--note", default="")
     parser.add_argument("--report-only", action="store_true")
     return parser
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
             show("not all runs of the study are done yet: no report")
             return
         results = gather(study, options.output, corpus)
-        written = report.write(results, options.output / "report")
+        written = report.write(results, options.output / "report", note=options.note)
     print(report.summary(results))
     print(f"written: {', '.join(map(str, written))}")
 

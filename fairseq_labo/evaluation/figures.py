@@ -50,6 +50,7 @@ def validation_curves(results: Results) -> Figure:
                 if found.log.stage_switch is not None:
                     switches.setdefault(found.log.stage_switch, []).append(name)
         _mark_switches(axes, switches, colors(results))
+        axes.set_xlim(left=0)
         axes.set_xlabel("updates")
         axes.set_ylabel("validation NLL (bits per token)")
         axes.legend()

@@ -15,11 +15,15 @@ from fairseq_labo.evaluation.significance import LEVEL
 from fairseq_labo.evaluation.study import VALIDATION_SUBSET, setting_name
 
 
-def write(results: Results, folder: Path) -> list[Path]:
-    """Write report.md, report.html (self-contained), results.json and figures/; return the first
-    three."""
+def write(results: Results, folder: Path, *, note: str = "") -> list[Path]:
+    """Write report.md, report.html (self-contained), results.json and figures/.
+
+    `note`: a paragraph for the section on how the numbers were obtained. Returns the first three.
+    """
     drawn = figures.draw_all(results, folder / "figures")
     blocks = compose(results, {name: paths[1] for name, paths in drawn.items()})
+    if note:
+        blocks.append(Paragraph(note))
     title = f"Study {results.study.name}"
     written = []
     for name in ("report.md", "report.html"):
@@ -89,7 +93,7 @@ def introduction(results: Results) -> str:
 def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Block]:
     first = next(iter(results.methods.values()))[0].scores[test]
     sentences = first["subset"]["sentences"]
-    named = f"{test} ({first['subset']['release_name']}, {sentences} sentences)"
+    named = f"{test} (release: {first['subset']['release_name']}; {sentences} sentences)"
     return [
         Heading(f"Results on {named}"),
         report_tables.headline(results, test),
@@ -97,8 +101,7 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
             f"BLEU: {CONVENTIONS[results.study.score].label}, "
             f"{first[results.study.score]['signature']}; difference: of the means, from "
             f"{results.study.baseline}; significant: seeds for which both tests below say p < "
-            f"{LEVEL}. NLL and entropy in bits per target token; ECE, MCE, Brier of the token "
-            "predictions with the reference given, 15 bins."
+            f"{LEVEL}. NLL in bits per target token."
         ),
         Picture(
             drawn[f"bleu-{test}"],
@@ -110,13 +113,18 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
         Paragraph(
             "p: probability of a difference at least this large if the systems were equal, over "
             "the sentences of this test set, for one seed; not corrected for the number of "
-            f"comparisons. * marks p < {LEVEL}. Where seeds disagree, the difference is smaller "
-            f"than the seeds' own. Signatures: {results.signatures['bs']} (bootstrap), "
+            f"comparisons. * marks p < {LEVEL}. These tests know nothing of other seeds: compare "
+            f"the standard deviation above. Signatures: {results.signatures['bs']} (bootstrap), "
             f"{results.signatures['ar']} (approximate randomization)."
         ),
         Heading(f"Every convention on {test}"),
         *report_tables.conventions(results, test),
         Heading(f"Calibration on {test}"),
+        report_tables.calibration(results, test),
+        Paragraph(
+            "Of the prediction of each target token with the reference before it given: ECE and "
+            "MCE over 15 bins of the confidence, Brier score (0 to 2), entropy in bits."
+        ),
         Picture(
             drawn[f"reliability-{test}"],
             "Reliability: accuracy (bars) over confidence, tokens of all seeds. Bars below the "

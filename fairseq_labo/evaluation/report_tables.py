@@ -16,19 +16,20 @@ def cell(found: Sequence[RunResult], value: Value, digits: int) -> str:
     return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
 
 
-def headline(results: Results, test: str) -> Table:
-    """One row a method: score, difference from the baseline, NLL, calibration."""
-    score = results.study.score
+def measure(test: str, key: str, scale: float = 1.0) -> Value:
+    """A value of a run's calibration on `test`, times `scale`."""
+    return lambda each: scale * each.scores[test]["calibration"][key]
 
-    def measure(key: str, scale: float = 1.0) -> Value:
-        return lambda each: scale * each.scores[test]["calibration"][key]
+
+def headline(results: Results, test: str) -> Table:
+    """One row a method: score, difference from the baseline, NLL, ECE."""
+    score = results.study.score
 
     def points(each: RunResult) -> float:
         return float(each.scores[test][score]["score"])
 
-    baseline = mean_and_deviation(
-        [points(each) for each in results.methods[results.study.baseline]]
-    )
+    of_baseline = results.methods[results.study.baseline]
+    baseline = mean_and_deviation([points(each) for each in of_baseline])
     rows = []
     for name, found in results.methods.items():
         difference = mean_and_deviation([points(each) for each in found])[0] - baseline[0]
@@ -38,16 +39,28 @@ def headline(results: Results, test: str) -> Table:
                 name,
                 cell(found, points, 2),
                 *(["–", "–"] if name == results.study.baseline else compared),
-                cell(found, measure("nll_bits"), 3),
-                cell(found, measure("ece", 100), 2),
-                cell(found, measure("mce", 100), 1),
-                cell(found, measure("brier"), 4),
-                cell(found, measure("entropy_bits"), 3),
+                cell(found, measure(test, "nll_bits"), 3),
+                cell(found, measure(test, "ece", 100), 2),
             ]
         )
-    header = ["method", "BLEU", "difference", "significant"]
-    header += ["NLL", "ECE %", "MCE %", "Brier", "entropy"]
-    return Table(header, rows)
+    return Table(["method", "BLEU", "difference", "significant", "NLL", "ECE %"], rows)
+
+
+def calibration(results: Results, test: str) -> Table:
+    """One row a method: accuracy, confidence, calibration errors, Brier score, entropy."""
+    columns = {
+        "accuracy %": (measure(test, "accuracy", 100), 2),
+        "confidence %": (measure(test, "confidence", 100), 2),
+        "ECE %": (measure(test, "ece", 100), 2),
+        "MCE %": (measure(test, "mce", 100), 1),
+        "Brier": (measure(test, "brier"), 4),
+        "entropy": (measure(test, "entropy_bits"), 3),
+    }
+    rows = [
+        [name, *(cell(found, value, digits) for value, digits in columns.values())]
+        for name, found in results.methods.items()
+    ]
+    return Table(["method", *columns], rows)
 
 
 def significant(found: Sequence[RunResult], test: str) -> str:
