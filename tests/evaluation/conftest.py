@@ -25,7 +25,12 @@ def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--keep-interval-updates", "3", "--max-epoch", "5"),
     ]
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, cwd=REPOSITORY, timeout=300
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads cost a tiny model time
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
