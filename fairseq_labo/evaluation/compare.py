@@ -4,7 +4,8 @@ import fnmatch
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -73,10 +74,11 @@ def main(arguments: Sequence[str]) -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS", threads))
     with locked(options.output) as lock:
         runner = Runner(corpus, options.jobs, threads, lock)
-        _stop_when_terminated(runner)
-        if not options.report_only and not run_study(
-            study, options.output, runner, only=options.only
-        ):
+        with _stopped_when_terminated(runner):
+            done = options.report_only or run_study(
+                study, options.output, runner, only=options.only
+            )
+        if not done:
             show("not all runs of the study are done yet: no report")
             return
         results = gather(study, options.output, corpus)
@@ -85,9 +87,16 @@ def main(arguments: Sequence[str]) -> None:
     print(f"written: {', '.join(map(str, written))}")
 
 
-def _stop_when_terminated(runner: Runner) -> None:
+@contextmanager
+def _stopped_when_terminated(runner: Runner) -> Iterator[None]:
+    """SIGTERM ends the runs under way too, not only this process."""
+
     def terminate(number: int, frame: FrameType | None) -> None:
         runner.stop()
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
