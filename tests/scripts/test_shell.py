@@ -51,6 +51,11 @@ def test_help_from_any_folder(script: Path, tmp_path: Path) -> None:
         ("scripts/train.sh", ["--data", "/nowhere"], "expected --data and --save-dir"),
         ("scripts/train.sh", ["--data", "/nowhere", "--save-dir", "x"], "prepared corpus in /now"),
         ("scripts/evaluate.sh", ["--data", "/nowhere", "--checkpoint", "x"], "prepared corpus"),
+        (
+            "scripts/inspect_labels.sh",
+            ["--data", "/nowhere", "--checkpoint", "x"],
+            "prepared corpus",
+        ),
         ("scripts/demo.sh", ["--source-dir", "x"], "goes with --corpus multi30k"),
         ("scripts/setup.sh", ["--fast"], "unknown argument --fast"),
     ],
