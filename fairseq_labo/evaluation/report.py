@@ -1,0 +1,191 @@
+"""The report of a study: what was run, every number with how it was obtained, the figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labo_data.text import write_json
+
+from fairseq_labo.evaluation import figures, report_tables
+from fairseq_labo.evaluation.conventions import CONVENTIONS
+from fairseq_labo.evaluation.document import Block, Heading, Paragraph, Picture, Table, render
+from fairseq_labo.evaluation.results import Results
+from fairseq_labo.evaluation.search import best
+from fairseq_labo.evaluation.significance import LEVEL
+from fairseq_labo.evaluation.study import VALIDATION_SUBSET, setting_name
+
+
+def write(results: Results, folder: Path) -> list[Path]:
+    """Write report.md, report.html (self-contained), results.json and figures/; return the first
+    three."""
+    drawn = figures.draw_all(results, folder / "figures")
+    blocks = compose(results, {name: paths[1] for name, paths in drawn.items()})
+    title = f"Study {results.study.name}"
+    written = []
+    for name in ("report.md", "report.html"):
+        text = render(title, blocks, template=f"{name}.j2", folder=folder)
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        written.append(folder / name)
+    write_json(folder / "results.json", results.as_json())
+    return [*written, folder / "results.json"]
+
+
+def summary(results: Results) -> str:
+    """The headline tables, for a terminal."""
+    parts = []
+    for test in results.study.tests:
+        table = report_tables.headline(results, test)
+        rows = [table.header, *table.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        parts.append("\n".join([test, *lines]))
+    return "\n\n".join(parts)
+
+
+def compose(results: Results, drawn: Mapping[str, Path]) -> list[Block]:
+    """The blocks of the report. `drawn`: a figure's name to its SVG."""
+    blocks: list[Block] = [Paragraph(introduction(results))]
+    if results.study.description:
+        blocks.append(Paragraph(results.study.description))
+    for test in results.study.tests:
+        blocks += _of_test(results, test, drawn)
+    blocks += [
+        Heading("Training"),
+        report_tables.training(results),
+        Paragraph(
+            "words/s: target tokens per second of training, the median over epochs as fairseq "
+            "counts them; peak memory: the largest resident set of the training process. Runs "
+            "that share the machine slow each other down."
+        ),
+        Picture(
+            drawn["validation-curves"],
+            "Validation NLL over updates: each seed (thin) and their mean. Dashed: stage 2 "
+            "(one-hot targets) begins.",
+        ),
+    ]
+    if results.searches:
+        blocks += _searches(results)
+    return [*blocks, Heading("How the numbers were obtained"), *_conditions(results)]
+
+
+def introduction(results: Results) -> str:
+    """Corpus, seeds and baseline in a sentence."""
+    study = results.study
+    seeds = ", ".join(map(str, study.seeds))
+    languages = "-".join(results.corpus.languages)
+    return (
+        f"{len(study.methods)} methods on {results.corpus.name} ({languages}), "
+        f"{'seeds' if len(study.seeds) > 1 else 'one seed:'} {seeds}. Baseline of all tests: "
+        f"{study.baseline}. Values are mean ± standard deviation over seeds (n − 1)."
+    )
+
+
+def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Block]:
+    first = next(iter(results.methods.values()))[0].scores[test]
+    sentences = first["subset"]["sentences"]
+    named = f"{test} ({first['subset']['release_name']}, {sentences} sentences)"
+    return [
+        Heading(f"Results on {named}"),
+        report_tables.headline(results, test),
+        Paragraph(
+            f"{CONVENTIONS[results.study.score].label}: {first[results.study.score]['signature']}. "
+            "NLL and entropy in bits per target token; ECE, MCE, Brier of the token predictions "
+            "with the reference given, 15 bins."
+        ),
+        Picture(
+            drawn[f"bleu-{test}"],
+            f"{results.study.score} on {test}: each seed with its 95 % bootstrap interval over "
+            "sentences, and the mean over seeds.",
+        ),
+        Heading(f"Differences from {results.study.baseline} on {test}"),
+        report_tables.significance(results, test),
+        Paragraph(
+            "p: probability of a difference at least this large if the systems were equal, over "
+            "the sentences of this test set, for one seed; not corrected for the number of "
+            f"comparisons. * marks p < {LEVEL}. Where seeds disagree, the difference is smaller "
+            f"than the seeds' own. Signatures: {results.signatures['bs']} (bootstrap), "
+            f"{results.signatures['ar']} (approximate randomization)."
+        ),
+        Heading(f"Every convention on {test}"),
+        *report_tables.conventions(results, test),
+        Heading(f"Calibration on {test}"),
+        Picture(
+            drawn[f"reliability-{test}"],
+            "Reliability: accuracy (bars) over confidence, tokens of all seeds. Bars below the "
+            "dotted diagonal are overconfident, above it underconfident. Grey: share of tokens.",
+        ),
+    ]
+
+
+def _searches(results: Results) -> list[Block]:
+    study = results.study
+    seeds = ", ".join(map(str, study.search.seeds))
+    blocks: list[Block] = [
+        Heading("Hyper-parameter search"),
+        Paragraph(
+            f"Settings were chosen by {study.search.metric} on the validation set "
+            f"({VALIDATION_SUBSET}) alone, mean over seed {seeds}. The tests were scored once, "
+            "for the chosen setting. The other settings have no test score."
+        ),
+    ]
+    for name, found in results.searches.items():
+        chosen = best(list(found), study.search.metric)
+        rows = [
+            [
+                setting_name(each.setting) + (" (chosen)" if each is chosen else ""),
+                f"{each.mean:.4f}" if study.search.metric == "nll" else f"{each.mean:.2f}",
+            ]
+            for each in found
+        ]
+        blocks.append(Table([name, f"{study.search.metric} on {VALIDATION_SUBSET}"], rows))
+    return blocks
+
+
+def _conditions(results: Results) -> list[Block]:
+    runs = [each for found in results.methods.values() for each in found]
+    places: dict[str, list[str]] = {}
+    for each in runs:
+        environment = each.environment
+        versions = ", ".join(
+            f"{name} {number}" for name, number in environment.get("versions", {}).items()
+        )
+        line = (
+            f"{environment.get('device')}, {environment.get('processor')}; "
+            f"{environment.get('jobs')} runs at a time, {environment.get('threads')} threads each; "
+            f"{versions}; commit {environment.get('commit')}"
+        )
+        places.setdefault(line, []).append(each.run.name)
+    blocks: list[Block] = []
+    for line, names in places.items():
+        of = "" if len(places) == 1 else f" ({', '.join(names)})"
+        blocks.append(Paragraph(f"Trained on {line}{of}."))
+    evaluation = results.study.evaluation
+    hashes: dict[str, Any] = results.corpus.manifest.get("raw_sha256") or {}
+    language = results.corpus.languages[1]
+    references = ", ".join(
+        f"{test}.{language} {hashes[f'{test}.{language}'][:16]}"
+        for test in results.study.tests
+        if f"{test}.{language}" in hashes
+    )
+    blocks.append(
+        Paragraph(
+            f"Translated with checkpoint {evaluation.checkpoint}, beam {evaluation.beam}, length "
+            f"penalty {evaluation.lenpen:g}. The best checkpoint is that of the lowest validation "
+            f"NLL. References (SHA-256): {references or 'not recorded'}."
+        )
+    )
+    resumed = [each.run.name for each in runs if each.trained.get("resumed")]
+    if resumed:
+        blocks.append(
+            Paragraph(
+                f"Interrupted and resumed, so that speed and memory are of the last part: "
+                f"{', '.join(resumed)}."
+            )
+        )
+    return blocks
