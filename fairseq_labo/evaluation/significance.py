@@ -66,13 +66,17 @@ def compare_systems(
             score=float(bootstrap.score),
             bootstrap_mean=float(bootstrap.mean),
             half_width=float(bootstrap.ci),
-            p_bootstrap=_p(bootstrap),
-            p_randomization=_p(results["ar"][name]),
+            p_bootstrap=_p(bootstrap, baseline=results["bs"][baseline]),
+            p_randomization=_p(results["ar"][name], baseline=results["ar"][baseline]),
         )
         for name, bootstrap in results["bs"].items()
     }
     return compared, signatures
 
 
-def _p(result: Any) -> float | None:
-    return None if result.p_value is None else float(result.p_value)
+def _p(result: Any, *, baseline: Any) -> float | None:
+    if result.p_value is None:
+        return None
+    # sacreBLEU counts samples that lie strictly above the difference, so it finds a system and
+    # its copy different, with p = 1/(n + 1). Nothing is less extreme than no difference: p = 1.
+    return 1.0 if result.score == baseline.score else float(result.p_value)
