@@ -1,22 +1,30 @@
-"""fairseq-generate in a process of its own, with progress, its whole output kept."""
+"""fairseq-generate, called in this process, with progress, its whole output kept.
 
-import os
+Importing fairseq takes seconds, and scoring needs it too, so a process of its own would double
+what a small test set costs.
+"""
+
+import contextlib
+import io
+import logging
 import re
-import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from labo_data.text import DataError
 
 from fairseq_labo.evaluation.cli import show_command
 
 USER_DIR = Path(__file__).parent.parent
+LOGGERS = ("fairseq", "fairseq_cli", "py.warnings")
 PROGRESS_SECONDS = 5.0
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
-RESULT_LINE = re.compile(rb"[STHDPA]-\d+\t")
+RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 
 
 @dataclass(frozen=True)
@@ -62,41 +70,99 @@ def generate(
     Written into `output`: generate-SUBSET.txt (the numbered results) and generate.log (the rest).
     Raises DataError if fairseq-generate fails, with the end of its log.
     """
-    command = [sys.executable, "-m", "fairseq_cli.generate", str(data / "bin")]
-    command += ["--user-dir", str(USER_DIR), "--task", "translation", "--path", str(checkpoint)]
-    command += ["--gen-subset", subset, *settings.arguments()]
-    show_command(command)
-    results, log_path = output / f"generate-{subset}.txt", output / "generate.log"
-    started = shown = time.monotonic()
-    count = 0
+    arguments = [str(data / "bin"), "--user-dir", str(USER_DIR), "--task", "translation"]
+    arguments += ["--path", str(checkpoint), "--gen-subset", subset, *settings.arguments()]
+    show_command(["fairseq-generate", *arguments])
+    results_path, log_path = output / f"generate-{subset}.txt", output / "generate.log"
     with (
-        results.open("wb") as numbered,
-        log_path.open("wb") as log,
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-        ) as process,
+        results_path.open("w", encoding="utf-8", newline="\n") as results,
+        log_path.open("w", encoding="utf-8", newline="\n") as log,
     ):
-        assert process.stdout is not None
-        for line in process.stdout:  # bytes: lines end at "\n" only
-            (numbered if RESULT_LINE.match(line) else log).write(line)
-            count += line.startswith(b"D-")
-            if line.startswith(b"D-") and time.monotonic() - shown > PROGRESS_SECONDS:
-                shown = time.monotonic()
-                _show(count, expected, shown - started)
-    if process.returncode != 0:
-        raise DataError(
-            f"fairseq-generate failed with status {process.returncode}; the end of {log_path}:\n"
-            + "\n".join(log_path.read_text(encoding="utf-8").splitlines()[-15:])
-        )
-    _show(count, expected, time.monotonic() - started)
+        stream = _Output(results, log, expected=expected)
+        try:
+            with _logged_to(log), contextlib.redirect_stdout(stream):
+                _fairseq_generate(arguments)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc(file=log)
+            log.flush()
+            lines = log_path.read_text(encoding="utf-8").splitlines()
+            raise DataError(
+                f"fairseq-generate failed; the end of {log_path}:\n" + "\n".join(lines[-15:])
+            ) from error
+        stream.show()
     found = TRANSLATED.search(log_path.read_text(encoding="utf-8"))
-    return results, float(found[1]) if found else time.monotonic() - started
+    return results_path, float(found[1]) if found else stream.seconds
 
 
-def _show(count: int, expected: int, seconds: float) -> None:
-    print(
-        f"translated {count} of {expected} sentences, {seconds:.0f} s", file=sys.stderr, flush=True
-    )
+def _fairseq_generate(arguments: list[str]) -> None:
+    from fairseq import options
+    from fairseq_cli import generate as fairseq_generate
+
+    # What the entry point itself does, but for an option of speech models.
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            parsed = options.parse_args_and_arch(options.get_generation_parser(), arguments)
+    except SystemExit as error:
+        raise ValueError(errors.getvalue().strip()) from error
+    fairseq_generate.main(parsed)
+
+
+@contextlib.contextmanager
+def _logged_to(log: TextIO) -> Iterator[None]:
+    """fairseq's loggers, and warnings, write to `log` and nowhere else."""
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    # fairseq calls basicConfig, which must find something, or it takes the redirected output.
+    root = logging.getLogger()
+    root.addHandler(placeholder := logging.NullHandler())
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(placeholder)
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+class _Output(io.TextIOBase):
+    """Standard output of fairseq-generate: results to one file, the rest to the log; progress."""
+
+    def __init__(self, results: TextIO, log: TextIO, *, expected: int) -> None:
+        self.results, self.log, self.expected = results, log, expected
+        self.count, self._line = 0, ""
+        self._started = self._shown = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            (self.results if RESULT_LINE.match(line) else self.log).write(line + "\n")
+            self.count += line.startswith("D-")
+        if time.monotonic() - self._shown > PROGRESS_SECONDS:
+            self.show()
+        return len(text)
+
+    def show(self) -> None:
+        """One line of progress."""
+        self._shown = time.monotonic()
+        print(
+            f"translated {self.count} of {self.expected} sentences, {self.seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )

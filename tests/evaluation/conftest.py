@@ -1,17 +1,22 @@
-"""One tiny model for all tests of evaluation, with a checkpoint every 45 updates."""
+"""Shared by the tests of evaluation: one tiny model, and one small study."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from labo_data import prepare_microworld
 
 from tests.conftest import REPOSITORY, TRAINING, USER_DIR
 
 
 @pytest.fixture(scope="session")
 def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its folder: checkpoint_best.pt, _last.pt and the newest three by updates."""
+    """A folder of checkpoint_best.pt, _last.pt, and the newest three of every 45 updates."""
     folder = tmp_path_factory.mktemp("trained")
     command = [
         *(sys.executable, "-m", "fairseq_cli.train", toy_corpus / "bin", *TRAINING),
@@ -24,3 +29,74 @@ def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+STUDY = """\
+name: small
+description: The embedded corpus, small.
+corpus: corpus
+seeds: [1, 2]
+baseline: label_smoothing
+train:
+  size: small
+  epochs: 2
+  extra: >-
+    --max-tokens 600 --encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32
+    --decoder-embed-dim 32 --encoder-ffn-embed-dim 64 --decoder-ffn-embed-dim 64 --cpu
+evaluate: {beam: 1, allow_empty: true}
+significance: {bootstrap: 100, randomization: 100}
+methods:
+  cross_entropy: {criterion: cross_entropy}
+  label_smoothing: {criterion: label_smoothed_cross_entropy, label_smoothing: 0.1}
+  tsla: {criterion: tsla_cross_entropy, label_smoothing: 0.1, smoothing_epochs: 1}
+  labo: {criterion: labo_cross_entropy, label_smoothing: 0.1, labo_beta: 2}
+"""
+
+
+def compare(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    """scripts/compare.sh of the study in `folder`, started."""
+    return subprocess.Popen(
+        [
+            *(str(REPOSITORY / "scripts" / "compare.sh"), str(folder / "small.yaml")),
+            *("--output", str(folder / "out"), "--jobs", "2", *options),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "VENV": sys.prefix, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study's folder; the runs that were trained before it was terminated; its last output."""
+
+    folder: Path
+    trained_before: dict[str, float]
+    output: str
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
+    """Four methods, two seeds on the embedded corpus, terminated in the middle, then completed."""
+    folder = tmp_path_factory.mktemp("study")
+    sizes = {"train": 300, "valid": 30, "test": 40}
+    options = ["--destdir", str(folder / "corpus"), "--bpe-merges", "300"]
+    assert prepare_microworld.main(options, sizes=sizes) == 0
+    (folder / "small.yaml").write_text(STUDY, encoding="utf-8")
+    first = compare(folder)
+    runs = folder / "out" / "runs"
+    end = time.monotonic() + 200
+    while time.monotonic() < end and first.poll() is None and not list(runs.glob("*/*/train.json")):
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGTERM, output
+    trained = {
+        str(path.parent.relative_to(runs)): path.stat().st_mtime
+        for path in runs.glob("*/*/train.json")
+    }
+    second = compare(folder)
+    output, _ = second.communicate(timeout=400)
+    assert second.returncode == 0, output
+    return FinishedStudy(folder / "out", trained, output)
