@@ -5,13 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from labo_data import prepare_microworld
+import torch
+from labo_data import prepare
+from labo_data.corpora import microworld
 
 from tests.conftest import REPOSITORY, TRAINING, USER_DIR
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Threads cost tiny models more than they gain, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +42,7 @@ def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
         cwd=REPOSITORY,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads cost a tiny model time
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -87,8 +99,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
     """Four methods, two seeds on the embedded corpus, terminated in the middle, then completed."""
     folder = tmp_path_factory.mktemp("study")
     sizes = {"train": 300, "valid": 30, "test": 40}
-    options = ["--destdir", str(folder / "corpus"), "--bpe-merges", "300"]
-    assert prepare_microworld.main(options, sizes=sizes) == 0
+    options = ["microworld", "--destdir", str(folder / "corpus"), "--bpe-size", "300"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(microworld, "SIZES", sizes)
+        assert prepare.main(options) == 0
     (folder / "small.yaml").write_text(STUDY, encoding="utf-8")
     first = compare(folder)
     runs = folder / "out" / "runs"

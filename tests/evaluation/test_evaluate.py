@@ -79,7 +79,7 @@ def test_average_through_the_shell(trained: Path, toy_corpus: Path, tmp_path: Pa
         ],
         capture_output=True,
         text=True,
-        env={"VENV": sys.prefix, "PATH": "/usr/bin:/bin"},
+        env={"VENV": sys.prefix, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     report = scores_in(tmp_path)
