@@ -65,6 +65,10 @@ def captured_output() -> Iterator[io.StringIO]:
     level, handlers = root.level, root.handlers[:]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    # Programs that were tested before in this process may have silenced them.
+    silenced = {name: logging.getLogger(name).level for name in ("fairseq", "fairseq_labo")}
+    for name in silenced:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -74,6 +78,8 @@ def captured_output() -> Iterator[io.StringIO]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        for name, earlier in silenced.items():
+            logging.getLogger(name).setLevel(earlier)
         torch.set_num_threads(threads)
 
 
