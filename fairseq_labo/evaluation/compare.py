@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from labo_data.text import DataError
 
 from fairseq_labo.evaluation import report, search
 from fairseq_labo.evaluation.cli import Parser
+from fairseq_labo.evaluation.conventions import paper_task
 from fairseq_labo.evaluation.plan import Run, final_runs, search_runs
 from fairseq_labo.evaluation.results import gather
 from fairseq_labo.evaluation.runner import Runner, is_done, locked, show
 from fairseq_labo.evaluation.scoring import Corpus
 from fairseq_labo.evaluation.study import VALIDATION_SUBSET, Study
-from fairseq_labo.evaluation.study_file import read_study
+from fairseq_labo.evaluation.study_file import REPOSITORY, read_study
 
 
 def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) -> bool:
@@ -50,12 +52,41 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     return complete and all(is_done(run, study.tests) for run in final)
 
 
+def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
+    """Run the study's preparation if its corpus is not there yet.
+
+    archives: flags for it, --source-dir and --archive with their values.
+
+    Raises DataError if there is nothing to run, or if it fails.
+    """
+    if (study.corpus / "manifest.json").is_file():
+        return
+    if not study.prepare:
+        raise DataError(
+            f"expected a prepared corpus in {study.corpus}, found none, and the study does not "
+            "say how it is prepared (prepare:): run a data-prep/ script"
+        )
+    folder = Path(os.path.normpath(study.corpus))
+    command = [*study.prepare, "--destdir", str(folder), *archives]
+    # The script uses the virtual environment that this process runs in.
+    environment = {"VENV": sys.prefix, **os.environ}
+    script = REPOSITORY / command[0]
+    status = subprocess.run([script, *command[1:]], env=environment, stdout=sys.stderr).returncode
+    if status != 0:
+        raise DataError(
+            f"preparing {folder} failed with status {status} (see above); with files that you "
+            "have: --source-dir DIR or --archive FILE"
+        )
+
+
 def make_parser() -> Parser:
     """The flags of scripts/compare.sh."""
     parser = Parser("scripts/compare.sh")
     parser.add_argument("study", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--source-dir", type=Path)
+    parser.add_argument("--archive", type=Path, action="append", default=[])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--note", default="")
@@ -69,7 +100,15 @@ def main(arguments: Sequence[str]) -> None:
     if options.jobs < 1:
         raise DataError(f"--jobs: expected a number of at least 1, found {options.jobs}")
     study = read_study(options.study, corpus=options.data)
+    archives = [f"--archive={path.absolute()}" for path in options.archive]
+    if options.source_dir:
+        archives.append(f"--source-dir={options.source_dir.absolute()}")
+    if not options.data:
+        prepare_corpus(study, archives=archives)
     corpus = Corpus.read(study.corpus)
+    if study.paper:
+        source, target = corpus.languages
+        paper_task(study.paper, corpus=corpus.name, source_lang=source, target_lang=target)
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     threads = int(os.environ.get("OMP_NUM_THREADS", threads))
     with locked(options.output) as lock:

@@ -7,12 +7,15 @@ from typing import Any
 from labo_data.text import write_json
 
 from fairseq_labo.evaluation import figures, report_tables
-from fairseq_labo.evaluation.conventions import CONVENTIONS
+from fairseq_labo.evaluation.conventions import CONVENTIONS, PAPER_TASKS
 from fairseq_labo.evaluation.document import Block, Heading, Paragraph, Picture, Table, render
 from fairseq_labo.evaluation.results import Results
 from fairseq_labo.evaluation.search import best
 from fairseq_labo.evaluation.significance import LEVEL
 from fairseq_labo.evaluation.study import VALIDATION_SUBSET, setting_name
+
+KEEPS = "keeps_freed_memory"
+PAPER_SUBSET = "test"  # the one that the published figures are of
 
 
 def write(results: Results, folder: Path, *, note: str = "") -> list[Path]:
@@ -119,6 +122,7 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
         ),
         Heading(f"Every convention on {test}"),
         *report_tables.conventions(results, test),
+        *_published(results, test),
         Heading(f"Calibration on {test}"),
         report_tables.calibration(results, test),
         Paragraph(
@@ -131,6 +135,24 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
             "dotted diagonal are overconfident, above it underconfident. Grey: share of tokens.",
         ),
     ]
+
+
+def _published(results: Results, test: str) -> list[Block]:
+    """Published figures of the study's task, beside ours on that task's test set."""
+    if results.study.paper is None or test != PAPER_SUBSET:
+        return []
+    task = PAPER_TASKS[results.study.paper]
+    subset = next(iter(results.methods.values()))[0].scores[test]["subset"]
+    text = f"{task.name}, test set {task.test_set}. Each row in the convention of its figure"
+    if any(not figure.stated for figure in task.figures):
+        text += "; assumed: the paper's own convention was not at hand"
+    if task.sentences is not None and subset["sentences"] != task.sentences:
+        text += (
+            f". NOT comparable: the test set has {task.sentences} sentences, this one "
+            f"{subset['sentences']}"
+        )
+    heading = Heading(f"Published figures beside those of {test}")
+    return [heading, report_tables.published(results, task, test), Paragraph(text + ".")]
 
 
 def _searches(results: Results) -> list[Block]:
@@ -169,6 +191,7 @@ def _conditions(results: Results) -> list[Block]:
             f"{environment.get('device')}, {environment.get('processor')}; "
             f"{environment.get('jobs')} runs at a time, threads each: "
             f"{environment.get('threads')}; "
+            f"{'freed memory kept by the C library; ' * bool(environment.get(KEEPS))}"
             f"{versions}; commit {environment.get('commit')}"
         )
         places.setdefault(line, []).append(each.run.name)

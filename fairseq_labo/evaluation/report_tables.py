@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from fairseq_labo.evaluation.conventions import CONVENTIONS
+from fairseq_labo.evaluation.conventions import CONVENTIONS, PaperTask
 from fairseq_labo.evaluation.document import Block, Table
 from fairseq_labo.evaluation.results import Results, RunResult, mean_and_deviation
 from fairseq_labo.evaluation.significance import LEVEL
@@ -111,6 +111,27 @@ def conventions(results: Results, test: str) -> list[Block]:
         Table(["", *results.methods], rows),
         Table(["score", "signature"], signatures, left_columns=2),
     ]
+
+
+def published(results: Results, task: PaperTask, test: str) -> Table:
+    """One row a published figure: the figure, and each method's score in its convention."""
+    rows = []
+    for figure in task.figures:
+
+        def points(each: RunResult, convention: str = figure.convention) -> float:
+            return float(each.scores[test][convention]["score"])
+
+        assumed = "" if figure.stated else " (assumed)"
+        rows.append(
+            [
+                f"{figure.method}; {figure.source}",
+                CONVENTIONS[figure.convention].label + assumed,
+                figure.score,
+                *(cell(found, points, 2) for found in results.methods.values()),
+            ]
+        )
+    header = ["published by", "convention", "published", *results.methods]
+    return Table(header, rows, left_columns=2)
 
 
 def training(results: Results) -> Table:

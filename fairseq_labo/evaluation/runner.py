@@ -106,6 +106,7 @@ class Runner:
             "processor": machine.processor_name(),
             "jobs": self.jobs,
             "threads": self.threads,
+            "keeps_freed_memory": bool(machine.keep_freed_memory()),
         }
         write_json(run.folder / "environment.json", environment)
         seconds, peak_mib = self._execute(run, run.train_command())
@@ -119,7 +120,11 @@ class Runner:
 
         The peak is the largest resident set of any process in it.
         """
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        environment = {
+            **machine.keep_freed_memory(),
+            **os.environ,
+            "OMP_NUM_THREADS": str(self.threads),
+        }
         # The scripts use the virtual environment that this process runs in.
         environment.setdefault("VENV", sys.prefix)
         log_path = run.folder / LOG

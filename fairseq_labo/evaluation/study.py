@@ -4,6 +4,8 @@
 
     name: microworld
     corpus: ../data/microworld      # prepared folder, relative to this file
+    prepare: data-prep/prepare-microworld.sh    # what makes that folder where there is none
+    paper: iwslt14.de-en            # only where it is that task: figures to stand beside ours
     seeds: [1, 2]
     tests: [test]                   # subsets that are scored at the end
     baseline: label_smoothing       # the method that the others are tested against
@@ -91,6 +93,8 @@ class Study:
     search: Search
     significance: Significance
     description: str = ""
+    prepare: tuple[str, ...] = ()
+    paper: str | None = None
 
     def method(self, name: str) -> Method:
         return next(method for method in self.methods if method.name == name)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from labo_data.text import DataError
 
-from fairseq_labo.evaluation.conventions import CONVENTIONS
+from fairseq_labo.evaluation.conventions import CONVENTIONS, PAPER_TASKS
 from fairseq_labo.evaluation.study import (
     VALIDATION_SUBSET,
     Evaluation,
@@ -22,6 +22,8 @@ from fairseq_labo.evaluation.study import (
 )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+REPOSITORY = Path(__file__).parent.parent.parent
+PREPARATION = re.compile(r"data-prep/prepare-[a-z0-9-]+\.sh")
 # Flags of scripts/train.sh that the study itself gives.
 RESERVED = {"data", "save_dir", "seed", "extra", "grid"}
 SEARCH_METRICS = ("nll", *CONVENTIONS, "chrf")
@@ -50,8 +52,8 @@ class _Wrong(Exception):
 
 def _study(content: Any, *, path: Path, corpus: Path | None) -> Study:
     keys = {
-        *("name", "description", "corpus", "seeds", "tests", "baseline", "score", "train"),
-        *("evaluate", "methods", "search", "significance"),
+        *("name", "description", "corpus", "prepare", "paper", "seeds", "tests", "baseline"),
+        *("score", "train", "evaluate", "methods", "search", "significance"),
     }
     entries = _mapping(content, "the file", allowed=keys)
     for key in ("name", "corpus", "methods", "baseline"):
@@ -75,6 +77,8 @@ def _study(content: Any, *, path: Path, corpus: Path | None) -> Study:
     study = Study(
         name=_name(entries["name"], "name"),
         description=str(entries.get("description", "")),
+        prepare=_prepare(entries.get("prepare")),
+        paper=_paper(entries.get("paper")),
         corpus=corpus or (path.parent / str(entries["corpus"])),
         methods=methods,
         baseline=baseline,
@@ -139,6 +143,32 @@ def _extra(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, list):
         return tuple(_text(part, f"{where}.extra") for part in value)
     raise _Wrong(f"{where}.extra: expected options as a text or a list, found {value!r}")
+
+
+def _prepare(value: Any) -> tuple[str, ...]:
+    """A command of data-prep/, and no other: a study file runs nothing else."""
+    if value is None:
+        return ()
+    words = shlex.split(value) if isinstance(value, str) else []
+    if not words or not PREPARATION.fullmatch(words[0]) or not (REPOSITORY / words[0]).is_file():
+        raise _Wrong(
+            f"prepare: expected a script of data-prep/ with its options, found {value!r}; it is "
+            "given as it is called in the repository: data-prep/prepare-multi30k.sh --pair de-en"
+        )
+    flags = {word.partition("=")[0] for word in words}
+    given = sorted({"--destdir", "--source-dir", "--archive"} & flags)
+    if given:
+        raise _Wrong(
+            f"prepare: expected no {', '.join(given)}: the folder is the study's corpus, and "
+            "archives are given to compare.sh (--source-dir)"
+        )
+    return tuple(words)
+
+
+def _paper(value: Any) -> str | None:
+    if value is not None and value not in PAPER_TASKS:
+        raise _Wrong(f"paper: expected one of {', '.join(PAPER_TASKS)}, found {value!r}")
+    return value
 
 
 def _method(name: str, value: Any) -> Method:
