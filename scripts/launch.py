@@ -1,7 +1,7 @@
 """Start fairseq-train: look at what was trained before, choose the processes, run them.
 
 Usage: python launch.py --save-dir DIR [--gpus N] [--nodes N --node-rank R --master HOST[:PORT]]
-           [--workers N] [--dry-run] -- DATA fairseq-train options
+           [--workers N] [--batch-tokens N] [--dry-run] -- DATA fairseq-train options
 
 scripts/train.sh calls this; `launch_plan` says what is started where. The commands are shown on
 standard error, progress on standard output, and the whole output of the first process goes to
@@ -123,7 +123,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Options; those after -- are fairseq-train's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--save-dir", type=Path, required=True)
-    for name in ("--gpus", "--nodes", "--node-rank"):
+    for name in ("--gpus", "--nodes", "--node-rank", "--batch-tokens"):
         parser.add_argument(name, type=int)
     parser.add_argument("--master")
     parser.add_argument("--workers", type=int, default=1)
@@ -141,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         node_rank=options.node_rank,
         master=options.master,
         workers=options.workers,
+        batch_tokens=options.batch_tokens,
     )
     try:
         launch = plan(request, options.training, python=sys.executable, environ=os.environ)

@@ -37,6 +37,7 @@ class Request:
     node_rank: int | None = None
     master: str | None = None  # HOST or HOST:PORT of the first machine
     workers: int = 1  # on the CPU
+    batch_tokens: int | None = None  # of all workers together
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,32 @@ def worker_flags(*, rank: int, world_size: int, address: str) -> list[str]:
     return [*flags, "--distributed-init-method", f"tcp://{address}"]
 
 
+def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list[str]:
+    """Flags that share a batch of so many tokens among the workers, whatever their number.
+
+    A worker takes at most the --max-tokens in `training` at a time, and as many times as needed
+    (--update-freq).
+
+    Raises LaunchError if the batch cannot be divided evenly, or if --max-tokens or --update-freq
+    contradict it.
+    """
+    places = [index for index, word in enumerate(training) if word == "--max-tokens"]
+    if not places or "--update-freq" in training:
+        raise LaunchError(
+            "--batch-tokens needs --max-tokens, and sets --update-freq itself: expected the one "
+            "and not the other, found " + ("both" if places else "no --max-tokens")
+        )
+    limit = int(training[places[-1] + 1])
+    share, rest = divmod(batch_tokens, workers)
+    frequency = -(-share // limit)
+    if batch_tokens < 1 or rest or not share or share % frequency:
+        raise LaunchError(
+            f"expected --batch-tokens that {workers} workers can share evenly, in parts of at "
+            f"most --max-tokens {limit}, found {batch_tokens}: choose another of the three"
+        )
+    return ["--max-tokens", str(share // frequency), "--update-freq", str(frequency)]
+
+
 def plan(
     request: Request,
     training: list[str],
@@ -101,10 +128,17 @@ def plan(
 
     Raises LaunchError if the request contradicts itself or the machine.
     """
-    train = [python, "-m", "fairseq_cli.train", *training]
     task = srun_task(environ, nodes=request.nodes)
     found = count_gpus(environ)
     gpus = found if request.gpus is None else request.gpus
+    if request.batch_tokens is not None:
+        world_size = max(1, (request.nodes or 1) * gpus, request.workers)
+        if task is not None:
+            is_worker = task.num_tasks != task.num_nodes
+            world_size = task.num_tasks * (1 if is_worker else max(1, gpus))
+        share = batch_flags(training, batch_tokens=request.batch_tokens, workers=world_size)
+        training = [*training, *share]
+    train = [python, "-m", "fairseq_cli.train", *training]
     if gpus < 0 or request.workers < 1 or (request.nodes is not None and request.nodes < 1):
         raise LaunchError("expected --gpus of 0 or more, --nodes and --workers of 1 or more")
     if request.workers > 1 and (gpus > 0 or task or (request.nodes or 1) > 1):

@@ -24,7 +24,13 @@ are used, under SLURM those of all tasks that srun started.
   --epochs N             default: 10
   --seed N               default: 1
   --size NAME            small (default): 2+2 layers of 128, for a CPU;
-                         iwslt: transformer_iwslt_de_en with the published settings
+                         iwslt: transformer_iwslt_de_en, wmt: transformer_wmt_en_de (base), with
+                         the published settings
+  --best-by METRIC       the best checkpoint is that of the lowest NLL on the validation set
+                         (nll, default), or of the highest BLEU of its translations (bleu)
+  --batch-tokens N       tokens of a batch of all workers together: --max-tokens and --update-freq
+                         follow from it and their number (default: --max-tokens for each; with
+                         --size wmt 32768, the published batch, unless --update-freq is given)
   --gpus N               GPUs of this machine to use (default: all; 0: the CPU)
   --workers N            data-parallel workers on the CPU (default: 1)
   --nodes N              machines; train.sh is started on each (not needed under srun)
@@ -36,7 +42,8 @@ END
 }
 
 data='' save_dir='' criterion=labo_cross_entropy label_smoothing=0.1 labo_beta=2
-smoothing_epochs='' smoothing_updates='' epochs=10 seed=1 size=small extra=()
+smoothing_epochs='' smoothing_updates='' epochs=10 seed=1 size=small best_by=nll batch_tokens=''
+extra=()
 launch=()
 while (($#)); do
     case $1 in
@@ -57,6 +64,8 @@ while (($#)); do
         --epochs) need_value "$@"; epochs=$2 ;;
         --seed) need_value "$@"; seed=$2 ;;
         --size) need_value "$@"; size=$2 ;;
+        --best-by) need_value "$@"; best_by=$2 ;;
+        --batch-tokens) need_value "$@"; batch_tokens=$2 ;;
         *) usage >&2; die "unknown option $1" ;;
     esac
     shift 2
@@ -70,8 +79,9 @@ languages=$("$python" -c '
 import json, sys
 manifest = json.load(open(sys.argv[1]))
 joined = manifest.get("joined_dictionary", True)
-print(manifest["source_lang"], manifest["target_lang"], "joined" if joined else "separate")' "$data/manifest.json")
-read -r source_lang target_lang dictionaries <<<"$languages"
+print(manifest["source_lang"], manifest["target_lang"], "joined" if joined else "separate",
+      manifest.get("subwords", "subword-nmt"))' "$data/manifest.json")
+read -r source_lang target_lang dictionaries subwords <<<"$languages"
 # One embedding for everything needs one dictionary.
 case $dictionaries in
     joined) share=--share-all-embeddings ;;
@@ -113,8 +123,24 @@ case $size in
         model=(--arch transformer_iwslt_de_en "$share" --dropout 0.3
             --weight-decay 1e-4 --lr 5e-4 --warmup-updates 4000 --max-tokens 4096)
         ;;
-    *) die "unknown size $size: expected small or iwslt" ;;
+    wmt)
+        model=(--arch transformer_wmt_en_de "$share" --dropout 0.1
+            --lr 5e-4 --warmup-updates 4000 --warmup-init-lr 1e-7 --max-tokens 4096)
+        if [[ " ${extra[*]-} " != *" --update-freq "* ]]; then : "${batch_tokens:=32768}"; fi
+        ;;
+    *) die "unknown size $size: expected small, iwslt or wmt" ;;
 esac
+
+case $best_by in
+    nll) best=(--best-checkpoint-metric "$best") ;;
+    bleu)
+        best=(--eval-bleu --eval-bleu-args '{"beam": 5, "max_len_a": 1.2, "max_len_b": 10}'
+            --eval-bleu-detok moses --eval-bleu-remove-bpe "${subwords/subword-nmt/subword_nmt}"
+            --best-checkpoint-metric bleu --maximize-best-checkpoint-metric)
+        ;;
+    *) die "unknown metric $best_by: expected nll or bleu" ;;
+esac
+if [[ -n $batch_tokens ]]; then launch+=(--batch-tokens "$batch_tokens"); fi
 
 exec "$python" "$repo/scripts/launch.py" --save-dir "$save_dir" ${launch[@]+"${launch[@]}"} \
     -- "$data/bin" --user-dir "$repo/fairseq_labo" \
@@ -122,5 +148,5 @@ exec "$python" "$repo/scripts/launch.py" --save-dir "$save_dir" ${launch[@]+"${l
     --criterion "$criterion" ${smoothing[@]+"${smoothing[@]}"} "${model[@]}" \
     --optimizer adam --adam-betas '(0.9, 0.98)' --lr-scheduler inverse_sqrt \
     --max-epoch "$epochs" --seed "$seed" --save-dir "$save_dir" \
-    --best-checkpoint-metric "$best" --no-epoch-checkpoints \
+    "${best[@]}" --no-epoch-checkpoints \
     --num-workers 0 --log-format json --log-interval 50 ${extra[@]+"${extra[@]}"}

@@ -104,6 +104,7 @@ def _source_settings(corpus: Corpus, located: Located) -> dict[str, Any]:
     if corpus.generate is None:
         texts = [
             [part, member.path_of(lang, corpus.languages), member.markup, member.expected_lines]
+            + ([_versions("sacremoses", "regex")] if member.tokenize else [])
             for part, member, lang in corpus.texts()
         ]
         files = {name: sha256_of(path) for name, path in sorted(located.files.items())}

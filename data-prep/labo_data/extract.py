@@ -5,14 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
+from labo_data import moses
 from labo_data.archives import Container, open_text, read_members, reporting_damage
 from labo_data.markup import reader
 from labo_data.recipe import Corpus, Member
 from labo_data.text import DataError, decode_lines, write_lines
 
-Place = tuple[Path, Member]  # where a text goes, and how it is marked up
+
+class Place(NamedTuple):
+    """Where a text goes, how it is marked up, its language."""
+
+    target: Path
+    member: Member
+    language: str
 
 
 def extract(
@@ -53,16 +60,18 @@ def _places(
                 archive = member.archive_of(lang, corpus.languages)
                 target = _piece(pieces, part, number, lang)
                 name = "" if archive is None else path
-                places.setdefault(containers[archive or path], {})[name] = (target, member)
+                places.setdefault(containers[archive or path], {})[name] = Place(
+                    target, member, lang
+                )
     return places
 
 
 def _read(container: Container, places: Mapping[str, Place], lines: dict[Path, int]) -> None:
     def visit(name: str, stream: IO[bytes]) -> None:
-        target, member = places[name]
+        place = places[name]
         where = f"{container}: {name}" if name else f"{container}"
-        lines[target] = write_lines(target, _sentences(stream, member, where))
-        if lines[target] == 0:
+        lines[place.target] = write_lines(place.target, _sentences(stream, place, where))
+        if lines[place.target] == 0:
             raise DataError(
                 f"{where}: expected one sentence a line, found an empty text; check the corpus "
                 "or fetch it again"
@@ -77,8 +86,13 @@ def _read(container: Container, places: Mapping[str, Place], lines: dict[Path, i
         read_members(container, list(places), visit)
 
 
-def _sentences(stream: IO[bytes], member: Member, where: str) -> Iterator[str]:
-    return reader(member.markup)(decode_lines(stream, where))
+def _sentences(stream: IO[bytes], place: Place, where: str) -> Iterator[str]:
+    sentences = reader(place.member.markup)(decode_lines(stream, where))
+    if not place.member.tokenize:
+        return sentences
+    # As the released tokens: what today's tokenizer.perl makes.
+    options = moses.TokenizerOptions(place.language, split_final_period=True)
+    return (moses.tokenize_with(options, sentence) for sentence in sentences)
 
 
 def _join(

@@ -64,13 +64,15 @@ class Member:
 
     `path` and `archive` are templates: {lang} is the text's language, {other} the other one,
     {side} "src" or "ref". `archive` names the .tgz that holds it; without one the text is a file
-    of its own.
+    of its own. `tokenize`: raw text in a recipe of released tokens, made the same kind of tokens
+    while it is read.
     """
 
     path: str
     markup: Markup = "plain"
     archive: str | None = None
     expected_lines: int | None = None
+    tokenize: bool = False
 
     def path_of(self, lang: str, languages: tuple[str, str]) -> str:
         return _fill(self.path, lang, languages)

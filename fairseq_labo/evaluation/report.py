@@ -122,7 +122,7 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
         ),
         Heading(f"Every convention on {test}"),
         *report_tables.conventions(results, test),
-        *_published(results, test),
+        *published_figures(results, test),
         Heading(f"Calibration on {test}"),
         report_tables.calibration(results, test),
         Paragraph(
@@ -137,7 +137,7 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
     ]
 
 
-def _published(results: Results, test: str) -> list[Block]:
+def published_figures(results: Results, test: str) -> list[Block]:
     """Published figures of the study's task, beside ours on that task's test set."""
     if results.study.paper is None or test != PAPER_SUBSET:
         return []
@@ -218,6 +218,16 @@ def _translation(results: Results) -> str:
     references = ", ".join(f"{name} {hashes[name][:16]}" for name in names if name in hashes)
     return (
         f"Translated with checkpoint {evaluation.checkpoint}, beam {evaluation.beam}, length "
-        f"penalty {evaluation.lenpen:g}. The best checkpoint is that of the lowest validation "
-        f"NLL. References (SHA-256): {references or 'not recorded'}."
+        f"penalty {evaluation.lenpen:g}. The best checkpoint is that of the {_best(results)} on "
+        f"the validation set. References (SHA-256): {references or 'not recorded'}."
     )
+
+
+def _best(results: Results) -> str:
+    chosen_by = {
+        each.run.flags().get("best_by", "nll")
+        for found in results.methods.values()
+        for each in found
+    }
+    names = {"nll": "lowest NLL", "bleu": "highest BLEU"}
+    return " or (see the flags above) ".join(names[metric] for metric in sorted(chosen_by))

@@ -200,6 +200,12 @@ def write_iwslt14_15k(folder: Path) -> None:
         )
 
 
+def write_mixed(folder: Path) -> None:
+    write_iwslt14_15k(folder / "iwslt14-de-en")
+    write_tatoeba(folder / "tatoeba-de-en", size=30)
+    write_multi30k(folder / "multi30k")
+
+
 def write_tatoeba(folder: Path, *, size: int = 900) -> None:
     write_files(
         folder,
@@ -215,6 +221,7 @@ WRITERS = {
     "iwslt14-15k": write_iwslt14_15k,
     "iwslt15": write_iwslt15,
     "iwslt17": write_iwslt17,
+    "mixed": write_mixed,
     "multi30k": write_multi30k,
     "tatoeba": write_tatoeba,
     "wmt14": write_wmt14,

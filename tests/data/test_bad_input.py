@@ -26,6 +26,7 @@ LOOSE = {
     "iwslt15": "tst2013.en",
     "iwslt14-15k": "train15k.en.gz",
     "tatoeba": "all.de.gz",
+    "mixed": "tatoeba-de-en/all.en.gz",
 }
 # A text of each archive that carries sentences.
 MEMBERS = {

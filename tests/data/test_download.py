@@ -270,7 +270,11 @@ def test_table_of_multi30k() -> None:
         download.read_sources("multi31k")
 
 
-@pytest.mark.parametrize("name", sorted(set(CORPORA) - {"iwslt14-15k", "tatoeba", "microworld"}))
+# A generated corpus, and text that is only taken from a folder.
+WITHOUT_ADDRESS = {"iwslt14-15k", "microworld", "mixed", "tatoeba"}
+
+
+@pytest.mark.parametrize("name", sorted(set(CORPORA) - WITHOUT_ADDRESS))
 def test_every_file_has_an_address(name: str) -> None:
     parser = prepare.parser()
     options = {"iwslt17": [["--test-set", "tst2017"]], "wmt14": [["--news-commentary", "v12"]]}

@@ -170,6 +170,20 @@ def test_given_codes_are_applied(tmp_path: Path) -> None:
     assert len(lines_of(destdir, "bpe/codes")) == 6
 
 
+def test_raw_text_among_released_tokens(tmp_path: Path) -> None:
+    """Only what is raw is tokenized: released tokens, even escaped ones, stay as they are."""
+    releases.write_mixed(tmp_path)
+    destdir = tmp_path / "dest"
+    assert releases.run("mixed", tmp_path, destdir) == 0
+    english = lines_of(destdir, "tok/train.en")
+    assert len(english) == 40 + 30 + 50
+    assert english[7] == "der dog &amp; 7 ."
+    assert english[40] == "number 0 is ." and english[43] == "number 1 is even ."
+    assert lines_of(destdir, "tok/train.de")[40] == "die zahl 0 , fassung 0 ."
+    assert lines_of(destdir, "tok/test.en") == [f"der dog &amp; {n} ." for n in range(3)]
+    assert lines_of(destdir, "raw/test.en")[0] == "der dog & 0."
+
+
 def test_tatoeba_is_split_by_english_sentence(tmp_path: Path) -> None:
     releases.write_tatoeba(tmp_path)
     destdir = tmp_path / "dest"

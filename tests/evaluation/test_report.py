@@ -5,13 +5,15 @@ import re
 import statistics
 import xml.etree.ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from labo_data.text import DataError
 
 from fairseq_labo.evaluation import compare as command
-from fairseq_labo.evaluation import document, figures, report_tables
+from fairseq_labo.evaluation import document, figures, report, report_tables
+from fairseq_labo.evaluation.conventions import CONVENTIONS
 from fairseq_labo.evaluation.document import Heading, Paragraph, Picture, Table
 from tests.evaluation.conftest import FinishedStudy
 
@@ -148,6 +150,45 @@ def test_means_of_curves_and_bins() -> None:
 @pytest.mark.parametrize(("value", "shown"), [(0.0312, "0.0312*"), (0.05, "0.0500"), (None, "–")])
 def test_p_values(value: float | None, shown: str) -> None:
     assert report_tables.p_value(value) == shown
+
+
+def of_paper(task: str | None, sentences: int, **scores: list[float]) -> Any:
+    """Results with no more than what the table of published figures reads."""
+
+    def run(score: float) -> SimpleNamespace:
+        values = {name: {"score": score + number} for number, name in enumerate(CONVENTIONS)}
+        test = {"subset": {"sentences": sentences}, **values}
+        return SimpleNamespace(scores={"test": test, "test1": test})
+
+    methods = {name: list(map(run, values)) for name, values in scores.items()}
+    return SimpleNamespace(study=SimpleNamespace(paper=task), methods=methods)
+
+
+def test_published_figures_stand_beside_ours_in_their_convention() -> None:
+    found = of_paper("wmt14.en-de", 3003, labo=[20.0, 22.0], smooth=[30.0])
+    _heading, table, text = report.published_figures(found, "test")
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert table.header[3:] == ["labo", "smooth"]
+    order = list(CONVENTIONS)
+    compounds = 21 + order.index("bleu_tokenized_compounds")
+    assert rows["LABO; Lu et al. 2023 (LABO)"] == [
+        "BLEU of tokens, compounds split (assumed)",
+        *("28.3", f"{compounds}.00 ± 1.41", f"{compounds + 9}.00"),
+    ]
+    plain = rows["label smoothing, the same output; Ott et al. 2018, transformer big"]
+    assert plain[:2] == ["sacreBLEU, detokenized, cased", "28.6"]
+    assert plain[2].startswith(f"{21 + order.index('bleu')}.00")
+    assert "assumed: the paper's own convention was not at hand" in text.text
+    assert "NOT comparable" not in text.text
+
+
+def test_published_figures_are_of_one_test_set() -> None:
+    other = of_paper("wmt14.en-de", 2737, labo=[20.0])
+    assert "NOT comparable: the test set has 3003 sentences, this one 2737" in (
+        report.published_figures(other, "test")[-1].text
+    )
+    assert report.published_figures(other, "test1") == []
+    assert report.published_figures(of_paper(None, 5, labo=[1.0]), "test") == []
 
 
 def test_both_forms_of_a_document(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from labo_data.text import DataError
 from fairseq_labo.evaluation.plan import Run, final_runs, search_runs
 from fairseq_labo.evaluation.study import Study, setting_name
 from fairseq_labo.evaluation.study_file import read_study
-from tests.conftest import REPOSITORY
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -80,13 +79,14 @@ def test_defaults(tmp_path: Path) -> None:
     assert (study.significance.bootstrap, study.significance.randomization) == (1000, 10000)
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "studies").glob("*.yaml")), ids=str)
-def test_the_repositorys_studies_are_right(path: Path) -> None:
-    study = read_study(path)
-    assert study.name == path.stem and len(study.methods) >= 2
-
-
 METHOD = {"criterion": "cross_entropy"}
+MULTI30K = "data-prep/prepare-multi30k.sh"
+
+
+def test_a_preparation_and_a_published_task(tmp_path: Path) -> None:
+    study = read(tmp_path, prepare=f"{MULTI30K} --pair en-fr", paper="wmt14.en-de")
+    assert study.prepare == (MULTI30K, "--pair", "en-fr")
+    assert study.paper == "wmt14.en-de"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,10 @@ METHOD = {"criterion": "cross_entropy"}
         ({"evaluate": {"checkpoint": "average"}}, "expected best, last or averageN"),
         ({"search": {"metric": "test"}}, "search.metric: expected one of nll, bleu"),
         ({"significance": {"bootstrap": 0}}, "significance: expected numbers of at least 1"),
+        ({"prepare": "rm -r x"}, "prepare: expected a script of data-prep/ with its options"),
+        ({"prepare": "data-prep/prepare-none.sh"}, "prepare: expected a script of data-prep/"),
+        ({"prepare": f"{MULTI30K} --source-dir=x"}, "prepare: expected no --source-dir"),
+        ({"paper": "wmt16.en-de"}, "paper: expected one of iwslt14.de-en, "),
         ({"train": {"seed": 1}}, "train: seed is given by the study itself"),
         ({"train": {"extra": 5}}, "train.extra: expected options as a text or a list"),
         ({"methods": {"smooth": {}}}, "methods.smooth: expected an entry criterion"),

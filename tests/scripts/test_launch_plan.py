@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launch_plan import Launch, LaunchError, Request, plan, visible_gpus
+from launch_plan import Launch, LaunchError, Request, batch_flags, plan, visible_gpus
 
 TRAINING = ["bin", "--max-epoch", "2"]
 ALONE = ["python", "-m", "fairseq_cli.train", *TRAINING]
@@ -169,3 +169,49 @@ def test_no_driver_no_gpu(tmp_path: Path) -> None:
     assert visible_gpus({"PATH": "/nowhere"}) == 0
     environ = program(tmp_path, "nvidia-smi", "NVIDIA-SMI has failed")
     assert visible_gpus(environ | {"CUDA_VISIBLE_DEVICES": "0"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "request_", "environ", "expected"),
+    [
+        (0, {}, {}, ("4096", "8")),
+        (1, {}, {}, ("4096", "8")),
+        (8, {}, {}, ("4096", "1")),
+        (8, {"gpus": 2}, {}, ("4096", "4")),
+        (8, {"nodes": 2, "node_rank": 0, "master": "a"}, {}, ("2048", "1")),
+        (0, {"workers": 2}, {}, ("4096", "4")),
+        (8, {"master": "a"}, SRUN, ("4096", "2")),  # four tasks, a worker each
+        (8, {"master": "a"}, SRUN | ONE_TASK_A_NODE, ("2048", "1")),  # 16 workers
+    ],
+)
+def test_a_batch_is_shared_whatever_the_number_of_workers(
+    gpus: int, request_: dict[str, Any], environ: Mapping[str, str], expected: tuple[str, str]
+) -> None:
+    launch = plan(
+        Request(batch_tokens=32768, **request_),
+        [*TRAINING, "--max-tokens", "1000", "--max-tokens", "4096"],  # the last one counts
+        python="python",
+        environ=environ,
+        count_gpus=lambda _: gpus,
+    )
+    command = launch.commands[0]
+    after = command[len(command) - command[::-1].index("--max-tokens") :]
+    assert (after[0], after[1:3]) == (expected[0], ["--update-freq", expected[1]])
+
+
+@pytest.mark.parametrize(
+    ("training", "batch_tokens", "workers", "found"),
+    [
+        ([], 4096, 1, "no --max-tokens"),
+        (["--max-tokens", "4096", "--update-freq", "2"], 4096, 1, "both"),
+        (["--max-tokens", "4096"], 4096, 3, "found 4096"),
+        (["--max-tokens", "1000"], 1001, 1, "found 1001"),
+        (["--max-tokens", "1000"], 1, 2, "found 1"),
+        (["--max-tokens", "1000"], 0, 1, "found 0"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared(
+    training: list[str], batch_tokens: int, workers: int, found: str
+) -> None:
+    with pytest.raises(LaunchError, match=found):
+        batch_flags(training, batch_tokens=batch_tokens, workers=workers)
