@@ -56,13 +56,21 @@ def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
 def keep_freed_memory() -> dict[str, str]:
     """Environment for trainings on the CPU: the GNU C library keeps memory that was freed.
 
-    By default it gives large buffers back to the system and gets fresh pages at each step, which
-    slows down most the criterions that make the most of such buffers; so all are compared with
-    what they need kept. Results stay the same, bit by bit. Empty on a GPU or without that library.
+    By default it gives large buffers back to the system and gets fresh pages at each step, at a
+    cost that depends on the criterion's buffers and on the machine's load. No result depends on
+    it. Empty on a GPU or without that library.
     """
     if torch.cuda.is_available() or platform.libc_ver()[0] != "glibc":
         return {}
     return {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+
+
+def peak_gpu_mib(least_gib_free: float | None) -> float | None:
+    """What torch held at most on the first GPU, in MiB, from what it left free, in GiB."""
+    if least_gib_free is None or not torch.cuda.is_available():
+        return None
+    total: int = torch.cuda.get_device_properties(0).total_memory
+    return total / 2**20 - least_gib_free * 1024
 
 
 def processor_name() -> str:

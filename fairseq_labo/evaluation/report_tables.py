@@ -21,6 +21,11 @@ def measure(test: str, key: str, scale: float = 1.0) -> Value:
     return lambda each: scale * each.scores[test]["calibration"][key]
 
 
+def trained(key: str) -> Value:
+    """A value of a run's train.json."""
+    return lambda each: float(each.trained[key])
+
+
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, NLL, ECE."""
     score = results.study.score
@@ -135,7 +140,11 @@ def published(results: Results, task: PaperTask, test: str) -> Table:
 
 
 def training(results: Results) -> Table:
-    """One row a method: its flags, updates done, speed, memory."""
+    """One row a method: its flags, updates done, speed, memory (the GPU's if all had one)."""
+    peaks = {"peak host memory, MiB": "peak_memory_mib"}
+    every = [each for found in results.methods.values() for each in found]
+    if all("peak_gpu_memory_mib" in each.trained for each in every):
+        peaks["peak GPU memory, MiB"] = "peak_gpu_memory_mib"
     rows = []
     for name, found in results.methods.items():
         run = found[0].run
@@ -148,8 +157,8 @@ def training(results: Results) -> Table:
                 " ".join([*flags, *(["--", *extra] if extra else [])]),
                 "/".join(map(str, updates)),
                 cell(found, lambda each: each.log.words_per_second, 0),
-                cell(found, lambda each: each.trained["peak_memory_mib"], 0),
+                *(cell(found, trained(key), 0) for key in peaks.values()),
             ]
         )
-    header = ["method", "scripts/train.sh", "updates", "words/s", "peak host memory, MiB"]
+    header = ["method", "scripts/train.sh", "updates", "words/s", *peaks]
     return Table(header, rows, left_columns=2)

@@ -112,6 +112,9 @@ class Runner:
         seconds, peak_mib = self._execute(run, run.train_command())
         log = read_training_log(run.folder / "train.log")
         trained = {"seconds": round(seconds, 1), "peak_memory_mib": round(peak_mib)}
+        gpu_mib = machine.peak_gpu_mib(log.least_gpu_gib_free)
+        if gpu_mib is not None:
+            trained["peak_gpu_memory_mib"] = round(gpu_mib)
         write_json(run.folder / TRAINED, {**trained, "resumed": log.resumed})
         show(f"{run.name}: trained in {seconds:.0f} s")
 

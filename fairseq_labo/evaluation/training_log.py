@@ -9,7 +9,7 @@ from typing import Any
 
 from labo_data.text import DataError, read_lines
 
-REPORT = re.compile(r"\| INFO \| (train|valid) \| (\{.*\})$")
+REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch (\d+), after (\d+) updates")
 DONE = re.compile(r"done training in ([\d.]+) seconds")
 LOADED = "Loaded checkpoint"
@@ -29,7 +29,8 @@ class TrainingLog:
     """Validations in order of updates; where stage 2 began (updates), if it did; speed.
 
     words_per_second: median over epochs of fairseq's target tokens per second. A resumed
-    training's figures are of its last part.
+    training's figures are of its last part. least_gpu_gib_free: what torch left of the GPU's
+    memory when it held most, in GiB, as fairseq reports it; None on a CPU.
     """
 
     validations: tuple[Validation, ...]
@@ -37,12 +38,13 @@ class TrainingLog:
     words_per_second: float
     seconds: float
     resumed: bool
+    least_gpu_gib_free: float | None = None
 
 
 def read_training_log(path: Path) -> TrainingLog:
     """Raises DataError if the log is missing or holds no finished training."""
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
-    speeds, seconds = [], []
+    speeds, seconds, free = [], [], []
     switch, resumed = None, False
     for line in read_lines(path):
         resumed = resumed or LOADED in line
@@ -52,7 +54,9 @@ def read_training_log(path: Path) -> TrainingLog:
             seconds.append(float(found[1]))
         if found := REPORT.search(line):
             values = json.loads(found[2])
-            if found[1] == "train":
+            if found[1] == "train_inner":
+                free += [float(values["gb_free"])] if values.get("gb_free") else []
+            elif found[1] == "train":
                 speeds.append(float(values["train_wps"]))
             else:
                 validation = _validation(values)
@@ -65,6 +69,7 @@ def read_training_log(path: Path) -> TrainingLog:
         words_per_second=statistics.median(speeds),
         seconds=sum(seconds),
         resumed=resumed,
+        least_gpu_gib_free=min(free, default=None),
     )
 
 

@@ -152,6 +152,27 @@ def test_p_values(value: float | None, shown: str) -> None:
     assert report_tables.p_value(value) == shown
 
 
+def test_memory_of_a_gpu_is_shown_where_all_had_one() -> None:
+    def results(*peaks: int | None) -> Any:
+        def run(peak: int | None) -> SimpleNamespace:
+            gpu = {} if peak is None else {"peak_gpu_memory_mib": peak}
+            study = SimpleNamespace(train_extra=())
+            return SimpleNamespace(
+                run=SimpleNamespace(flags=dict, study=study, method=SimpleNamespace(extra=())),
+                log=SimpleNamespace(
+                    validations=[SimpleNamespace(updates=7)], words_per_second=50.0
+                ),
+                trained={"peak_memory_mib": 100, **gpu},
+            )
+
+        return SimpleNamespace(methods={"labo": [run(peak) for peak in peaks]})
+
+    table = report_tables.training(results(3000, 3002))
+    assert table.header[-1] == "peak GPU memory, MiB" and table.rows[0][-1] == "3001 ± 1"
+    table = report_tables.training(results(3000, None))
+    assert table.header[-1] == "peak host memory, MiB" and table.rows[0][-1] == "100 ± 0"
+
+
 def of_paper(task: str | None, sentences: int, **scores: list[float]) -> Any:
     """Results with no more than what the table of published figures reads."""
 

@@ -8,11 +8,13 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from labo_data.text import DataError
 
+from fairseq_labo.evaluation import machine
 from fairseq_labo.evaluation import runner as runner_module
 from fairseq_labo.evaluation.plan import Run
 from fairseq_labo.evaluation.runner import Runner, locked, mend_last_checkpoint
@@ -43,7 +45,22 @@ def test_training_log(tmp_path: Path) -> None:
         (2, 20, 4.0),
     ]
     assert (found.stage_switch, found.words_per_second, found.seconds) == (10, 2000, 7.5)
-    assert not found.resumed
+    assert not found.resumed and found.least_gpu_gib_free is None
+
+
+def test_memory_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what fairseq says was free, at the worst."""
+    log = tmp_path / "train.log"
+    inner = '2026 | INFO | train_inner | {"loss": "9", "num_updates": "5", "gb_free": "%s"}\n'
+    log.write_text(inner % 70.5 + inner % 68 + inner % 71 + DONE, encoding="utf-8")
+    least = read_training_log(log).least_gpu_gib_free
+    assert least == 68
+    assert machine.peak_gpu_mib(None) is None
+    memory = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
+    assert machine.peak_gpu_mib(least) == 12 * 1024
+    assert machine.keep_freed_memory() == {}
 
 
 def test_training_log_of_a_resumed_training(tmp_path: Path) -> None:
