@@ -22,7 +22,8 @@ recipes/ hold some.
                    for the preparation: the release's files (else they are downloaded)
   --jobs N         runs at a time (default: 1), each with its share of the CPU's cores
                    (\$OMP_NUM_THREADS, if set, is each run's number of threads)
-  --only PATTERN   only runs of such names (labo/*, */seed-1); may be repeated
+  --only PATTERN   only runs of such names (labo/*, */seed-1); may be repeated. Their scores are
+                   printed; the report comes when all runs are done
   --note TEXT      a sentence for the report, e.g. what else ran on the machine
   --report-only    run nothing; write the report of a study that is done
 END

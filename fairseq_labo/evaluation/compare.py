@@ -16,7 +16,7 @@ from fairseq_labo.evaluation import report, search
 from fairseq_labo.evaluation.cli import Parser
 from fairseq_labo.evaluation.conventions import paper_task
 from fairseq_labo.evaluation.plan import Run, final_runs, search_runs
-from fairseq_labo.evaluation.results import gather
+from fairseq_labo.evaluation.results import gather, mean_with_deviation
 from fairseq_labo.evaluation.runner import Runner, is_done, locked, show
 from fairseq_labo.evaluation.scoring import Corpus
 from fairseq_labo.evaluation.study import VALIDATION_SUBSET, Study
@@ -50,6 +50,28 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     runner.complete(wanted(final), subsets=study.tests)
     complete = all(not method.grid or method.name in choices for method in study.methods)
     return complete and all(is_done(run, study.tests) for run in final)
+
+
+def scores_so_far(study: Study, root: Path) -> list[str]:
+    """A line for each method and test set: scores and NLL of the seeds that are done."""
+    runs = final_runs(study, root, choices=search.choose(study, root))
+    lines = []
+    for method in study.methods:
+        for test in study.tests:
+            of_method = [run for run in runs if run.method.name == method.name]
+            done = {run.seed: found for run in of_method if (found := run.scores(test))}
+            if not done:
+                continue
+            first = next(iter(done.values()))[study.score]
+            score, nll = (
+                mean_with_deviation([float(each[key]["score"]) for each in done.values()], digits)
+                for key, digits in ((study.score, 2), ("nll", 3))
+            )
+            lines.append(
+                f"{method.name}, {test}: {score}, NLL {nll} bits (seeds "
+                f"{', '.join(map(str, done))}; {first['label']}, {first['signature']})"
+            )
+    return lines
 
 
 def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
@@ -118,6 +140,7 @@ def main(arguments: Sequence[str]) -> None:
                 study, options.output, runner, only=options.only
             )
         if not done:
+            print("\n".join(scores_so_far(study, options.output)))
             show("not all runs of the study are done yet: no report")
             return
         results = gather(study, options.output, corpus)

@@ -4,16 +4,20 @@ from collections.abc import Callable, Sequence
 
 from fairseq_labo.evaluation.conventions import CONVENTIONS, PaperTask
 from fairseq_labo.evaluation.document import Block, Table
-from fairseq_labo.evaluation.results import Results, RunResult, mean_and_deviation
+from fairseq_labo.evaluation.results import (
+    Results,
+    RunResult,
+    mean_and_deviation,
+    mean_with_deviation,
+)
 from fairseq_labo.evaluation.significance import LEVEL
 
 Value = Callable[[RunResult], float]
 
 
 def cell(found: Sequence[RunResult], value: Value, digits: int) -> str:
-    """``mean ± deviation``, or the value alone for one seed."""
-    mean, deviation = mean_and_deviation([value(each) for each in found])
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+    """`mean_with_deviation` of a value of some runs."""
+    return mean_with_deviation([value(each) for each in found], digits)
 
 
 def measure(test: str, key: str, scale: float = 1.0) -> Value:

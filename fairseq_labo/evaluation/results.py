@@ -161,3 +161,9 @@ def _compare(
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """The mean, and the sample standard deviation (n − 1), which one value does not have."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def mean_with_deviation(values: Sequence[float], digits: int) -> str:
+    """``mean ± deviation``, or the value alone for one seed."""
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

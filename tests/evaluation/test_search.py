@@ -9,7 +9,7 @@ import pytest
 from labo_data.text import DataError, read_json, write_json
 
 from fairseq_labo.evaluation import compare, search
-from fairseq_labo.evaluation.plan import Run, search_runs
+from fairseq_labo.evaluation.plan import Run, final_runs, search_runs
 from fairseq_labo.evaluation.runner import TRAINED, Runner
 from fairseq_labo.evaluation.scoring import Corpus
 from fairseq_labo.evaluation.study import (
@@ -133,3 +133,20 @@ def test_a_folder_belongs_to_one_config(tmp_path: Path) -> None:
     (foreign.folder / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(DataError, match="found other content"):
         foreign.claim(CORPUS)
+
+
+def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
+    """One method alone (--only): its seeds' mean; nothing of a search without a choice."""
+    study = make_study()
+    runs = final_runs(study, tmp_path, choices={})
+    assert compare.scores_so_far(study, tmp_path) == []
+    for run, score in zip(runs, (30.0, 32.0), strict=True):
+        scores = {
+            "bleu": {"score": score, "label": "sacreBLEU", "signature": "tok:13a"},
+            "nll": {"score": 2.5},
+        }
+        run.scores_folder("test").mkdir(parents=True)
+        write_json(run.scores_folder("test") / "scores.json", scores)
+    assert compare.scores_so_far(study, tmp_path) == [
+        "smooth, test: 31.00 ± 1.41, NLL 2.500 ± 0.000 bits (seeds 1, 2; sacreBLEU, tok:13a)"
+    ]
