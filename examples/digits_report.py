@@ -74,7 +74,7 @@ def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> N
     # The same numbers give the same file, and a small one.
     pyplot.rcParams.update({"svg.hashsalt": "digits", "svg.fonttype": "none"})
     figure, (over_time, nll, accuracy) = pyplot.subplots(1, 3, figsize=(13, 4.2))
-    colours = dict(zip(summary, pyplot.get_cmap("tab10").colors, strict=False))  # type: ignore[attr-defined]
+    colours = {method: f"C{number}" for number, method in enumerate(summary)}
     for method in summary:
         curves = [[e["nll"] for e in run["valid"]] for run in runs if run["method"] == method]
         means = [statistics.mean(values) for values in zip(*curves, strict=True)]

@@ -112,9 +112,9 @@ def peak_gpu_mib(reports: list[dict[str, Any]]) -> float | None:
     free_gib = [float(report["gb_free"]) for report in reports if report.get("gb_free")]
     if not free_gib:
         return None
-    import torch
+    from fairseq_labo.evaluation import machine  # torch, which a CPU's run does not need here
 
-    return torch.cuda.get_device_properties(0).total_memory / 2**20 - min(free_gib) * 1024
+    return machine.peak_gpu_mib(min(free_gib))
 
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -138,11 +138,10 @@ def test_means_of_curves_and_bins() -> None:
         [{**edges, "tokens": 3, "accuracy": 0.0, "confidence": 0.9}],
     ]
 
-    class Found:
-        def __init__(self, found: list[dict[str, float]]) -> None:
-            self.scores = {"test": {"calibration": {"bins": found}}}
-
-    pooled: Any = figures.pooled_bins([Found(each) for each in bins], "test")  # type: ignore[misc]
+    runs: Any = [
+        SimpleNamespace(scores={"test": {"calibration": {"bins": found}}}) for found in bins
+    ]
+    pooled = figures.pooled_bins(runs, "test")
     assert pooled[0]["tokens"] == 4
     assert (pooled[0]["accuracy"], pooled[0]["confidence"]) == pytest.approx((0.25, 0.8))
 
