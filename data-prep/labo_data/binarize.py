@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import signal
 import struct
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from labo_data.text import DataError, read_lines
@@ -106,13 +108,18 @@ def run_logged(command: Sequence[str], log_file: Path) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(end_with, os.getpid()) if sys.platform == "linux" else None,
         ).returncode
 
 
-def _end_with_parent() -> None:
-    # Or it would go on writing beside the run that comes next.
+def end_with(parent: int) -> None:
+    """Let this process end when its parent does, which has that process number; Linux only.
+
+    Otherwise it would go on writing beside the run that comes next.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # killed before the line above, so no signal will come
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def read_index(path: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from labo_data import stages
+from labo_data import binarize, stages
 from labo_data.stages import Stage, StageRunner, locked
 from labo_data.text import DataError, read_json
 
@@ -171,6 +171,17 @@ def test_killed_before_every_change_on_disk(tmp_path: Path) -> None:
             work()
             assert _content(destdir) == expected[text], (beginning, event)
     assert kills > 25
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
+    for parent, ends in ((os.getpid(), False), (os.getpid() + 1, True)):
+        child = os.fork()
+        if child == 0:
+            binarize.end_with(parent)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) == ends
 
 
 def test_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
