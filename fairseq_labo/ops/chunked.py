@@ -8,16 +8,18 @@ Per row, with m = max z, d = (z − m)/β, S = Σ exp(z − m) and T = Σ exp(d)
     ∂L/∂z    = g (p − α P* − (1 − α) e_y),   p = exp(z − m)/S,   P* = exp(d)/T
 
 With a teacher's logits s, P = softmax(s/β) and R = H(P, p) = log S − Σ P (z − m).
+torch's softmax gives p and P, and its largest entry 1/S and 1/T: it takes less time than exp.
 
-Forward reads the logits once and keeps m, S and T per row; backward reads them once more and
-writes the gradient. Apart from logits and gradient there is no [N, V] buffer, only scratch
-chunks of `CHUNK_BYTES`. All arithmetic is in float32 (float64 for float64 logits); the upstream
-gradient g is applied before the gradient is rounded to the logits' dtype, so that loss scaling
-protects what half precision would otherwise flush to zero.
+Apart from logits and gradient there is no [N, V] buffer, only scratch chunks of `CHUNK_BYTES`.
+All arithmetic is in float32 (float64 for float64 logits). Where the gradient has that precision
+and the logits are on the CPU, forward writes the gradient for g = 1 while a chunk and its
+distributions are in the cache, and backward multiplies it by g where g is not 1. Elsewhere
+backward computes them once more, and applies g before the gradient is rounded to half precision,
+so that loss scaling protects what would otherwise be flushed to zero.
 
-For β = 2, 3, 4, exp(z − m) is a power of exp(d): one exponential per logit instead of two. On
-the CPU ignored rows are left out of all arithmetic if they are many; where they are few, and on a
-GPU, where finding them would wait for the device, they are computed and set to zero.
+For β = 2, 3, 4, p is P* to that power up to a factor: one softmax instead of two. On the CPU
+ignored rows are left out of all arithmetic if they are many; where they are few, and on a GPU,
+where finding them would wait for the device, they are computed and set to zero.
 """
 
 from typing import Any
@@ -28,12 +30,12 @@ from torch import Tensor
 from fairseq_labo.ops.chunked_rows import (
     PerRow,
     Scratch,
-    backward_chunk,
+    distributions,
     empty_per_row,
-    forward_chunk,
     gradient_of_chunk,
 )
 from fairseq_labo.ops.memory import empty_contiguous
+from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
@@ -74,24 +76,72 @@ def _target_logits(logits: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
     return logits.gather(1, y.unsqueeze(1)).squeeze(1).to(dtype)
 
 
+def _takes_gradient_along(logits: Tensor) -> bool:
+    """Whether forward writes the gradient too, which must then bear another multiplication."""
+    return not logits.is_cuda and logits.dtype == compute_dtype(logits)
+
+
+def _losses_in_one_pass(
+    logits: Tensor,
+    target: Tensor,
+    settings: Settings,
+    teacher: Tensor | None,
+    *,
+    scratch: Scratch | None = None,
+    counted: Tensor | None = None,
+    gradient: Tensor | None = None,
+    upstream: float | Tensor = 1.0,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """The fields of TokenLosses.
+
+    Fills `gradient` [N, V], if it is given, with the gradient of Σ upstream · L, for one number or
+    [N, 1] of them: the exponentials serve both. `counted`: as of `_counted_rows`, None for all.
+    """
+    scratch, out = scratch or Scratch(logits), empty_per_row(logits)
+    ignored = target.eq(settings.ignore_index)
+    y = target.masked_fill(ignored, 0)
+    for rows in scratch.chunks(logits, counted):
+        z = scratch.read(logits, rows, "logits")
+        s = None if teacher is None else scratch.read(teacher, rows, "teacher")
+        if gradient is None:
+            distributions(z, s, rows, out, scratch, settings)
+            continue
+        in_place = isinstance(rows, slice) and gradient.dtype == scratch.dtype
+        p = gradient[rows] if in_place else scratch.get("gradient", z.size(0))
+        found = distributions(z, s, rows, out, scratch, settings, p)
+        g = upstream[rows] if isinstance(upstream, Tensor) else upstream
+        chunk = gradient_of_chunk(found, g, settings)
+        at_target = torch.full_like(chunk[:, :1], settings.label_smoothing - 1.0).mul_(g)
+        chunk.scatter_add_(1, y[rows].unsqueeze(1), at_target)
+        if ignored.is_cuda:  # multiplying by 0 would keep the NaN of an ignored row
+            chunk.masked_fill_(ignored[rows].unsqueeze(1), 0.0)
+        if not in_place:
+            gradient[rows] = chunk.to(gradient.dtype)
+    if gradient is not None and not ignored.is_cuda:
+        gradient.index_fill_(0, ignored.nonzero().squeeze(1), 0.0)
+    return _finish(out, _target_logits(logits, y, scratch.dtype), ignored, settings)
+
+
 class _ChunkedTokenLosses(torch.autograd.Function):
     """Per-token loss (differentiable), −log p_y, R, H(P) and argmax (not differentiable)."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, settings: Settings, teacher: Tensor | None
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        settings: Settings,
+        teacher: Tensor | None,
+        differentiable: bool,
     ) -> tuple[Tensor | None, ...]:
-        scratch, out = Scratch(logits), empty_per_row(logits)
-        ignored = target.eq(settings.ignore_index)
-        counted = _counted_rows(ignored)
-        for rows in scratch.chunks(logits, counted):
-            z = scratch.read(logits, rows, "logits")
-            s = None if teacher is None else scratch.read(teacher, rows, "teacher")
-            forward_chunk(z, s, rows, out, scratch, settings)
-        y = target.masked_fill(ignored, 0)
-        results = _finish(out, _target_logits(logits, y, scratch.dtype), ignored, settings)
-        ctx.save_for_backward(logits, teacher, y, ignored, *out[:4])
-        ctx.counted, ctx.settings = counted, settings
+        counted = _counted_rows(target.eq(settings.ignore_index))
+        along = differentiable and ctx.needs_input_grad[0] and _takes_gradient_along(logits)
+        gradient = empty_contiguous(logits) if along else None
+        results = _losses_in_one_pass(
+            logits, target, settings, teacher, counted=counted, gradient=gradient
+        )
+        ctx.save_for_backward(logits, teacher, target)
+        ctx.counted, ctx.settings, ctx.gradient = counted, settings, gradient
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
         return results
@@ -99,34 +149,32 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
-            return None, None, None, None
-        gradient = _ChunkedTokenLosses._gradient(ctx, upstream)
+            return (None,) * 5
+        logits, _, target = ctx.saved_tensors
+        ignored = target.eq(ctx.settings.ignore_index)
+        g = upstream.to(compute_dtype(logits)).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
+        with torch.no_grad():
+            if _takes_gradient_along(logits):
+                gradient, ctx.gradient = ctx.gradient, None  # the caller may write into it
+                if gradient is None:  # a second call
+                    gradient = _ChunkedTokenLosses._gradient(ctx, 1.0)
+                if not bool((g.squeeze(1).eq(1.0) | ignored).all()):
+                    gradient.mul_(g)
+            else:
+                gradient = _ChunkedTokenLosses._gradient(ctx, g)
         if torch.is_grad_enabled():  # create_graph=True
-            gradient = FirstDerivativeOnly.apply(gradient, ctx.saved_tensors[0], upstream)
-        return gradient, None, None, None
+            gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
+        return gradient, None, None, None, None
 
     @staticmethod
-    @torch.no_grad()
-    def _gradient(ctx: Any, upstream: Tensor) -> Tensor:
-        logits, teacher, y, ignored, *saved = ctx.saved_tensors
-        settings, scratch = ctx.settings, Scratch(logits)
+    def _gradient(ctx: Any, g: float | Tensor) -> Tensor:
+        """The gradient of Σ g L  [N, V], computed from the logits again."""
+        logits, teacher, target = ctx.saved_tensors
         gradient = empty_contiguous(logits)
-        upstream = upstream.to(scratch.dtype).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
-        at_target = upstream * -(1.0 - settings.label_smoothing)
-        for rows in scratch.chunks(logits, ctx.counted):
-            z = scratch.read(logits, rows, "logits")
-            s = None if teacher is None else scratch.read(teacher, rows, "teacher")
-            in_place = isinstance(rows, slice) and gradient.dtype == scratch.dtype
-            out = gradient[rows] if in_place else scratch.get("first", z.size(0))
-            per_row = [row[rows].unsqueeze(1) for row in saved]
-            backward_chunk(z, s, per_row, upstream[rows], out, scratch, settings)
-            out.scatter_add_(1, y[rows].unsqueeze(1), at_target[rows])
-            if logits.is_cuda:  # multiplying by 0 would keep the NaN of an ignored row
-                out.masked_fill_(ignored[rows].unsqueeze(1), 0.0)
-            if not in_place:
-                gradient[rows] = out.to(gradient.dtype)
-        if not logits.is_cuda:
-            gradient.index_fill_(0, ignored.nonzero().squeeze(1), 0.0)
+        _losses_in_one_pass(
+            logits, target, ctx.settings._replace(argmax=False), teacher,
+            counted=ctx.counted, gradient=gradient, upstream=g,
+        )  # fmt: skip
         return gradient
 
 
@@ -135,14 +183,14 @@ def chunked_token_losses(
 ) -> TokenLosses:
     """The same contract as `ops.reference.dense_token_losses`."""
     teacher = None if teacher_logits is None else teacher_logits.detach()
-    return TokenLosses(*_ChunkedTokenLosses.apply(logits, target, settings, teacher))
+    case = (logits, target, settings, teacher, torch.is_grad_enabled())
+    return TokenLosses(*_ChunkedTokenLosses.apply(*case))
 
 
 class LossesAndGradient:
     """The losses and the gradient of their sum in one pass, for batches of up to so many rows.
 
-    Where both are wanted at once, the exponentials of forward serve backward too. The buffers are
-    used again for each batch.
+    The buffers are used again for each batch.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -163,25 +211,9 @@ class LossesAndGradient:
 
         logits, teacher_logits: [n, V]; target: int64 [n].
         """
-        scratch, out = self.scratch, empty_per_row(logits)
         gradient = self.gradient[: logits.size(0)]
-        in_place = gradient.dtype == scratch.dtype
-        ignored = target.eq(settings.ignore_index)
-        masked = ignored.is_cuda or bool(ignored.any())
-        y = target.masked_fill(ignored, 0)
-        target_logit = _target_logits(logits, y, scratch.dtype)
-        g = torch.full_like(target_logit, upstream).masked_fill_(ignored, 0.0).unsqueeze(1)
-        for rows in scratch.chunks(logits, None):
-            z = logits[rows]
-            s = None if teacher_logits is None else teacher_logits[rows]
-            kept = gradient[rows] if in_place else scratch.get("gradient", z.size(0))
-            forward_chunk(z, s, rows, out, scratch, settings, keep=kept)
-            saved = [row[rows].unsqueeze(1) for row in out[:4]]
-            gradient_of_chunk(kept, s, saved, g[rows], scratch, settings)
-            at_target = g[rows] * -(1.0 - settings.label_smoothing)
-            kept.scatter_add_(1, y[rows].unsqueeze(1), at_target)
-            if masked:  # multiplying by 0 has kept the NaN of an ignored row
-                kept.masked_fill_(ignored[rows].unsqueeze(1), 0.0)
-            if not in_place:
-                gradient[rows] = kept.to(gradient.dtype)
-        return TokenLosses(*_finish(out, target_logit, ignored, settings)), gradient
+        results = _losses_in_one_pass(
+            logits, target, settings, teacher_logits,
+            scratch=self.scratch, gradient=gradient, upstream=upstream,
+        )  # fmt: skip
+        return TokenLosses(*results), gradient

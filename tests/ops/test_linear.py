@@ -139,6 +139,20 @@ def test_statistics_and_argmax_are_those_of_the_logits() -> None:
             torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("beta", BETAS)
+def test_measuring_what_does_not_count_leaves_the_gradient_alone(beta: float) -> None:
+    hidden, weight, _, target = random_case(50, 101, torch.float64)
+    found = []
+    for statistics in (False, True):
+        leaf = weight.clone().requires_grad_()
+        losses = linear_token_losses(
+            hidden, leaf, target, impl="torch", summed=True, label_smoothing=0.0, beta=beta,
+            statistics=statistics,
+        )  # fmt: skip
+        found.append(torch.autograd.grad(losses.loss, leaf)[0])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-12)
+
+
 def test_a_teacher_teaches_chunk_by_chunk() -> None:
     hidden, weight, _, target = random_case(50, 101, torch.float64)
     teacher = torch.randn(50, 101, generator=torch.Generator().manual_seed(8)).double()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairseq_labo.ops import chunked_rows, labo_loss, token_losses
+from fairseq_labo.ops import chunked, chunked_rows, labo_loss, token_losses
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
 SHAPES = [(1, 2), (7, 3), (129, 1003), (5, 32001)]
@@ -146,12 +146,16 @@ def test_nothing_but_padding(impl: str) -> None:
     assert empty.grad is not None and empty.grad.shape == (0, 9)
 
 
-def test_unwritten_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("beta", [2.0, 2.5, 3.0, 1e4, math.inf])
+def test_unwritten_gradient_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, beta: float
+) -> None:
     """Every entry of every buffer is written before it is read: NaN there changes nothing."""
-    logits, target, upstream = random_case(50, 300, torch.float16)
-    options = {"alpha": 0.1, "beta": 2.5, "impl": "torch"}
-    expected = losses_and_gradient(logits, target, upstream, **options)
+    logits, target, upstream = random_case(50, 300, dtype)
+    options = {"alpha": 0.1, "beta": beta, "impl": "torch"}
     monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 7 * 300 * 4)
+    expected = losses_and_gradient(logits, target, upstream, **options)
     for name in ("empty", "empty_like"):
         allocate = getattr(torch, name)
 
@@ -161,6 +165,37 @@ def test_unwritten_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(torch, name, poisoned)
     torch.testing.assert_close(losses_and_gradient(logits, target, upstream, **options), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_second_backward_does_not_see_what_became_of_the_first(dtype: torch.dtype) -> None:
+    logits, target, upstream = random_case(50, 300, dtype)
+    leaf = logits.requires_grad_()
+    loss = labo_loss(leaf, target, label_smoothing=0.1, beta=2.0, reduction="none", impl="torch")
+    given = upstream.to(loss.dtype)
+    (first,) = torch.autograd.grad(loss, leaf, given, retain_graph=True)
+    expected = first.clone()
+    first.fill_(7.0)
+    for _ in range(2):
+        (again,) = torch.autograd.grad(loss, leaf, given, retain_graph=True)
+        assert torch.equal(again, expected)
+    (double,) = torch.autograd.grad(loss, leaf, 2.0 * given)
+    torch.testing.assert_close(double, 2.0 * expected)
+
+
+def test_no_gradient_is_computed_that_nobody_can_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: object) -> Tensor:
+        raise AssertionError("a buffer for a gradient")
+
+    monkeypatch.setattr(chunked, "empty_contiguous", never)
+    logits, target, _ = random_case(50, 300, torch.float32)
+    options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0, "impl": "torch"}
+    labo_loss(logits, target, **options)
+    logits.requires_grad_()
+    with torch.no_grad():
+        labo_loss(logits, target, **options)
+    with pytest.raises(AssertionError, match="a buffer for a gradient"):
+        labo_loss(logits, target, **options)
 
 
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
