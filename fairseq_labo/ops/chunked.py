@@ -8,7 +8,7 @@ Per row, with m = max z, d = (z − m)/β, S = Σ exp(z − m) and T = Σ exp(d)
     ∂L/∂z    = g (p − α P* − (1 − α) e_y),   p = exp(z − m)/S,   P* = exp(d)/T
 
 With a teacher's logits s, P = softmax(s/β) and R = H(P, p) = log S − Σ P (z − m).
-torch's softmax gives p and P, and its largest entry 1/S and 1/T: it takes less time than exp.
+Exponentials are taken by torch's softmax, which takes less time than its exp.
 
 Apart from logits and gradient there is no [N, V] buffer, only scratch chunks of `CHUNK_BYTES`.
 All arithmetic is in float32 (float64 for float64 logits). Where the gradient has that precision

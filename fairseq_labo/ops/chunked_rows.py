@@ -11,7 +11,7 @@ from fairseq_labo.ops.settings import Settings
 
 CHUNK_BYTES = 4 * 2**20
 INTEGER_POWERS = (2.0, 3.0, 4.0)
-# Up to here β times the rounding of log(T/V), about 3e-7, is small beside R: 5e-7 of it at 16.
+# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
 LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
 # Finite, so that a masked type adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
@@ -68,12 +68,13 @@ def _power(values: Tensor, exponent: float, out: Tensor | None = None) -> Tensor
     return out.square_() if exponent == 4.0 else out.mul_(values)
 
 
-def _softmax(d: Tensor, out: Tensor) -> Tensor:
-    """out = softmax(d); return Σ exp(d) [n], of which the largest term in each row is 1.
+def _exp(d: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """out = exp(d) up to a factor; return the largest entry of each row and their sum, both [n].
 
-    That kernel takes less time than exp alone, and the likeliest type's share is 1/Σ.
+    torch's kernel of softmax takes less time than that of exp. Its own sums are off by up to 1e-6,
+    so what it writes is summed up once more. Where the largest d is 0, Σ exp(d) = sum/largest.
     """
-    return torch.softmax(d, 1, out=out).amax(1).reciprocal_()
+    return torch.softmax(d, 1, out=out).amax(1), out.sum(1)
 
 
 def _expectation(values: Tensor, weights: Tensor) -> Tensor:
@@ -103,12 +104,12 @@ def empty_per_row(logits: Tensor) -> PerRow:
 
 
 class Distributions(NamedTuple):
-    """p and P of a chunk, [n, V], each up to a factor per row [n, 1]; no factor is 1."""
+    """p and P of a chunk, [n, V], each up to its sum, [n]."""
 
     p: Tensor
-    p_factor: Tensor | None = None
+    p_sum: Tensor
     label: Tensor | None = None  # None where P is uniform, or does not count
-    label_factor: Tensor | None = None
+    label_sum: Tensor | None = None
 
 
 def distributions(
@@ -136,26 +137,28 @@ def distributions(
         return _by_powers(d, label, rows, out, scratch, s, p)
     torch.sub(z, largest.unsqueeze(1), out=d)
     p = label if p is None else p
-    out.sum_p[rows] = sum_p = _softmax(d, out=p)
+    top, p_sum = _exp(d, out=p)
+    out.sum_p[rows] = sum_p = p_sum / top
     if not s.regularized:
-        return Distributions(p)
+        return Distributions(p, p_sum)
     if teacher is not None:
         label_d = scratch.get("third", z.size(0))
         _scaled_difference(teacher, teacher.amax(1, keepdim=True).to(d.dtype), s.beta, out=label_d)
-        sum_label, factor = _softmax(label_d, out=label), None
-        out.reg[rows] = sum_p.log() - _expectation(d, label)
+        top, label_sum = _exp(label_d, out=label)
+        log_total = (label_sum / top).log()
+        out.reg[rows] = sum_p.log() - _expectation(d, label) / label_sum
     elif s.uniform:
         out.reg[rows] = sum_p.log() - d.mean(1)
         out.entropy[rows] = math.log(z.size(1))
-        return Distributions(p)
+        return Distributions(p, p_sum)
     else:
         label_d = d.mul_(1.0 / s.beta)
-        sum_label, log_mean, factor = _label_sums(d, label, scratch, s.beta)
+        label_sum, log_mean = _label_sums(d, label, scratch, s.beta)
+        log_total = log_mean + math.log(z.size(1))
         out.reg[rows] = sum_p.log() - s.beta * log_mean
     if s.statistics:
-        mean = _expectation(label_d, label)
-        out.entropy[rows] = sum_label.log() - (mean if factor is None else mean * factor)
-    return Distributions(p, None, label, None if factor is None else factor.unsqueeze(1))
+        out.entropy[rows] = log_total - _expectation(label_d, label) / label_sum
+    return Distributions(p, p_sum, label, label_sum)
 
 
 def _by_powers(
@@ -167,30 +170,32 @@ def _by_powers(
     s: Settings,
     p: Tensor | None,
 ) -> Distributions:
-    """The same where p is a power of P: p = P^β/Q, Q = Σ P^β, S = Q/(max P)^β, T = 1/max P."""
-    largest = torch.softmax(d, 1, out=label).amax(1)
+    """The same where p is a power of P up to a factor.
+
+    With exp(d) = e up to a factor, and e' the largest e: S = Σ e^β / e'^β, T = Σ e / e'.
+    """
+    top, label_sum = _exp(d, out=label)
     if p is None and s.beta == 2.0:
-        p, total = label, torch.linalg.vecdot(label, label)
+        p, p_sum = label, torch.linalg.vecdot(label, label)
     else:
         p = scratch.get("third", d.size(0)) if p is None else p
-        total = _power(label, s.beta, out=p).sum(1)
-    # The largest term of S is 1; rounding must not take it below.
-    out.sum_p[rows] = sum_p = (total / _power(largest, s.beta)).clamp_(min=1.0)
-    out.reg[rows] = sum_p.log() + s.beta * (largest * d.size(1)).log()
+        p_sum = _power(label, s.beta, out=p).sum(1)
+    # The largest term of S is 1; rounding must not take S below.
+    out.sum_p[rows] = sum_p = (p_sum / _power(top, s.beta)).clamp_(min=1.0)
+    total = label_sum / top
+    out.reg[rows] = sum_p.log() - s.beta * (total / d.size(1)).log()
     if s.statistics:
-        out.entropy[rows] = -largest.log() - _expectation(d, label)
-    return Distributions(p, total.reciprocal_().unsqueeze(1), label)
+        out.entropy[rows] = total.log() - _expectation(d, label) / label_sum
+    return Distributions(p, p_sum, label, label_sum)
 
 
-def _label_sums(
-    d: Tensor, label: Tensor, scratch: Scratch, beta: float
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """label = P* up to a factor; return T = Σ exp(d), log(T/V) and that factor, each [n].
+def _label_sums(d: Tensor, label: Tensor, scratch: Scratch, beta: float) -> tuple[Tensor, Tensor]:
+    """label = P* up to its sum; return that sum and log(T/V), T = Σ exp(d), both [n].
 
-    Where β magnifies the rounding of T and T/V is near 1, log(T/V) is log1p(mean(expm1(d))), which
-    then gives T too; elsewhere it comes from the sum of exponentials. Rows of one batch resemble
-    each other, so the form that served the last chunk is tried first, and the other one costs its
-    pass only where the guess was wrong.
+    Where β magnifies the rounding of T and T/V is near 1, log(T/V) is log1p(mean(expm1(d)));
+    elsewhere it comes from the sum of exponentials. Rows of one batch resemble each other, so the
+    form that served the last chunk is tried first, and the other one costs its pass only where the
+    guess was wrong.
     """
     vocab_size = d.size(1)
     if scratch.flat:
@@ -198,19 +203,18 @@ def _label_sums(
         scratch.flat = bool((mean_minus_1 > FLAT_MEAN - 1.0).all())
         if scratch.flat:
             label.add_(1.0)
-            sum_label = (mean_minus_1 + 1.0) * vocab_size
-            return sum_label, mean_minus_1.log1p(), sum_label.reciprocal()
-    sum_label = _softmax(d, out=label)
-    mean = sum_label / vocab_size
+            return (mean_minus_1 + 1.0) * vocab_size, mean_minus_1.log1p()
+    top, label_sum = _exp(d, out=label)
+    mean = label_sum / (top * vocab_size)
     if beta <= LARGEST_BETA_BY_LOG:
-        return sum_label, mean.log(), None
+        return label_sum, mean.log()
     flat = mean > FLAT_MEAN
     if not d.is_cuda:
         scratch.flat = bool(flat.all())
         if not bool(flat.any()):
-            return sum_label, mean.log(), None
+            return label_sum, mean.log()
     mean_minus_1 = torch.expm1(d, out=scratch.get("third", d.size(0))).mean(1)
-    return sum_label, torch.where(flat, mean_minus_1.log1p(), mean.log()), None
+    return label_sum, torch.where(flat, mean_minus_1.log1p(), mean.log())
 
 
 def gradient_of_chunk(found: Distributions, g: float | Tensor, s: Settings) -> Tensor:
@@ -218,18 +222,10 @@ def gradient_of_chunk(found: Distributions, g: float | Tensor, s: Settings) -> T
 
     g: one number, or one for each row [n, 1].
     """
-    p, p_factor, label, label_factor = found
-    if p_factor is not None:
-        p.mul_(p_factor * g)
-    elif not (isinstance(g, float) and g == 1.0):
-        p.mul_(g)
-    weight = g * s.label_smoothing
+    p, p_sum, label, label_sum = found
+    p.mul_(g / p_sum.unsqueeze(1))
     if not s.in_loss:
         return p
-    if label is None:
-        return p.sub_(weight / p.size(1))
-    if label_factor is not None:
-        weight = weight * label_factor
-    if isinstance(weight, float):
-        return p.sub_(label, alpha=weight)
-    return p.addcmul_(label, weight, value=-1.0)
+    if label is None or label_sum is None:
+        return p.sub_(g * (s.label_smoothing / p.size(1)))
+    return p.addcmul_(label, g * s.label_smoothing / label_sum.unsqueeze(1), value=-1.0)
