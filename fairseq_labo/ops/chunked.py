@@ -170,9 +170,10 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     def _gradient(ctx: Any, g: float | Tensor) -> Tensor:
         """The gradient of Σ g L  [N, V], computed from the logits again."""
         logits, teacher, target = ctx.saved_tensors
+        settings = ctx.settings._replace(statistics=False, argmax=False)
         gradient = empty_contiguous(logits)
         _losses_in_one_pass(
-            logits, target, ctx.settings._replace(argmax=False), teacher,
+            logits, target, settings, teacher,
             counted=ctx.counted, gradient=gradient, upstream=g,
         )  # fmt: skip
         return gradient

@@ -132,7 +132,7 @@ def distributions(
     else:
         largest = z.amax(1)
     out.largest[rows] = largest = largest.to(d.dtype)
-    if s.regularized and s.beta in INTEGER_POWERS and teacher is None:
+    if s.in_loss and s.beta in INTEGER_POWERS and teacher is None:
         _scaled_difference(z, largest.unsqueeze(1), s.beta, out=d)
         return _by_powers(d, label, rows, out, scratch, s, p)
     torch.sub(z, largest.unsqueeze(1), out=d)

@@ -173,7 +173,9 @@ def test_killed_before_every_change_on_disk(tmp_path: Path) -> None:
     assert kills > 25
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="prctl is Linux's; run_logged calls it there only"
+)
 def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
     for parent, ends in ((os.getpid(), False), (os.getpid() + 1, True)):
         child = os.fork()
