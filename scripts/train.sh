@@ -18,7 +18,7 @@ are used, under SLURM those of all tasks that srun started.
   --criterion NAME       cross_entropy, label_smoothed_cross_entropy, tsla_cross_entropy or
                          labo_cross_entropy (default)
   --label-smoothing A    weight of the smoothing (default: 0.1; cross_entropy has none)
-  --labo-beta B          LABO's temperature (default: 2; inf is label smoothing)
+  --labo-beta B          LABO's temperature (default: 4; inf is label smoothing)
   --smoothing-epochs N   length of stage 1 (tsla_cross_entropy: default half the epochs)
   --smoothing-updates N  the same in updates
   --epochs N             default: 10
@@ -41,7 +41,7 @@ are used, under SLURM those of all tasks that srun started.
 END
 }
 
-data='' save_dir='' criterion=labo_cross_entropy label_smoothing=0.1 labo_beta=2
+data='' save_dir='' criterion=labo_cross_entropy label_smoothing=0.1 labo_beta=4
 smoothing_epochs='' smoothing_updates='' epochs=10 seed=1 size=small best_by=nll batch_tokens=''
 extra=()
 launch=()

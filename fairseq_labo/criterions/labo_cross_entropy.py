@@ -26,7 +26,7 @@ class LaboCrossEntropyConfig(RegularizedCrossEntropyConfig):
         default=0.1, metadata={"help": "weight alpha of the regularizer, in [0, 1)"}
     )
     labo_beta: float = field(
-        default=2.0,
+        default=4.0,
         metadata={
             "help": "temperature beta > 0 of the smoothing distribution softmax(logits / beta); "
             "inf: uniform label smoothing"

@@ -112,7 +112,7 @@ def test_a_recipe_trains_with_the_published_settings(name: str, tmp_path: Path) 
         cwd=REPOSITORY,
     )
     assert parsed.returncode == 0, parsed.stderr[-2000:]
-    assert json.loads(parsed.stdout.splitlines()[-1]) == ["labo_cross_entropy", 0.1, 2.0]
+    assert json.loads(parsed.stdout.splitlines()[-1]) == ["labo_cross_entropy", 0.1, 4.0]
 
 
 PARSE = """
