@@ -53,25 +53,35 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
 
 
 def scores_so_far(study: Study, root: Path) -> list[str]:
-    """A line for each method and test set: scores and NLL of the seeds that are done."""
-    runs = final_runs(study, root, choices=search.choose(study, root))
-    lines = []
-    for method in study.methods:
+    """A line for each setting searched, on the validation set, then for each method and test set.
+
+    Each holds score and NLL of the seeds that are done; without any there is no line.
+    """
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in search_runs(study, root):
+        name = run.name.rpartition("/")[0]
+        groups.setdefault((name, VALIDATION_SUBSET), []).append(run)
+    for run in final_runs(study, root, choices=search.choose(study, root)):
         for test in study.tests:
-            of_method = [run for run in runs if run.method.name == method.name]
-            done = {run.seed: found for run in of_method if (found := run.scores(test))}
-            if not done:
-                continue
-            first = next(iter(done.values()))[study.score]
-            score, nll = (
-                mean_with_deviation([float(each[key]["score"]) for each in done.values()], digits)
-                for key, digits in ((study.score, 2), ("nll", 3))
-            )
-            lines.append(
-                f"{method.name}, {test}: {score}, NLL {nll} bits (seeds "
-                f"{', '.join(map(str, done))}; {first['label']}, {first['signature']})"
-            )
-    return lines
+            groups.setdefault((run.method.name, test), []).append(run)
+    lines = (_scores_of(name, subset, runs) for (name, subset), runs in groups.items())
+    return [line for line in lines if line]
+
+
+def _scores_of(name: str, subset: str, runs: Sequence[Run]) -> str:
+    done = {run.seed: found for run in runs if (found := run.scores(subset))}
+    if not done:
+        return ""
+    key = runs[0].study.score
+    first = next(iter(done.values()))[key]
+    score, nll = (
+        mean_with_deviation([float(each[of]["score"]) for each in done.values()], digits)
+        for of, digits in ((key, 2), ("nll", 3))
+    )
+    return (
+        f"{name}, {subset}: {score}, NLL {nll} bits (seeds {', '.join(map(str, done))}; "
+        f"{first['label']}, {first['signature']})"
+    )
 
 
 def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:

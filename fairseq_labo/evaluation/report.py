@@ -9,7 +9,7 @@ from labo_data.text import write_json
 from fairseq_labo.evaluation import figures, report_tables
 from fairseq_labo.evaluation.conventions import CONVENTIONS, PAPER_TASKS
 from fairseq_labo.evaluation.document import Block, Heading, Paragraph, Picture, Table, render
-from fairseq_labo.evaluation.results import Results
+from fairseq_labo.evaluation.results import Results, mean_with_deviation
 from fairseq_labo.evaluation.search import best
 from fairseq_labo.evaluation.significance import LEVEL
 from fairseq_labo.evaluation.study import VALIDATION_SUBSET, setting_name
@@ -77,7 +77,7 @@ def compose(results: Results, drawn: Mapping[str, Path]) -> list[Block]:
         ),
     ]
     if results.searches:
-        blocks += _searches(results)
+        blocks += searches(results)
     return [*blocks, Heading("How the numbers were obtained"), *_conditions(results)]
 
 
@@ -86,10 +86,12 @@ def introduction(results: Results) -> str:
     study = results.study
     seeds = ", ".join(map(str, study.seeds))
     languages = "-".join(results.corpus.languages)
+    methods = f"{len(study.methods)} methods" if len(study.methods) > 1 else "One method"
+    baseline = f"Baseline of all tests: {study.baseline}. " if len(study.methods) > 1 else ""
     return (
-        f"{len(study.methods)} methods on {results.corpus.name} ({languages}), "
-        f"{'seeds' if len(study.seeds) > 1 else 'one seed:'} {seeds}. Baseline of all tests: "
-        f"{study.baseline}. Values are mean ± standard deviation over seeds (n − 1)."
+        f"{methods} on {results.corpus.name} ({languages}), "
+        f"{'seeds' if len(study.seeds) > 1 else 'one seed:'} {seeds}. {baseline}"
+        "Values are mean ± standard deviation over seeds (n − 1)."
     )
 
 
@@ -111,15 +113,7 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
             f"BLEU on {test}: each seed with its 95 % bootstrap interval over "
             "sentences, and the mean over seeds.",
         ),
-        Heading(f"Differences from {results.study.baseline} on {test}"),
-        report_tables.significance(results, test),
-        Paragraph(
-            "p: probability of a difference at least this large if the systems were equal, over "
-            "the sentences of this test set, for one seed; not corrected for the number of "
-            f"comparisons. * marks p < {LEVEL}. These tests know nothing of other seeds: compare "
-            f"the standard deviation above. Signatures: {results.signatures['bs']} (bootstrap), "
-            f"{results.signatures['ar']} (approximate randomization)."
-        ),
+        *(_differences(results, test) if len(results.methods) > 1 else []),
         Heading(f"Every convention on {test}"),
         *report_tables.conventions(results, test),
         *published_figures(results, test),
@@ -133,6 +127,20 @@ def _of_test(results: Results, test: str, drawn: Mapping[str, Path]) -> list[Blo
             drawn[f"reliability-{test}"],
             "Reliability: accuracy (bars) over confidence, tokens of all seeds. Bars below the "
             "dotted diagonal are overconfident, above it underconfident. Grey: share of tokens.",
+        ),
+    ]
+
+
+def _differences(results: Results, test: str) -> list[Block]:
+    return [
+        Heading(f"Differences from {results.study.baseline} on {test}"),
+        report_tables.significance(results, test),
+        Paragraph(
+            "p: probability of a difference at least this large if the systems were equal, over "
+            "the sentences of this test set, for one seed; not corrected for the number of "
+            f"comparisons. * marks p < {LEVEL}. These tests know nothing of other seeds: compare "
+            f"the standard deviation above. Signatures: {results.signatures['bs']} (bootstrap), "
+            f"{results.signatures['ar']} (approximate randomization)."
         ),
     ]
 
@@ -155,14 +163,17 @@ def published_figures(results: Results, test: str) -> list[Block]:
     return [heading, report_tables.published(results, task, test), Paragraph(text + ".")]
 
 
-def _searches(results: Results) -> list[Block]:
+def searches(results: Results) -> list[Block]:
+    """What every setting of a grid scored on the validation set, and which was chosen."""
     study = results.study
     seeds = ", ".join(map(str, study.search.seeds))
+    over = "mean ± standard deviation over seeds" if len(study.search.seeds) > 1 else "with seed"
+    digits = 4 if study.search.metric == "nll" else 2
     blocks: list[Block] = [
         Heading("Hyper-parameter search"),
         Paragraph(
             f"Settings were chosen by {study.search.metric} on the validation set "
-            f"({VALIDATION_SUBSET}) alone, mean over seed {seeds}. The tests were scored once, "
+            f"({VALIDATION_SUBSET}) alone, {over} {seeds}. The tests were scored once, "
             "for the chosen setting. The other settings have no test score."
         ),
     ]
@@ -171,7 +182,7 @@ def _searches(results: Results) -> list[Block]:
         rows = [
             [
                 setting_name(each.setting) + (" (chosen)" if each is chosen else ""),
-                f"{each.mean:.4f}" if study.search.metric == "nll" else f"{each.mean:.2f}",
+                mean_with_deviation(each.values, digits),
             ]
             for each in found
         ]

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from labo_data.text import DataError, read_json, write_json
 
-from fairseq_labo.evaluation import compare, search
+from fairseq_labo.evaluation import compare, report, search
+from fairseq_labo.evaluation.document import Paragraph, Table
 from fairseq_labo.evaluation.plan import Run, final_runs, search_runs
+from fairseq_labo.evaluation.results import Results
 from fairseq_labo.evaluation.runner import TRAINED, Runner
 from fairseq_labo.evaluation.scoring import Corpus
 from fairseq_labo.evaluation.study import (
@@ -136,17 +138,49 @@ def test_a_folder_belongs_to_one_config(tmp_path: Path) -> None:
 
 
 def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
-    """One method alone (--only): its seeds' mean; nothing of a search without a choice."""
+    """With --only: the seeds' mean, of a searched setting on the validation set alone."""
     study = make_study()
     runs = final_runs(study, tmp_path, choices={})
     assert compare.scores_so_far(study, tmp_path) == []
-    for run, score in zip(runs, (30.0, 32.0), strict=True):
+    searched = search_runs(study, tmp_path)[2]
+    for run, subset, score in (
+        (runs[0], "test", 30.0),
+        (runs[1], "test", 32.0),
+        (searched, "valid", 20.0),
+    ):
         scores = {
             "bleu": {"score": score, "label": "sacreBLEU", "signature": "tok:13a"},
             "nll": {"score": 2.5},
         }
-        run.scores_folder("test").mkdir(parents=True)
-        write_json(run.scores_folder("test") / "scores.json", scores)
+        run.scores_folder(subset).mkdir(parents=True)
+        write_json(run.scores_folder(subset) / "scores.json", scores)
     assert compare.scores_so_far(study, tmp_path) == [
-        "smooth, test: 31.00 ± 1.41, NLL 2.500 ± 0.000 bits (seeds 1, 2; sacreBLEU, tok:13a)"
+        f"labo/{SECOND}, valid: 20.00, NLL 2.500 bits (seeds 1; sacreBLEU, tok:13a)",
+        "smooth, test: 31.00 ± 1.41, NLL 2.500 ± 0.000 bits (seeds 1, 2; sacreBLEU, tok:13a)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text", "cells"),
+    [
+        ((1, 2), "mean ± standard deviation over seeds 1, 2", ["2.0000 ± 1.4142", "4.0000"]),
+        ((1,), "with seed 1", ["2.0000", "4.0000"]),
+    ],
+)
+def test_report_of_one_method_and_its_search(
+    seeds: tuple[int, ...], text: str, cells: list[str]
+) -> None:
+    study = make_study(seeds=seeds)
+    study = replace(study, methods=study.methods[1:], baseline="labo")
+    corpus = Corpus(Path("nowhere"), {"corpus": "toy", "source_lang": "de", "target_lang": "en"})
+    values = [(1.0, 3.0) if len(seeds) > 1 else (2.0,), (4.0,)]
+    found = [
+        search.Candidate(setting, value)
+        for setting, value in zip(study.methods[0].settings(), values, strict=True)
+    ]
+    results = Results(study, corpus, {}, {"labo": found}, {}, {})
+    assert report.introduction(results).startswith("One method on toy (de-en), seeds 1, 2. Values")
+    _, paragraph, table = report.searches(results)
+    assert isinstance(paragraph, Paragraph) and f"alone, {text}. The tests" in paragraph.text
+    assert isinstance(table, Table) and [row[1] for row in table.rows] == cells
+    assert [row[0].endswith(" (chosen)") for row in table.rows] == [True, False]
