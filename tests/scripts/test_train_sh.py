@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from launch_plan import free_port
 
-import fairseq_labo  # noqa: F401  (for torch.load of checkpoints)
+# (importing the plugin also lets torch.load read checkpoints)
+from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
 from tests.conftest import REPOSITORY, TINY_MODEL, reports
 
 SCRIPT = REPOSITORY / "scripts" / "train.sh"
@@ -141,3 +143,18 @@ def test_finished_runs_are_left_alone(trained: tuple[Path, str], toy_corpus: Pat
     assert "Nothing is trained" in said
     assert printed == "" and "fairseq_cli.train" not in said
     assert (save_dir / "checkpoint_last.pt").read_bytes() == before
+
+
+def test_every_place_has_the_criterions_defaults() -> None:
+    """train.sh, the configuration file, the recipes and the README against the criterion."""
+    alpha, beta = LaboCrossEntropyConfig().label_smoothing, LaboCrossEntropyConfig().labo_beta
+    script = SCRIPT.read_text(encoding="utf-8")
+    assert f" label_smoothing={alpha:g} labo_beta={beta:g}\n" in script
+    assert f"LABO's temperature (default: {beta:g};" in script
+    config = REPOSITORY / "fairseq_labo" / "config" / "translation_labo.yaml"
+    criterion = yaml.safe_load(config.read_text(encoding="utf-8"))["criterion"]
+    assert (criterion["label_smoothing"], criterion["labo_beta"]) == (alpha, beta)
+    recipes = REPOSITORY / "recipes" / "README.md"
+    assert f"α = {alpha:g} and β = {beta:g} are this project's" in recipes.read_text("utf-8")
+    flag = f"| `--labo-beta` | β > 0, temperature of P*; default {beta:g};"
+    assert flag in (REPOSITORY / "README.md").read_text(encoding="utf-8")
