@@ -31,7 +31,8 @@ setup(
     packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
     package_data={
         "fairseq_labo": ["py.typed", "config/*.yaml"],
-        "fairseq_labo.evaluation": ["templates/*"],
+        "fairseq_labo.experiments.data": ["sources.tsv"],
+        "fairseq_labo.experiments.studies": ["templates/*"],
     },
     install_requires=[
         "torch>=2.6",
@@ -48,7 +49,7 @@ setup(
         "fairseq": FAIRSEQ,
         "data": ["requests>=2.31", "tqdm>=4.60"],
         "examples": ["scikit-learn>=1.3", "matplotlib"],
-        # Scores, studies and figures (fairseq_labo.evaluation); the plugin needs none of it.
+        # Scores, studies and figures (fairseq_labo.experiments); the plugin needs none of it.
         "eval": EVAL,
         "test": TEST,
     },

@@ -50,5 +50,5 @@ prepare() {
         esac
     done
     find_python
-    run "$python" -m labo_data.prepare "$corpus" ${destination[@]+"${destination[@]}"} "$@"
+    run "$python" -m fairseq_labo.experiments.data.prepare "$corpus" ${destination[@]+"${destination[@]}"} "$@"
 }

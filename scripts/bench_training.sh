@@ -40,4 +40,4 @@ done
 [[ -e $data/bin && -e $data/manifest.json ]] ||
     die "expected a prepared corpus in $data (bin/, manifest.json), found none: run a data-prep/ script"
 find_python
-run "$python" "$repo/scripts/bench_training.py" "${arguments[@]}"
+run "$python" -m fairseq_labo.experiments.training.benchmark "${arguments[@]}"

@@ -3,7 +3,7 @@
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$repo/.venv}
-export PYTHONPATH=$repo:$repo/data-prep:$repo/scripts${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$repo:$repo/data-prep/microworld:$repo/scripts${PYTHONPATH:+:$PYTHONPATH}
 
 die() {
     printf 'error: %s\n' "$*" >&2

@@ -8,7 +8,11 @@ import logging
 import sys
 import warnings
 
-COMMANDS = ("evaluate", "compare", "inspect_labels")
+COMMANDS = {
+    "evaluate": "evaluation.evaluate",
+    "compare": "studies.compare",
+    "inspect_labels": "evaluation.inspect",
+}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
@@ -20,5 +24,5 @@ if __name__ == "__main__":
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     # fairseq reports the optional packages that it misses, while it is imported.
     logging.getLogger("fairseq").setLevel(logging.WARNING)
-    module = importlib.import_module(f"fairseq_labo.evaluation.{sys.argv.pop(1)}")
-    importlib.import_module("fairseq_labo.evaluation.cli").run_main(module.main)
+    module = importlib.import_module(f"fairseq_labo.experiments.{COMMANDS[sys.argv.pop(1)]}")
+    importlib.import_module("fairseq_labo.experiments.command").run_main(module.main)

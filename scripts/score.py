@@ -12,19 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from labo_data.text import write_json
-
-from fairseq_labo.evaluation.cli import Parser, run_main
-from fairseq_labo.evaluation.conventions import score_text
-from fairseq_labo.evaluation.evaluate import describe, human_table, write_texts
-from fairseq_labo.evaluation.machine import describe_checkpoint, describe_machine
-from fairseq_labo.evaluation.scoring import (
+from fairseq_labo.experiments.command import Parser, run_main
+from fairseq_labo.experiments.evaluation.bleu import score_text
+from fairseq_labo.experiments.evaluation.evaluate import describe, human_table, write_texts
+from fairseq_labo.experiments.evaluation.hypotheses import (
     Corpus,
     read_hypotheses,
     read_nll,
     read_texts,
     score,
 )
+from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.provenance import describe_checkpoint, describe_machine
 
 __all__ = ["describe_machine", "read_hypotheses", "read_nll", "score"]
 

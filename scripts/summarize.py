@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labo_data.text import DataError, read_lines
-from show_progress import parse_report
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_lines
+from fairseq_labo.experiments.training.progress import parse_report
 
 SAMPLES = 4
 FINISHED = re.compile(r"done training in ([\d.]+)")
@@ -31,12 +32,12 @@ class Run(NamedTuple):
 
 
 def read_run(folder: Path, *, subset: str) -> Run:
-    """Collect what training and scoring left in `folder`; DataError if a part is missing."""
+    """Collect what training and scoring left in `folder`; UserError if a part is missing."""
     scores_path = folder / f"{subset}-scores" / "scores.json"
     log_path = folder / "train.log"
     for path in (scores_path, log_path):
         if not path.exists():
-            raise DataError(
+            raise UserError(
                 f"{path}: expected a trained and scored model, found none; run it first"
             )
     log = list(read_lines(log_path))
@@ -46,7 +47,7 @@ def read_run(folder: Path, *, subset: str) -> Run:
         float(found[1]) for line in log if (found := re.search(r"done training in ([\d.]+)", line))
     ]
     if not speeds or not seconds:
-        raise DataError(f"{log_path}: expected a finished training, found none; train again")
+        raise UserError(f"{log_path}: expected a finished training, found none; train again")
     scores = json.loads(scores_path.read_text(encoding="utf-8"))
     hypotheses = [*scores_path.parent.glob("hyp.[a-z][a-z]")]
     return Run(
@@ -128,5 +129,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except DataError as error:
+    except UserError as error:
         sys.exit(f"error: {error}")

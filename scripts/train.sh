@@ -142,7 +142,7 @@ case $best_by in
 esac
 if [[ -n $batch_tokens ]]; then launch+=(--batch-tokens "$batch_tokens"); fi
 
-exec "$python" "$repo/scripts/launch.py" --save-dir "$save_dir" ${launch[@]+"${launch[@]}"} \
+exec "$python" -m fairseq_labo.experiments.training.launch --save-dir "$save_dir" ${launch[@]+"${launch[@]}"} \
     -- "$data/bin" --user-dir "$repo/fairseq_labo" \
     --task translation --source-lang "$source_lang" --target-lang "$target_lang" \
     --criterion "$criterion" ${smoothing[@]+"${smoothing[@]}"} "${model[@]}" \

@@ -47,8 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared corpus of about 45 updates an epoch (with TRAINING's batches)."""
-    from labo_data.pipeline import prepare
-    from labo_data.text import Split, write_lines
+    from fairseq_labo.experiments.data.pipeline import prepare
+    from fairseq_labo.experiments.data.splits import Split
+    from fairseq_labo.experiments.files import write_lines
 
     raw = tmp_path_factory.mktemp("toy-raw")
     generator = random.Random(5)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_state import stopped_after
 
+from fairseq_labo.experiments.training.run_state import stopped_after
 from tests.training.conftest import Train
 
 

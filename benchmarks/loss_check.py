@@ -1,0 +1,166 @@
+"""What each loss of benchmark.py must return: its own definition, dense, in float64.
+
+All put weight ε on a smoothing distribution:
+
+===========  =======================================================================
+definition   target distribution q of a token; the loss is −Σ q log p
+===========  =======================================================================
+``fairseq``  1−ε on the reference, ε/(V−1) on every other type
+``uniform``  1−ε on the reference, and ε/V on every type
+``labo``     the ``reference`` implementation of `fairseq_labo.ops`
+===========  =======================================================================
+
+The error of a gradient is ‖found − exact‖ / ‖exact‖; for logits, of the reference entries and of
+all others separately, the larger counts. It is put beside that of the same definition in eager
+float32 arithmetic, rounded once to the dtype of the inputs.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+
+# Largest error of a right loss: several times one rounding, but less than a factor of 1.01.
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 4e-3}
+ORACLE_ROWS = 256
+PER_TOKEN = "per token"
+Upstream = float | str  # of the summed loss, or PER_TOKEN
+
+
+class Expected(NamedTuple):
+    """Exact loss [N] and gradients (float64) under one upstream gradient, and eager's error."""
+
+    loss: Tensor
+    gradients: Tensors
+    eager_error: float
+
+
+class Verdict(NamedTuple):
+    """The largest error of loss and gradients; that of the gradients relative to eager's."""
+
+    status: str
+    error: float
+    error_over_eager: float
+
+
+def defined_losses(z: Tensor, target: Tensor, problem: Problem, provider: Provider) -> Tensor:
+    """Loss of each token by the provider's definition, [N], 0 at padding.  z: [N, V]."""
+    epsilon, vocab_size = problem.label_smoothing, z.size(1)
+    if provider.definition == "labo":
+        from fairseq_labo.ops import labo_loss
+
+        assert provider.beta is not None
+        return labo_loss(
+            z,
+            target,
+            label_smoothing=epsilon,
+            beta=provider.beta,
+            ignore_index=problem.pad,
+            reduction="none",
+            impl="reference",
+        )
+    elsewhere = epsilon / (vocab_size - 1 if provider.definition == "fairseq" else vocab_size)
+    at_target = 1 - epsilon + (0.0 if provider.definition == "fairseq" else elsewhere)
+    q = torch.full_like(z, elsewhere).scatter_(1, target.unsqueeze(1), at_target)
+    losses = -(q * torch.log_softmax(z, dim=-1)).sum(1)
+    return losses.masked_fill(target.eq(problem.pad), 0.0)
+
+
+def evaluate(
+    problem: Problem, provider: Provider, upstream: Tensor, *, exact: bool
+) -> tuple[Tensor, Tensors]:
+    """Loss [N] and gradients by definition: in float64, or eager float32 rounded once."""
+
+    def differentiate(inputs: Tensors, rows: slice) -> tuple[Tensor, Tensors]:
+        leaves = [x.to(torch.float64 if exact else x.dtype).requires_grad_() for x in inputs]
+        z = F.linear(*leaves) if provider.linear else leaves[0]
+        losses = defined_losses(
+            z.to(torch.float64 if exact else torch.float32), problem.target[rows], problem, provider
+        )
+        gradients = torch.autograd.grad(losses, leaves, upstream[rows].to(losses.dtype))
+        return losses.detach(), gradients
+
+    if provider.linear:  # the weight's gradient is a sum over all rows
+        return differentiate((problem.hidden, problem.weight), slice(None))
+    parts = []
+    for start in range(0, problem.target.numel(), ORACLE_ROWS):
+        rows = slice(start, start + ORACLE_ROWS)
+        parts.append(differentiate((problem.logits[rows].detach().clone(),), rows))
+    losses, gradients = zip(*parts, strict=True)
+    return torch.cat(losses), (torch.cat([gradient for (gradient,) in gradients]),)
+
+
+def relative(found: Tensor, exact: Tensor) -> float:
+    """‖found − exact‖ / ‖exact‖, in float64; NaN if anything found is NaN."""
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def gradient_error(found: Tensors, exact: Tensors, problem: Problem) -> float:
+    """The largest error of the gradients; see the module's description."""
+    if len(found) == 2:
+        return _largest(relative(f, e) for f, e in zip(found, exact, strict=True))
+    (mine,), (right,) = found, exact
+    target = problem.target.unsqueeze(1)
+    at_target = relative(mine.gather(1, target), right.gather(1, target))
+    mine, right = mine.double().scatter(1, target, 0.0), right.scatter(1, target, 0.0)
+    return _largest((at_target, relative(mine, right)))
+
+
+def _largest(errors: Iterable[float]) -> float:
+    """NaN if there is one, unlike Python's max."""
+    return float(torch.tensor(list(errors), dtype=torch.float64).max())
+
+
+def upstream_vector(problem: Problem, upstream: Upstream) -> Tensor:
+    """The gradient that reaches each token's loss, [N]."""
+    if isinstance(upstream, str):
+        return problem.upstream
+    return torch.full_like(problem.upstream, upstream)
+
+
+def expect(problem: Problem, provider: Provider, upstream: Upstream) -> Expected:
+    """What all providers of the same definition, β and inputs must return."""
+    vector = upstream_vector(problem, upstream)
+    loss, gradients = evaluate(problem, provider, vector, exact=True)
+    _, eager = evaluate(problem, provider, vector, exact=False)
+    return Expected(loss, gradients, gradient_error(eager, gradients, problem))
+
+
+def differentiate(
+    loss: Loss, provider: Provider, problem: Problem, upstream: Upstream
+) -> tuple[Tensor, Tensors]:
+    """The provider's loss and gradients: summed, or per token under its random gradients."""
+    inputs = provider.inputs(problem)
+    found = loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
+    vector = upstream_vector(problem, upstream).to(found.dtype)
+    gradient = vector if found.dim() else vector[0]
+    return found.detach(), torch.autograd.grad(found, inputs, gradient)
+
+
+def check(
+    loss: Loss, provider: Provider, problem: Problem, expected: dict[Upstream, Expected]
+) -> Verdict:
+    """Compare a provider with its definition under every upstream gradient in `expected`."""
+    errors, over_eager, wrong = [0.0], [0.0], ""
+    for upstream, right in expected.items():
+        if upstream == PER_TOKEN and not provider.per_token:
+            continue
+        found, gradients = differentiate(loss, provider, problem, upstream)
+        parts = {"gradient": gradient_error(gradients, right.gradients, problem)}
+        over_eager.append(parts["gradient"] / max(right.eager_error, 1e-12))
+        half_sum = provider.sums_in_half and not found.dim() and found.dtype == torch.float16
+        if not half_sum:
+            parts["loss"] = relative(found, right.loss if found.dim() else right.loss.sum())
+        errors.extend(parts.values())
+        tolerance = max(TOLERANCE[problem.logits.dtype], 2 * right.eager_error)
+        for what, error in parts.items():
+            if not error <= tolerance and not wrong:
+                wrong = (
+                    f"wrong: relative error of the {what} {error:.2g}, expected at most "
+                    f"{tolerance:.2g} (upstream gradient {upstream})"
+                )
+    return Verdict(wrong or "ok", _largest(errors), _largest(over_eager))

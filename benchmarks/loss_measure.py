@@ -1,0 +1,231 @@
+"""Time, memory and synchronizations of one loss and its gradients: what benchmark.py measures."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+
+# Kineto, the profiler's collector, otherwise talks on standard error.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+MIB = 2**20
+MODES = ("forward", "backward", "both")
+WARM_UPS = {"cpu": 2, "cuda": 20}
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}
+FLUSH_BYTES = 256 * MIB
+FLUSHES = 4  # about 0.4 ms on a GPU: time for the host to get ahead of the device
+
+
+class Contestant(NamedTuple):
+    """A provider with its loss loaded and checked."""
+
+    provider: Provider
+    loss: Loss
+
+
+class Clock:
+    """Marks on the device's own time line."""
+
+    def __init__(self, device: str) -> None:
+        self.cuda = device == "cuda"
+        if self.cuda:
+            self.flush = torch.empty(FLUSH_BYTES // 4, dtype=torch.int32, device=device)
+
+    def prepare(self) -> None:
+        """On a GPU, wait, and overwrite the L2 cache."""
+        if self.cuda:
+            torch.cuda.synchronize()
+            for value in range(FLUSHES):
+                self.flush.fill_(value)
+
+    def mark(self) -> "float | torch.cuda.Event":
+        """A point in time."""
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    @staticmethod
+    def between(start: "float | torch.cuda.Event", end: "float | torch.cuda.Event") -> float:
+        """Milliseconds between two marks."""
+        if isinstance(start, float) and isinstance(end, float):
+            return (end - start) * 1e3
+        assert isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event)
+        end.synchronize()
+        return float(start.elapsed_time(end))
+
+
+def forward_backward(
+    contestant: Contestant, inputs: Tensors, problem: Problem, upstream: float
+) -> Tensors:
+    """Gradients of the summed loss times `upstream`."""
+    loss = contestant.loss(inputs, problem, "sum")
+    return torch.autograd.grad(loss, inputs, torch.full_like(loss, upstream))
+
+
+def time_once(
+    contestant: Contestant, problem: Problem, upstream: float, clock: Clock
+) -> dict[str, float]:
+    """Milliseconds of forward, of the backward right after it, and of both."""
+    inputs = contestant.provider.inputs(problem)
+    clock.prepare()
+    start = clock.mark()
+    loss = contestant.loss(inputs, problem, "sum")
+    middle = clock.mark()
+    gradients = torch.autograd.grad(loss, inputs, torch.full_like(loss, upstream))
+    end = clock.mark()
+    del gradients
+    return {
+        "forward": clock.between(start, middle),
+        "backward": clock.between(middle, end),
+        "both": clock.between(start, end),
+    }
+
+
+def time_all(
+    contestants: list[Contestant], problem: Problem, *, upstream: float, repeats: int, device: str
+) -> list[dict[str, list[float]]]:
+    """Milliseconds of each contestant and mode, `repeats` of each.
+
+    They take turns, each round beginning with another one, so that a change in the machine's
+    load or clock falls on all of them.
+    """
+    clock = Clock(device)
+    samples: list[dict[str, list[float]]] = [{mode: [] for mode in MODES} for _ in contestants]
+    for turn in range(-WARM_UPS[device], repeats):
+        for position in range(len(contestants)):
+            index = (position + turn) % len(contestants)
+            times = time_once(contestants[index], problem, upstream, clock)
+            if turn >= 0:
+                for mode in MODES:
+                    samples[index][mode].append(times[mode])
+    return samples
+
+
+def peak_mib(contestant: Contestant, problem: Problem, *, device: str) -> float:
+    """Most MiB that forward and backward hold at once beyond the inputs, gradients included."""
+    inputs = contestant.provider.inputs(problem)
+    if device == "cpu":
+        with all_memory_from_torch(), CpuMemory() as memory:
+            forward_backward(contestant, inputs, problem, 1.0)
+        return memory.peak_bytes / MIB
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    forward_backward(contestant, inputs, problem, 1.0)
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / MIB
+
+
+@contextmanager
+def all_memory_from_torch() -> Iterator[None]:
+    """Our loss takes its buffers from torch too, whose profiler sees no other, and keeps none."""
+    from fairseq_labo.ops import memory
+
+    least, memory.KEPT_BYTES = memory.KEPT_BYTES, sys.maxsize
+    try:
+        yield
+    finally:
+        memory.KEPT_BYTES = least
+
+
+class CpuMemory:
+    """Counts what torch allocates on the CPU inside the block: `peak_bytes` held at once.
+
+    From torch's profiler, which sees every allocation and release, also of an operator's own
+    scratch memory. It slows the block down: time it elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._profile = torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        )
+
+    def __enter__(self) -> "CpuMemory":
+        self._profile.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._profile.__exit__(None, None, None)
+        if self._profile.profiler is None or self._profile.profiler.kineto_results is None:
+            raise RuntimeError("expected torch's profiler to record allocations, found nothing")
+        events: list[Any] = self._profile.profiler.kineto_results.events()
+        allocations = [event for event in events if event.name() == "[memory]"]
+        held = 0
+        for event in sorted(allocations, key=lambda event: event.start_ns()):
+            held += event.nbytes()
+            self.peak_bytes = max(self.peak_bytes, held)
+
+
+def synchronizes_host(contestant: Contestant, problem: Problem) -> bool:
+    """Whether the host waits for the GPU anywhere in forward and backward."""
+    inputs = contestant.provider.inputs(problem)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        forward_backward(contestant, inputs, problem, 1.0)
+    except RuntimeError as error:
+        if "synchroniz" in str(error):
+            return True
+        raise
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return False
+
+
+def captured_in_graph(contestant: Contestant, problem: Problem) -> bool:
+    """Whether a CUDA graph can hold forward and backward, and repeats their gradients."""
+    inputs = contestant.provider.inputs(problem)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            expected = forward_backward(contestant, inputs, problem, 1.0)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            gradients = forward_backward(contestant, inputs, problem, 1.0)
+    except RuntimeError:
+        torch.cuda.synchronize()
+        return False
+    for gradient in gradients:
+        gradient.fill_(float("nan"))
+    graph.replay()
+    torch.cuda.synchronize()
+    return all(
+        torch.allclose(found, right, rtol=1e-2, atol=1e-5)
+        for found, right in zip(gradients, expected, strict=True)
+    )
+
+
+def waiting(contestant: Contestant, problem: Problem) -> dict[str, bool | None]:
+    """`synchronizes_host` and `captured_in_graph`; None where the attempt itself failed."""
+    answers: dict[str, bool | None] = {"synchronizes": None, "captured": None}
+    for key, ask in (("synchronizes", synchronizes_host), ("captured", captured_in_graph)):
+        try:
+            answers[key] = ask(contestant, problem)
+        except RuntimeError as error:
+            print(f"{contestant.provider.name}, {key}: not measured: {error}", file=sys.stderr)
+    return answers
+
+
+def copy_bandwidth(device: str) -> float:
+    """Bytes a second that a large copy reads and writes, the median of ten."""
+    source = torch.rand(COPY_BYTES[device] // 4, device=device)
+    copy: Tensor = torch.empty_like(source).copy_(source)
+    clock = Clock(device)
+    times_ms = []
+    for _ in range(10):
+        clock.prepare()
+        start = clock.mark()
+        copy.copy_(source)
+        times_ms.append(clock.between(start, clock.mark()))
+    return 2 * COPY_BYTES[device] / (sorted(times_ms)[5] * 1e-3)

@@ -1,0 +1,103 @@
+"""How fast the stages are on this machine, and what WMT'14 would take.
+
+`python -m benchmarks.preparation --de FILE --en FILE --destdir DIR` makes pairs of about the
+length of WMT'14's by joining neighbouring ones of real text, prepares them by WMT'14's recipe, and
+prints for each stage the time on the clock and of processors, and lines per processor second,
+which other work on the machine disturbs less. The projection is linear in the lines; learning BPE
+is not (it grows with the distinct words), so it is listed as measured and left out of the total.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+from fairseq_labo.experiments.data import binarize
+from fairseq_labo.experiments.data.archives import Container
+from fairseq_labo.experiments.data.build import build_stages
+from fairseq_labo.experiments.data.corpora import wmt14
+from fairseq_labo.experiments.data.locate import Located
+from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
+from fairseq_labo.experiments.data.splits import format_table
+from fairseq_labo.experiments.data.stages import Seconds, StageRunner
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import locked, read_lines, write_lines
+
+WMT14_LINES = 2 * 4_520_620
+NOT_LINEAR = "learn BPE"
+TEST_LINES = 1_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.preparation", allow_abbrev=False)
+    for lang in ("de", "en"):
+        parser.add_argument(f"--{lang}", type=Path, action="append", required=True, metavar="FILE")
+    parser.add_argument("--destdir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--lines", type=int, default=200_000, metavar="N", help="of both sides")
+    parser.add_argument("--join", type=int, default=2, metavar="N", help="sentences to a line")
+    parser.add_argument("--workers", type=int, default=1, metavar="N")
+    args = parser.parse_args(argv)
+    try:
+        print(measure(args))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(args: argparse.Namespace) -> str:
+    """Prepare the text and return the table of its stages."""
+    binarize.ensure_fairseq()
+    text = args.destdir / "text"
+    text.mkdir(parents=True, exist_ok=True)
+    for lang, files in (("de", args.de), ("en", args.en)):
+        lines = list(islice(_joined(files, args.join), args.lines // 2))
+        write_lines(text / f"train.{lang}", lines)
+        write_lines(text / f"test.{lang}", lines[:TEST_LINES])
+    corpus = _corpus()
+    files = {f"{part}.{lang}": text / f"{part}.{lang}" for part, _, lang in corpus.texts()}
+    located = Located({name: Container(path) for name, path in files.items()}, files)
+    destdir = args.destdir / "prepared"
+    with locked(destdir):
+        runner = StageRunner(destdir, force=True)
+        stages = build_stages(corpus, located, destdir, workers=args.workers, accept_counts=True)
+        runner.run(stages)
+    return report(runner.seconds, lines=args.lines)
+
+
+def report(seconds: dict[str, Seconds], *, lines: int) -> str:
+    """Return the table for stages that took `seconds` on `lines` lines."""
+    rows = [["stage", "clock s", "CPU s", "lines / CPU s", "WMT'14, CPU minutes"]]
+    total = 0.0
+    for name, (wall, cpu) in seconds.items():
+        minutes = WMT14_LINES / lines * cpu / 60
+        speed = f"{lines / max(cpu, 0.01):,.0f}"
+        projected = f"{minutes:.1f}" if name != NOT_LINEAR else "-"
+        total += minutes if name != NOT_LINEAR else 0
+        rows.append([name, f"{wall:.1f}", f"{cpu:.1f}", speed, projected])
+    rows.append(["all but learning BPE", "", "", "", f"{total:.1f}"])
+    return format_table(rows, left_columns=1)
+
+
+def _corpus() -> Corpus:
+    parser = argparse.ArgumentParser()
+    wmt14.add_options(parser)
+    options = parser.parse_args([])
+    options.pair = "de-en"
+    parts = {name: Part(name, (Member(f"{name}.{{lang}}"),)) for name in ("train", "test")}
+    return replace(wmt14.corpus(options), parts=parts, counts=Counts())
+
+
+def _joined(files: Sequence[Path], number: int) -> Iterator[str]:
+    lines = cycle(chain.from_iterable(read_lines(path) for path in files))
+    while True:
+        yield " ".join(islice(lines, number))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""`python -m microworld --destdir DIR`: the corpus as raw text."""
+
+import sys
+
+from microworld.corpus import main
+
+sys.exit(main())

@@ -1,0 +1,133 @@
+"""Texts out of archives and folders, without unpacking anything by the names it holds.
+
+Only the members asked for are read, and their content is written under names of our own: a path
+that leads out of the folder, or a link, has nowhere to act. tar files are read once, front to
+back, also a .tgz inside another.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from fairseq_labo.experiments.errors import UserError
+
+SHOWN_MEMBERS = 8
+Visit = Callable[[str, IO[bytes]], None]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A tar archive (in it, `inner`: another), or a folder in which its files lie."""
+
+    path: Path
+    inner: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}" if self.inner is None else f"{self.path} ({self.inner})"
+
+
+def read_members(container: Container, names: Sequence[str], visit: Visit) -> None:
+    """Call `visit(name, stream)` for each of `names` in `container`, in any order.
+
+    Raises UserError when the archive is damaged, cut off or none at all, when a member is missing
+    (naming what is there instead) or is no regular file.
+    """
+    if container.path.is_dir():
+        _read_folder(container.path, names, visit)
+        return
+    seen: list[str] = []
+    waiting = set(names)
+    with reporting_damage(container):
+        for name, stream in _members(container, set(names), seen):
+            waiting.discard(name)
+            visit(name, stream)
+            if not waiting:
+                return
+    shown = ", ".join(seen[:SHOWN_MEMBERS]) or "nothing"
+    raise UserError(
+        f"{container}: expected the members {', '.join(sorted(waiting))}, found {shown}"
+        f"{', ...' if len(seen) > SHOWN_MEMBERS else ''}; this is the archive of another corpus, "
+        "language pair or year: fetch the right one"
+    )
+
+
+def find_in_folder(folder: Path, name: str) -> Path | None:
+    """Return the file `name` of an unpacked archive in `folder`, also gzipped, or None.
+
+    The archive's first folder may be left out.
+    """
+    for candidate in (name, name.partition("/")[2] or name):
+        for suffix in ("", ".gz"):
+            path = folder / f"{candidate}{suffix}"
+            if path.is_file():
+                return path
+    return None
+
+
+def _read_folder(folder: Path, names: Sequence[str], visit: Visit) -> None:
+    found = {name: find_in_folder(folder, name) for name in names}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise UserError(
+            f"{folder}: expected the files {', '.join(missing)}, found none of these names; "
+            "unpack the whole archive there, or give the archive itself"
+        )
+    for name, path in found.items():
+        assert path is not None
+        with reporting_damage(Container(path)), open_text(path) as stream:
+            visit(name, stream)
+
+
+def open_text(path: Path) -> IO[bytes]:
+    """Open a text, gzipped if its name ends in .gz."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _members(
+    container: Container, names: set[str], seen: list[str]
+) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(container.path, mode="r|*") as outer:
+        if container.inner is None:
+            yield from _wanted(outer, container, names, seen)
+            return
+        for _, stream in _wanted(outer, container, {container.inner}, seen):
+            with tarfile.open(fileobj=stream, mode="r|*") as inner:
+                yield from _wanted(inner, container, names, seen)
+            return
+
+
+def _wanted(
+    archive: tarfile.TarFile, container: Container, names: set[str], seen: list[str]
+) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in archive:
+        name = member.name.removeprefix("./")
+        if not member.isdir():
+            seen.append(name)
+        if name not in names:
+            continue
+        stream = archive.extractfile(member) if member.isreg() else None
+        if stream is None:
+            raise UserError(
+                f"{container}: expected {name} to be a file, found a link or a device; archives "
+                "of the release hold files only: fetch it again from the official address"
+            )
+        yield name, stream
+
+
+@contextmanager
+def reporting_damage(container: Container) -> Iterator[None]:
+    """Turn every error of a damaged archive into a UserError that names it."""
+    try:
+        yield
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(
+            f"{container}: expected a whole archive, found one that is cut off, damaged or of "
+            f"another kind ({error}; {container.path.stat().st_size:,} bytes); fetch it again"
+        ) from error

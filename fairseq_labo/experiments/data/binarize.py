@@ -1,0 +1,174 @@
+"""fairseq's binarized data: runs its preprocessor and reads back what it wrote."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import signal
+import struct
+import subprocess
+import sys
+from array import array
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_lines
+
+INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
+# <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
+SPECIAL_SYMBOLS = 4
+LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+
+
+def ensure_fairseq() -> None:
+    """Raise UserError with the install command when fairseq cannot be imported."""
+    if importlib.util.find_spec("fairseq_cli") is None:
+        raise UserError(
+            f"binarizing needs fairseq, found none for {sys.executable}: run `{INSTALL_FAIRSEQ}`"
+        )
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of the programs that decide the data; fairseq's with its fork's name."""
+    forks = importlib.metadata.packages_distributions().get("fairseq", [])
+    fairseq = [f"{name} {importlib.metadata.version(name)}" for name in sorted(set(forks))]
+    return {
+        "python": platform.python_version(),
+        "sacremoses": importlib.metadata.version("sacremoses"),
+        "subword-nmt": importlib.metadata.version("subword-nmt"),
+        "fairseq": ", ".join(fairseq) or "unknown: not installed as a package",
+        "torch": importlib.metadata.version("torch"),
+    }
+
+
+def index_file(split: str, lang: str, source_lang: str, target_lang: str) -> str:
+    """Return fairseq's name of the index of one side of a split."""
+    return f"{split}.{source_lang}-{target_lang}.{lang}.idx"
+
+
+def data_files(splits: Sequence[str], source_lang: str, target_lang: str) -> list[str]:
+    """Return the names of the files that make up a data folder."""
+    languages = (source_lang, target_lang)
+    indices = [index_file(split, lang, *languages) for split in splits for lang in languages]
+    data = [name.removesuffix("idx") + "bin" for name in indices]
+    return [f"dict.{lang}.txt" for lang in languages] + indices + data
+
+
+def binarize(
+    bpe_dir: Path,
+    bin_dir: Path,
+    *,
+    source_lang: str,
+    target_lang: str,
+    splits: Sequence[str],
+    workers: int,
+    log_file: Path,
+    joined_dictionary: bool = True,
+) -> None:
+    """Write the fairseq data folder `bin_dir` from `bpe_dir`, with one dictionary or two.
+
+    `splits` are train, valid, test, test1, ... in this order: fairseq numbers the test sets by it.
+    Raises UserError when fairseq is missing or fails, with the end of `log_file`.
+    """
+    ensure_fairseq()
+    prefixes = {split: str(bpe_dir / split) for split in splits}
+    command = [sys.executable, "-m", "fairseq_cli.preprocess"]
+    command += ["--source-lang", source_lang, "--target-lang", target_lang]
+    command += ["--trainpref", prefixes.pop("train"), "--validpref", prefixes.pop("valid")]
+    if prefixes:
+        command += ["--testpref", ",".join(prefixes.values())]
+    command += ["--destdir", str(bin_dir), "--workers", str(workers)]
+    command += ["--joined-dictionary"] * joined_dictionary
+    status = run_logged(command, log_file)
+    # The same lines once more, with times and paths: not a part of the data.
+    (bin_dir / "preprocess.log").unlink(missing_ok=True)
+    if status != 0:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+        tail = "\n".join(text.split("\n")[-LOG_TAIL_LINES:]).rstrip()
+        raise UserError(
+            f"fairseq's preprocessor ended with status {status}, expected 0; the whole "
+            f"log is {log_file}, its end:\n{tail}\nIf a module is missing, run "
+            f"`{INSTALL_FAIRSEQ}`"
+        )
+
+
+def run_logged(command: Sequence[str], log_file: Path) -> int:
+    """Run a command with its output in `log_file`; return its exit status.
+
+    On Linux the command ends with this process, even if that is killed.
+    """
+    with log_file.open("w", encoding="utf-8") as log:
+        return subprocess.run(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+            preexec_fn=partial(end_with, os.getpid()) if sys.platform == "linux" else None,
+        ).returncode
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when its parent does, which has that process number; Linux only.
+
+    Otherwise it would go on writing beside the run that comes next.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # killed before the line above, so no signal will come
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def read_index(path: Path) -> tuple[int, int]:
+    """Return the numbers of sentences and tokens (with the end-of-sentence tokens) of an .idx.
+
+    The file holds a magic word of 9 bytes, the version (8 bytes), a type code (1), the number of
+    sentences (8), and the length of each in tokens (4 bytes each), then offsets; little endian.
+    """
+    data = path.read_bytes()
+    if not data.startswith(b"MMIDIDX\x00\x00"):
+        raise UserError(
+            f"{path}: expected an index of fairseq's mmap data, found {data[:9]!r}; "
+            "prepare again with --force"
+        )
+    (sentences,) = struct.unpack_from("<Q", data, 18)
+    lengths = array("i", data[26 : 26 + 4 * sentences])
+    if sys.byteorder == "big":
+        lengths.byteswap()
+    return sentences, sum(lengths)
+
+
+def read_dictionary(path: Path) -> set[str]:
+    """Return the symbols of a fairseq dictionary file, without the special symbols."""
+    return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
+
+
+def measure(
+    bpe_dir: Path, bin_dir: Path, split: str, lang: str, *, source_lang: str, target_lang: str
+) -> tuple[int, int]:
+    """Return the subwords of one side of a split, and how many the dictionary does not know.
+
+    Neither counts the ends of sentence. Raises UserError unless fairseq's index has as many
+    sentences and tokens as the text, with one end of sentence for each line.
+    """
+    text = bpe_dir / f"{split}.{lang}"
+    index = bin_dir / index_file(split, lang, source_lang, target_lang)
+    symbols = read_dictionary(bin_dir / f"dict.{lang}.txt")
+    lines = tokens = unknown = 0
+    for line in read_lines(text):
+        subwords = line.split()
+        lines += 1
+        tokens += len(subwords)
+        unknown += sum(token not in symbols for token in subwords)
+    found = read_index(index)
+    if found != (lines, tokens + lines):
+        raise UserError(
+            f"{index}: expected {lines:,} sentences and {tokens + lines:,} tokens as in {text}, "
+            f"found {found[0]:,} and {found[1]:,}; prepare again with --force, and with "
+            "--workers 1 if it stays so"
+        )
+    return tokens, unknown

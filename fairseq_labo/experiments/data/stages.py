@@ -1,0 +1,148 @@
+"""Stages of work whose outputs appear only when they are complete, and are made only once.
+
+A stage writes into a folder of its own beside its outputs, which then get their names by
+renaming. `work/stages.json` records what each was made from (settings, and the hashes of the
+files it read) and what it made (hashes, counts): a stage is skipped when all of that still holds.
+A run that was killed leaves complete stages and one folder that the next run removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fairseq_labo.experiments.files import read_json, sha256_of, write_json
+
+WORK = "work"
+RECORDS = f"{WORK}/stages.json"
+PARTIAL = ".partial-"
+
+Record = dict[str, Any]
+
+
+class Seconds(NamedTuple):
+    """Time on the clock, and of processors (with the processes that have ended)."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: `run(folder)` writes `folder`/output for each of `outputs`, returns counts.
+
+    `outputs` are folders, as named in the destination. `settings` are all that decides them
+    beside the outputs of the stages in `reads`. `lines` of the counts gives the speed.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    run: Callable[[Path], Mapping[str, Any]]
+    reads: tuple[str, ...] = ()
+    unhashed: frozenset[str] = field(default=frozenset())  # suffixes of files with times in them
+
+
+class StageRunner:
+    """Runs the stages of one destination folder; only one at a time per folder."""
+
+    def __init__(
+        self,
+        destdir: Path,
+        *,
+        before_work: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
+        force: bool = False,
+    ) -> None:
+        """`before_work` is called before each stage that runs, `on_change` before each output."""
+        self.destdir = destdir
+        self.seconds: dict[str, Seconds] = {}  # of the stages that ran
+        self._before_work = before_work
+        self._on_change = on_change
+        self._force = force
+        self._records: dict[str, Record] = read_json(destdir / RECORDS) or {}
+
+    def is_done(self, stage: Stage) -> bool:
+        """Return whether the outputs of `stage` are there, whole, and made from the same."""
+        record = self._records.get(stage.name)
+        return (
+            record is not None
+            and all(name in self._records for name in stage.reads)
+            and record["made_from"] == self._made_from(stage)
+            and record["files"] == self._hashes(stage, self.destdir)
+        )
+
+    def run(self, stages: Sequence[Stage]) -> dict[str, Record]:
+        """Run the stages that are not done, in order; return all their records."""
+        for leftover in (self.destdir / WORK).glob(f"{PARTIAL}*"):
+            shutil.rmtree(leftover)
+        for stage in stages:
+            if self._force or not self.is_done(stage):
+                self._run(stage)
+        return {stage.name: self._records[stage.name] for stage in stages}
+
+    def _run(self, stage: Stage) -> None:
+        self._before_work()
+        started = _now()
+        record = self._records.get(stage.name)
+        if record is not None and record["files"] != self._hashes(stage, self.destdir):
+            self._on_change()  # what was finished is damaged
+        # Another name in every run: a process that a killed run left behind cannot write into it.
+        folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.destdir / WORK))
+        try:
+            for output in stage.outputs:
+                (folder / output).mkdir(parents=True)
+            made_from = self._made_from(stage)
+            counts = dict(stage.run(folder))
+            files = self._hashes(stage, folder)
+            self._on_change()
+            for output in stage.outputs:
+                if (self.destdir / output).exists():
+                    shutil.rmtree(self.destdir / output)
+                (folder / output).rename(self.destdir / output)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
+        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
+        ended = _now()
+        spent = Seconds(ended.wall - started.wall, ended.cpu - started.cpu)
+        self.seconds[stage.name] = spent
+        _report(stage.name, spent.wall, counts.get("lines"))
+
+    def _made_from(self, stage: Stage) -> dict[str, Any]:
+        inputs = {name: self._records[name]["files"] for name in stage.reads}
+        return {"settings": dict(stage.settings), "inputs": inputs}
+
+    def _hashes(self, stage: Stage, folder: Path) -> dict[str, str]:
+        files = (
+            path
+            for output in stage.outputs
+            for path in sorted((folder / output).rglob("*"))
+            if path.is_file() and path.suffix not in stage.unhashed
+        )
+        return {str(path.relative_to(folder)): sha256_of(path) for path in files}
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give `source` a second name, or copy it where the file system cannot."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _now() -> Seconds:
+    times = os.times()
+    cpu = times.user + times.system + times.children_user + times.children_system
+    return Seconds(time.perf_counter(), cpu)
+
+
+def _report(name: str, seconds: float, lines: int | None) -> None:
+    speed = f", {lines:,} lines, {lines / max(seconds, 1e-9):,.0f} lines/s" if lines else ""
+    print(f"{name}: {seconds:.1f} s{speed}", flush=True)

@@ -1,0 +1,140 @@
+"""Calibration of a model's token predictions, teacher-forced, accumulated batch by batch.
+
+With p the distribution of a target token, ŷ = argmax p, confidence c = p_ŷ, and M equal bins
+B_m = ((m−1)/M, m/M] of the confidence (Guo et al. 2017, "On Calibration of Modern Neural
+Networks", arXiv 1706.04599)::
+
+    ECE   = Σ_m |B_m|/N · |acc(B_m) − conf(B_m)|        MCE = max_m |acc(B_m) − conf(B_m)|
+    Brier = mean of Σ_k (p_k − [k = y])²  (between 0 and 2)
+    H     = mean of −Σ_k p_k log2 p_k,      NLL = mean of −log2 p_y      (bits per token)
+
+The bins are our own and not torchmetrics' (the tests' oracle): that library keeps every
+confidence until the end, gives c = 1 a bin of its own, and does not return the bins.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sentence
+
+LOG2 = 0.6931471805599453
+NUM_BINS = 15
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The tokens whose confidence lies in (lower, upper]; 0 accuracy and confidence if none."""
+
+    lower: float
+    upper: float
+    tokens: int
+    accuracy: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `TokenCalibration` measured; see the module for the formulas."""
+
+    tokens: int
+    nll_bits: float
+    accuracy: float
+    confidence: float
+    ece: float
+    mce: float
+    brier: float
+    entropy_bits: float
+    bins: tuple[ReliabilityBin, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        bins = [{**each, "tokens": each["tokens"]} for each in values.pop("bins")]
+        rounded = {key: round(value, 6) for key, value in values.items()}
+        return {
+            **rounded,
+            "bins": [{key: round(value, 6) for key, value in each.items()} for each in bins],
+        }
+
+
+class TokenCalibration:
+    """Sums over tokens: constant memory, whatever the size of the test set."""
+
+    def __init__(self, *, num_bins: int = NUM_BINS) -> None:
+        if num_bins < 1:
+            raise ValueError(f"expected at least 1 bin, found {num_bins}")
+        self.num_bins = num_bins
+        # Per bin: tokens, correct predictions, summed confidence.
+        self._bins = torch.zeros(3, num_bins, dtype=torch.float64)
+        # NLL and entropy in nats, Brier.
+        self._sums = torch.zeros(3, dtype=torch.float64)
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add tokens.  logits: [N, V]; target: int64 [N], no padding."""
+        log_p = torch.log_softmax(logits.detach().float(), dim=-1)  # [N, V]
+        p = log_p.exp()
+        confidence, predicted = p.max(-1)  # [N], [N]
+        edges = torch.linspace(0, 1, self.num_bins + 1, dtype=torch.float64)[1:-1]
+        index = torch.bucketize(confidence.double().cpu(), edges)  # bin m: edge below < c <= edge
+        ones = torch.ones_like(confidence)
+        values = torch.stack([ones, predicted.eq(target).float(), confidence]).double().cpu()
+        self._bins.index_add_(1, index, values)
+        of_target = log_p.gather(1, target.unsqueeze(1)).squeeze(1)  # [N]
+        entropy = torch.special.entr(p).sum(-1)
+        brier = p.square().sum(-1) - 2 * of_target.exp() + 1
+        sums = torch.stack([-of_target, entropy, brier])  # [3, N]
+        self._sums += sums.double().sum(1).cpu()
+
+    def summary(self) -> Calibration:
+        """The measures of all tokens so far.
+
+        Raises:
+            ValueError: there were none.
+        """
+        counts, correct, confidence = self._bins
+        total = counts.sum()
+        if total == 0:
+            raise ValueError("calibration expected at least one token, found none")
+        filled = counts.clamp(min=1)
+        gaps = (correct - confidence).abs() / filled  # 0 for empty bins
+        nll, entropy, brier = (self._sums / total).tolist()
+        width = 1 / self.num_bins
+        bins = tuple(
+            ReliabilityBin(
+                lower=number * width,
+                upper=(number + 1) * width,
+                tokens=int(counts[number]),
+                accuracy=float(correct[number] / filled[number]),
+                confidence=float(confidence[number] / filled[number]),
+            )
+            for number in range(self.num_bins)
+        )
+        return Calibration(
+            tokens=int(total),
+            nll_bits=nll / LOG2,
+            accuracy=float(correct.sum() / total),
+            confidence=float(confidence.sum() / total),
+            ece=float((gaps * counts).sum() / total),
+            mce=float(gaps.max()),
+            brier=brier,
+            entropy_bits=entropy / LOG2,
+            bins=bins,
+        )
+
+
+def measure(sentences: Iterable[Sentence], *, num_bins: int = NUM_BINS) -> Calibration:
+    """Calibration over all tokens of `sentences`."""
+    calibration = TokenCalibration(num_bins=num_bins)
+    for sentence in sentences:
+        calibration.update(sentence.logits, sentence.target)
+    return calibration.summary()
+
+
+def measure_subset(loaded: LoadedModel, *, subset: str, max_tokens: int) -> Calibration:
+    """Calibration over a subset of the data that the model was loaded with."""
+    from fairseq_labo.experiments.evaluation.teacher_forcing import subset_sentences
+
+    return measure(subset_sentences(loaded, subset=subset, max_tokens=max_tokens))

@@ -1,0 +1,97 @@
+"""A checkpoint's logits for the reference, token by token: what validation sees."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fairseq_labo  # noqa: F401  (criterions, and the safe loading of checkpoints)
+from fairseq_labo.experiments.errors import UserError
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode, and the task (dictionaries, data) that it was trained for."""
+
+    model: Any
+    task: Any
+    device: torch.device
+
+    @property
+    def target_dictionary(self) -> Any:
+        return self.task.target_dictionary
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence: its number in the subset, target [T] (ends in EOS), logits [T, V]."""
+
+    number: int
+    target: Tensor
+    logits: Tensor
+
+
+def load_model(checkpoint: Path, *, data: Path, cpu: bool = False) -> LoadedModel:
+    """Load a translation checkpoint with the dictionaries of data/bin.
+
+    On the GPU if there is one, unless `cpu`. Raises UserError if the checkpoint does not fit the
+    data's dictionaries.
+    """
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    from fairseq import checkpoint_utils
+
+    overrides = {"data": str(data / "bin")}
+    try:
+        models, _, task = checkpoint_utils.load_model_ensemble_and_task(
+            [str(checkpoint)], arg_overrides=overrides
+        )
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        raise UserError(
+            f"{checkpoint}: expected a model of the dictionaries of {data}/bin, found other "
+            f"sizes; evaluate it on the data it was trained on ({error})"
+        ) from error
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    return LoadedModel(models[0].to(device).eval(), task, device)
+
+
+def subset_sentences(
+    loaded: LoadedModel, *, subset: str, max_tokens: int = 4000
+) -> Iterator[Sentence]:
+    """Every sentence of a subset, in batches' order (of similar lengths), not the subset's."""
+    from fairseq import utils
+
+    task, model = loaded.task, loaded.model
+    task.load_dataset(subset)
+    iterator = task.get_batch_iterator(
+        dataset=task.dataset(subset),
+        max_tokens=max_tokens,
+        max_positions=utils.resolve_max_positions(task.max_positions(), model.max_positions()),
+        ignore_invalid_inputs=False,
+        required_batch_size_multiple=1,  # or fairseq drops the end of the subset
+        disable_iterator_cache=True,
+    ).next_epoch_itr(shuffle=False)
+    yield from sentences_of(loaded, iterator)
+
+
+@torch.no_grad()
+def sentences_of(loaded: LoadedModel, samples: Any) -> Iterator[Sentence]:
+    """The sentences of fairseq's batches, padding left out."""
+    from fairseq import utils
+
+    from fairseq_labo.criterions.logits import model_logits
+
+    padding = loaded.target_dictionary.pad()
+    for batch in samples:
+        sample = utils.move_to_cuda(batch) if loaded.device.type == "cuda" else batch
+        net_output = loaded.model(**sample["net_input"])
+        logits = model_logits(loaded.model, net_output)  # [B, T, V]
+        target = loaded.model.get_targets(sample, net_output)  # [B, T]
+        for row, number in enumerate(sample["id"].tolist()):
+            kept = target[row].ne(padding)
+            yield Sentence(number, target[row][kept], logits[row][kept])

@@ -1,0 +1,172 @@
+"""The figures of a study's report."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from fairseq_labo.experiments.plotting import COLORS, save, style
+from fairseq_labo.experiments.studies.results import Results, RunResult
+
+
+def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
+    """Draw and save every figure; name to PNG and SVG."""
+    figures = {"validation-curves": validation_curves(results)}
+    for test in results.study.tests:
+        figures[f"bleu-{test}"] = scores_with_intervals(results, test)
+        figures[f"reliability-{test}"] = reliability_diagrams(results, test)
+    return {name: save(figure, folder / name) for name, figure in figures.items()}
+
+
+def colors(results: Results) -> dict[str, str]:
+    """A colour for each method, the same in every figure."""
+    return {name: COLORS[n % len(COLORS)] for n, name in enumerate(results.methods)}
+
+
+def validation_curves(results: Results) -> Figure:
+    """NLL on the validation set over updates: each seed thin, their mean thick.
+
+    Plain NLL for every method and stage, so the curves compare. A dashed line in the method's
+    colour marks where its stage 2 (one-hot targets) began.
+    """
+    with style():
+        figure = Figure(figsize=(6.4, 3.8))
+        axes = figure.subplots()
+        switches: dict[int, list[str]] = {}
+        for name, color in colors(results).items():
+            curves = [
+                {each.updates: each.nll_bits for each in found.log.validations}
+                for found in results.methods[name]
+            ]
+            for curve in curves:
+                axes.plot(list(curve), list(curve.values()), color=color, alpha=0.35, linewidth=0.8)
+            mean = mean_curve(curves)
+            axes.plot(
+                list(mean), list(mean.values()), color=color, marker="o", markersize=3, label=name
+            )
+            for found in results.methods[name]:
+                if found.log.stage_switch is not None:
+                    switches.setdefault(found.log.stage_switch, []).append(name)
+        _mark_switches(axes, switches, colors(results))
+        axes.set_xlim(left=0)
+        axes.set_xlabel("updates")
+        axes.set_ylabel("validation NLL (bits per token)")
+        axes.legend()
+        figure.tight_layout()
+    return figure
+
+
+def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean at the numbers of updates that all curves have."""
+    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return {updates: statistics.fmean(curve[updates] for curve in curves) for updates in common}
+
+
+def _mark_switches(
+    axes: Any, switches: Mapping[int, Sequence[str]], color_of: Mapping[str, str]
+) -> None:
+    marked = set()
+    for updates, names in switches.items():
+        for name in dict.fromkeys(names):
+            label = f"stage 2 of {name}" if name not in marked else None
+            marked.add(name)
+            axes.axvline(updates, color=color_of[name], linestyle="--", linewidth=1, label=label)
+
+
+def scores_with_intervals(results: Results, test: str) -> Figure:
+    """The headline score of each method: every seed with its 95 % bootstrap interval, the mean."""
+    with style():
+        figure = Figure(figsize=(6.4, 0.9 + 0.55 * len(results.methods)))
+        axes = figure.subplots()
+        for row, (name, color) in enumerate(colors(results).items()):
+            found = [each.compared[test] for each in results.methods[name]]
+            for number, each in enumerate(found):
+                y = row + 0.22 * (number - (len(found) - 1) / 2) / max(1, len(found) - 1) * 2
+                axes.errorbar(
+                    *(each.bootstrap_mean, y),
+                    xerr=each.half_width,
+                    color=color,
+                    elinewidth=1,
+                    capsize=2,
+                    fmt="none",
+                )
+                axes.plot(each.score, y, "o", color=color, markersize=4)
+            mean = statistics.fmean(each.score for each in found)
+            axes.plot([mean] * 2, [row - 0.38, row + 0.38], color="black", linewidth=1.6)
+        axes.set_yticks(range(len(results.methods)), list(results.methods))
+        axes.set_ylim(len(results.methods) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(f"BLEU on {test}: seeds with 95 % intervals, mean (black)")
+        figure.tight_layout()
+    return figure
+
+
+def reliability_diagrams(results: Results, test: str) -> Figure:
+    """For each method: accuracy over confidence, all seeds' tokens together.
+
+    On the diagonal a prediction with confidence c is right in c of the cases; bars below it are
+    overconfident. The grey steps are the share of tokens in each bin.
+    """
+    count = len(results.methods)
+    with style():
+        figure = Figure(figsize=(0.6 + 2.3 * count, 2.9))
+        panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+        for axes, (name, color) in zip(panels, colors(results).items(), strict=True):
+            bins = pooled_bins(results.methods[name], test)
+            _reliability(axes, bins, color)
+            ece = statistics.fmean(
+                each.scores[test]["calibration"]["ece"] for each in results.methods[name]
+            )
+            axes.set_title(f"{name}\nECE {100 * ece:.2f} %")
+            axes.set_xlabel("confidence")
+        panels[0].set_ylabel("accuracy")
+        figure.tight_layout()
+    return figure
+
+
+def pooled_bins(found: Sequence[RunResult], test: str) -> list[dict[str, float]]:
+    """The reliability bins of several runs as if their tokens were one set."""
+    pooled = []
+    for bins in zip(*(each.scores[test]["calibration"]["bins"] for each in found), strict=True):
+        tokens = sum(each["tokens"] for each in bins)
+        weights = [each["tokens"] / max(1, tokens) for each in bins]
+        means = {
+            key: sum(w * each[key] for w, each in zip(weights, bins, strict=True))
+            for key in ("accuracy", "confidence")
+        }
+        pooled.append(
+            {"lower": bins[0]["lower"], "upper": bins[0]["upper"], "tokens": tokens, **means}
+        )
+    return pooled
+
+
+def _reliability(axes: Any, bins: Sequence[Mapping[str, float]], color: str) -> None:
+    total = sum(each["tokens"] for each in bins)
+    lower = [each["lower"] for each in bins]
+    width = bins[0]["upper"] - bins[0]["lower"]
+    filled = [each for each in bins if each["tokens"]]
+    axes.bar(
+        [each["lower"] for each in filled],
+        [each["accuracy"] for each in filled],
+        width=width,
+        align="edge",
+        color=color,
+        alpha=0.55,
+        edgecolor="white",
+    )
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    axes.plot(
+        [each["confidence"] for each in filled],
+        [each["accuracy"] for each in filled],
+        ".",
+        color="black",
+        markersize=4,
+    )
+    axes.stairs(
+        [each["tokens"] / total for each in bins], [*lower, 1.0], color="#777777", linewidth=0.9
+    )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")

@@ -1,0 +1,82 @@
+"""Is a difference more than chance? sacreBLEU's paired tests, and intervals of single systems.
+
+Paired bootstrap resampling (Koehn 2004, EMNLP) and approximate randomization (Riezler and Maxwell
+2005) ask about the sentences of the test set: whether other sentences would have said the same.
+They know nothing of other seeds; the standard deviation over seeds does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sacrebleu.significance import PairedTest
+
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, split_compounds
+from fairseq_labo.experiments.studies.study import Significance
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A system against the baseline on one test set: score, 95 % interval, p of both tests.
+
+    The interval is mean ± half_width of bootstrapped scores. The baseline has no p.
+    """
+
+    score: float
+    bootstrap_mean: float
+    half_width: float
+    p_bootstrap: float | None
+    p_randomization: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: value and round(value, 5) for key, value in asdict(self).items()}
+
+
+def compare_systems(
+    hypotheses: Mapping[str, Sequence[str]],
+    references: Sequence[str],
+    *,
+    baseline: str,
+    convention: str,
+    settings: Significance,
+) -> tuple[dict[str, Compared], dict[str, str]]:
+    """Every system against `baseline`, and the signatures of both tests.
+
+    `hypotheses` and `references` are text or tokens, as the convention asks. The seed of the
+    resampling is sacreBLEU's, 12345 unless $SACREBLEU_SEED says otherwise.
+    """
+    chosen = CONVENTIONS[convention]
+    prepare = split_compounds if chosen.split_compounds else str
+    systems: list[tuple[str, Sequence[str]]] = [
+        (name, [prepare(line) for line in hypotheses[name]])
+        for name in (baseline, *(name for name in hypotheses if name != baseline))
+    ]
+    prepared = [[prepare(line) for line in references]]
+    results: dict[str, dict[Any, Any]] = {}
+    signatures = {}
+    for test, samples in (("bs", settings.bootstrap), ("ar", settings.randomization)):
+        metric = chosen.metric()
+        found = PairedTest(systems, {"BLEU": metric}, prepared, test_type=test, n_samples=samples)()
+        signatures[test] = str(found[0]["BLEU"])
+        results[test] = dict(zip(found[1]["System"], found[1]["BLEU"], strict=True))
+    compared = {
+        str(name): Compared(
+            score=float(bootstrap.score),
+            bootstrap_mean=float(bootstrap.mean),
+            half_width=float(bootstrap.ci),
+            p_bootstrap=_p(bootstrap, baseline=results["bs"][baseline]),
+            p_randomization=_p(results["ar"][name], baseline=results["ar"][baseline]),
+        )
+        for name, bootstrap in results["bs"].items()
+    }
+    return compared, signatures
+
+
+def _p(result: Any, *, baseline: Any) -> float | None:
+    if result.p_value is None:
+        return None
+    # sacreBLEU counts samples that lie strictly above the difference, so it finds a system and
+    # its copy different, with p = 1/(n + 1). Nothing is less extreme than no difference: p = 1.
+    return 1.0 if result.score == baseline.score else float(result.p_value)

@@ -1,0 +1,68 @@
+"""Joint byte-pair encoding."""
+
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.data import bpe
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_lines, write_lines
+
+
+def _codes(folder: Path, *, merges: int = 40) -> Path:
+    german = ["der Hund läuft", "der Hund bellt laut", "die Hunde laufen"] * 3
+    english = ["the dog runs", "the dog barks loudly", "the dogs run"] * 3
+    write_lines(folder / "train.de", german)
+    write_lines(folder / "train.en", english)
+    bpe.learn_codes([folder / "train.de", folder / "train.en"], folder / "codes", merges=merges)
+    return folder / "codes"
+
+
+def test_merges_by_hand(tmp_path: Path) -> None:
+    # Pairs of "ab ab ab abc abc": (a, b</w>) 3 times, (a, b) and (b, c</w>) twice. A tie goes to
+    # the greater pair, (b, c</w>), after which (a, bc</w>) completes the word.
+    write_lines(tmp_path / "de", ["ab ab", "abc"])
+    write_lines(tmp_path / "en", ["ab abc"])
+    codes = tmp_path / "codes"
+    assert bpe.learn_codes([tmp_path / "de", tmp_path / "en"], codes, merges=2) == 2
+    assert list(read_lines(codes)) == ["#version: 0.2", "a b</w>", "b c</w>"]
+    encoder = bpe.load_codes(codes)
+    assert bpe.encode("ab abc cab q", encoder) == "ab a@@ bc c@@ ab q"
+
+
+def test_both_languages_count(tmp_path: Path) -> None:
+    encoder = bpe.load_codes(_codes(tmp_path, merges=60))
+    assert bpe.encode("Hund dog", encoder) == "Hund dog"
+
+
+def test_fewer_pairs_than_merges(tmp_path: Path) -> None:
+    write_lines(tmp_path / "de", ["abc abc x"])
+    codes = tmp_path / "codes"
+    assert bpe.learn_codes([tmp_path / "de"], codes, merges=1000) == 2
+    assert len(list(read_lines(codes))) == 3
+
+
+def test_decoded_subwords_equal_the_tokens(tmp_path: Path) -> None:
+    encoder = bpe.load_codes(_codes(tmp_path, merges=10))
+    lines = ["der Xylophonspieler läuft @ - @ &apos;s", "", "&quot; @ Hunde- @", "日本 ß\u200b"]
+    subwords = [bpe.encode(line, encoder) for line in lines]
+    assert "@@ " in subwords[0]
+    assert [bpe.decode(line) for line in subwords] == lines
+    write_lines(tmp_path / "tok", lines)
+    bpe.encode_file(tmp_path / "tok", tmp_path / "bpe", encoder)
+    assert list(read_lines(tmp_path / "bpe")) == subwords
+
+
+def test_learning_is_deterministic(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = _codes(tmp_path / "a"), _codes(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_nothing_to_learn(tmp_path: Path) -> None:
+    write_lines(tmp_path / "de", ["a b", "", "c"])
+    with pytest.raises(UserError, match="expected words of two characters or more"):
+        bpe.learn_codes([tmp_path / "de"], tmp_path / "codes", merges=5)
+    with pytest.raises(UserError, match="expected at least 1 BPE merge, found 0"):
+        bpe.learn_codes([tmp_path / "de"], tmp_path / "codes", merges=0)

@@ -1,0 +1,226 @@
+"""Stages: skipped, made again, and killed at every moment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.data import binarize, stages
+from fairseq_labo.experiments.data.stages import Stage, StageRunner
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import locked, read_json
+from tests.experiments.data import releases
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def _stages(destdir: Path, log: list[str] | None = None, *, text: str = "a") -> list[Stage]:
+    """Two stages; the second makes two folders out of the first one's."""
+    calls = [] if log is None else log
+
+    def first(folder: Path) -> dict[str, int]:
+        calls.append("first")
+        for name in ("x", "y"):
+            (folder / "work/one" / name).write_text(text * 3, encoding="utf-8")
+        return {"lines": 2}
+
+    def second(folder: Path) -> dict[str, int]:
+        calls.append("second")
+        content = (destdir / "work/one/x").read_text(encoding="utf-8")
+        for name in ("two", "three"):
+            (folder / name / "z").write_text(content + name, encoding="utf-8")
+        return {}
+
+    return [
+        Stage("first", ("work/one",), {"text": text}, first),
+        Stage("second", ("two", "three"), {}, second, reads=("first",)),
+    ]
+
+
+def _run(destdir: Path, stages_: list[Stage], *, force: bool = False) -> None:
+    with locked(destdir):
+        StageRunner(destdir, force=force).run(stages_)
+
+
+def _content(destdir: Path) -> dict[str, bytes]:
+    paths = (path for path in destdir.rglob("*") if path.is_file())
+    return {str(path.relative_to(destdir)): path.read_bytes() for path in paths}
+
+
+def test_what_is_done_is_skipped(tmp_path: Path) -> None:
+    log: list[str] = []
+    _run(tmp_path, _stages(tmp_path, log))
+    before = _content(tmp_path)
+    _run(tmp_path, _stages(tmp_path, log))
+    assert log == ["first", "second"] and _content(tmp_path) == before
+    assert set(before) == {
+        "work/lock", "work/stages.json", "work/one/x", "work/one/y", "two/z", "three/z",
+    }  # fmt: skip
+    records = read_json(tmp_path / "work" / "stages.json")
+    assert records["second"]["made_from"]["inputs"]["first"] == records["first"]["files"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("settings", ["first", "second"]),
+        ("settings of the second", ["second"]),
+        ("force", ["first", "second"]),
+        ("output changed", ["first"]),  # the same again, so the second still fits
+        ("output lost", ["second"]),
+        ("file too many", ["second"]),
+        ("records lost", ["first", "second"]),
+    ],
+)
+def test_what_changed_is_made_again(tmp_path: Path, change: str, expected: list[str]) -> None:
+    _run(tmp_path, _stages(tmp_path))
+    before = _content(tmp_path)
+    log: list[str] = []
+    again = _stages(tmp_path, log, text="b" if change == "settings" else "a")
+    if change == "settings of the second":
+        again[1] = replace(again[1], settings={"other": 1})
+    if change == "output changed":
+        (tmp_path / "work/one/y").write_text("edited", encoding="utf-8")
+    if change == "output lost":
+        (tmp_path / "three/z").unlink()
+    if change == "file too many":
+        (tmp_path / "two/more").touch()
+    if change == "records lost":
+        (tmp_path / stages.RECORDS).write_text("{broken", encoding="utf-8")
+    _run(tmp_path, again, force=change == "force")
+    assert log == expected
+    if not change.startswith("settings"):
+        assert _content(tmp_path) == before
+
+
+def test_a_stage_that_fails_leaves_what_was(tmp_path: Path) -> None:
+    _run(tmp_path, _stages(tmp_path))
+    before = _content(tmp_path)
+
+    def fail(folder: Path) -> dict[str, int]:
+        (folder / "work/one/x").write_text("half", encoding="utf-8")
+        raise UserError("no")
+
+    bad = [replace(_stages(tmp_path)[0], run=fail, settings={"text": "c"})]
+    with pytest.raises(UserError, match="no"):
+        _run(tmp_path, bad)
+    assert _content(tmp_path) == before
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UserError, match="found another preparation"):
+        locked(tmp_path).__enter__()
+    with locked(tmp_path):
+        pass
+
+
+def _killed_at(event: int, work: Callable[[], None]) -> bool:
+    """Run `work` in a child that kills itself before its `event`-th change on disk."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def watched(original: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **kwargs: object) -> object:
+                nonlocal count
+                count += 1
+                if count == event:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*args, **kwargs)
+
+            return call
+
+        for name in ("mkdir", "rename", "replace", "unlink", "write_text", "touch"):
+            setattr(Path, name, watched(getattr(Path, name)))
+        shutil.rmtree = watched(shutil.rmtree)  # type: ignore[assignment]
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_before_every_change_on_disk(tmp_path: Path) -> None:
+    """First from nothing, then while other settings replace finished outputs."""
+    expected = {}
+    for text in ("a", "b"):
+        _run(tmp_path / text, _stages(tmp_path / text, text=text))
+        expected[text] = _content(tmp_path / text)
+    kills = 0
+    for beginning, text in ((None, "a"), ("b", "a")):
+        for event in range(1, 100):
+            destdir = tmp_path / f"{beginning}{event}"
+            if beginning is not None:
+                shutil.copytree(tmp_path / beginning, destdir)
+
+            def work(destdir: Path = destdir, text: str = text) -> None:
+                _run(destdir, _stages(destdir, text=text))
+
+            if not _killed_at(event, work):
+                break
+            kills += 1
+            work()
+            assert _content(destdir) == expected[text], (beginning, event)
+    assert kills > 25
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="prctl is Linux's; run_logged calls it there only"
+)
+def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
+    for parent, ends in ((os.getpid(), False), (os.getpid() + 1, True)):
+        child = os.fork()
+        if child == 0:
+            binarize.end_with(parent)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) == ends
+
+
+def test_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """A whole preparation, with processes and fairseq, killed as it binarizes and before."""
+    releases.write_multi30k(tmp_path / "release")
+    code = "import sys; from tests.experiments.data import releases; from pathlib import Path\n"
+    code += "sys.exit("
+    code += f"releases.run('multi30k', Path({str(tmp_path / 'release')!r}), Path(sys.argv[1]),"
+    code += " '--workers', '2'))"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep' / 'microworld'}",
+    }
+
+    def start(destdir: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(destdir)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    running = start(whole)
+    for sign in ("work/text", "logs/preprocess.log"):
+        process = start(killed)
+        while not (killed / sign).exists() and process.poll() is None:
+            time.sleep(0.02)
+        assert process.poll() is None, sign
+        process.kill()
+        process.wait()
+        assert not (killed / "manifest.json").exists()
+    assert start(killed).wait() == 0
+    assert running.wait() == 0
+    results = [
+        {name: data for name, data in _content(destdir).items() if not name.startswith("logs/")}
+        for destdir in (whole, killed)
+    ]
+    assert results[0] == results[1] and "manifest.json" in results[0]

@@ -1,0 +1,132 @@
+"""Every convention of BLEU against a value computed by hand, or by fairseq's own scorer."""
+
+import math
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation import bleu as conventions
+from fairseq_labo.experiments.evaluation.bleu import PAPER_TASKS, Texts, score_text, split_compounds
+
+# One sentence as text and as tokens. By hand, against the references below:
+TEXTS = Texts(
+    hypotheses=["The well-known dog sees a Red tree."],
+    references=["The well-known dog sees a red house."],
+    hypothesis_tokens=["The well-known dog sees a Red tree ."],
+    reference_tokens=["The well-known dog sees a red house ."],
+)
+
+
+def by_hand(*precisions: float) -> float:
+    """Geometric mean in percent; hypothesis and reference are of one length."""
+    return 100 * math.prod(precisions) ** (1 / len(precisions))
+
+
+@pytest.mark.parametrize(
+    ("name", "precisions"),
+    [
+        # The well-known dog sees a Red tree . : 13a keeps the hyphen, and parts the period.
+        # Red, tree are wrong: 6 of 8; bigrams The-..-a: 4 of 7; 3 of 6; 2 of 5.
+        ("bleu", (6 / 8, 4 / 7, 3 / 6, 2 / 5)),
+        # red is right: 7 of 8; 5 of 7; 4 of 6; 3 of 5.
+        ("bleu_lowercase", (7 / 8, 5 / 7, 4 / 6, 3 / 5)),
+        ("bleu_tokenized", (6 / 8, 4 / 7, 3 / 6, 2 / 5)),
+        ("bleu_tokenized_lowercase", (7 / 8, 5 / 7, 4 / 6, 3 / 5)),
+        # well ##AT##-##AT## known: two right tokens more: 8 of 10; 6 of 9; 5 of 8; 4 of 7.
+        ("bleu_tokenized_compounds", (8 / 10, 6 / 9, 5 / 8, 4 / 7)),
+    ],
+)
+def test_by_hand(name: str, precisions: tuple[float, ...]) -> None:
+    assert score_text(TEXTS)[name]["score"] == pytest.approx(by_hand(*precisions), abs=0.005)
+
+
+def test_signatures_tell_the_conventions_apart() -> None:
+    scores = score_text(TEXTS)
+    assert "case:mixed|eff:no|tok:13a|smooth:exp" in scores["bleu"]["signature"]
+    assert "case:lc|eff:no|tok:13a|smooth:exp" in scores["bleu_lowercase"]["signature"]
+    assert "case:mixed|eff:no|tok:none|smooth:none" in scores["bleu_tokenized"]["signature"]
+    assert "case:lc|eff:no|tok:none" in scores["bleu_tokenized_lowercase"]["signature"]
+    assert "nc:6|nw:0" in scores["chrf"]["signature"]
+    assert len({score["label"] for score in scores.values()}) == 6
+
+
+def test_detokenized_and_token_scores_read_different_text() -> None:
+    texts = Texts(["a b c d"], ["a b c d"], ["x b c d"], ["a b c d"])
+    scores = score_text(texts)
+    assert scores["bleu"]["score"] == 100.0
+    assert scores["bleu_tokenized"]["score"] < 90
+
+
+def test_tokenized_is_what_fairseq_score_computes() -> None:
+    """fairseq's own scorer on the same tokens, with a brevity penalty and repeated words."""
+    from fairseq.data import Dictionary
+    from fairseq.scoring import bleu
+
+    hypotheses = ["the the dog sees a red tree .", "two old houses and a tree", "a dog ."]
+    references = ["the dog sees a red tree .", "two old red houses and a tall tree", "a dog ."]
+    dictionary = Dictionary()
+    config = bleu.BleuConfig(pad=dictionary.pad(), eos=dictionary.eos(), unk=dictionary.unk())
+    scorer = bleu.Scorer(config)
+    for hypothesis, reference in zip(hypotheses, references, strict=True):
+        scorer.add(dictionary.encode_line(reference), dictionary.encode_line(hypothesis))
+    ours = score_text(Texts(hypotheses, references, hypotheses, references))["bleu_tokenized"]
+    assert ours["score"] == pytest.approx(scorer.score(), abs=0.005)
+    assert 40 < scorer.score() < 80
+
+
+@pytest.mark.parametrize(
+    ("tokens", "split"),
+    [
+        ("well-known", "well ##AT##-##AT## known"),
+        ("Rhein-Main-Gebiet", "Rhein ##AT##-##AT## Main ##AT##-##AT## Gebiet"),
+        # Two matches cannot share the letter b.
+        ("a-b-c", "a ##AT##-##AT## b-c"),
+        ("so - called", "so - called"),
+        ("-5 5-", "-5 5-"),
+        ("dash--ed", "dash ##AT##-##AT## -ed"),
+    ],
+)
+def test_compound_splitting(tokens: str, split: str) -> None:
+    assert split_compounds(tokens) == split
+
+
+def test_paper_scores_stand_beside_figures_of_their_convention() -> None:
+    task = conventions.paper_task(
+        "wmt14.en-de", corpus="wmt14-en-de", source_lang="en", target_lang="de"
+    )
+    scores = score_text(TEXTS)
+    lines = conventions.compare_with_paper(task, scores, sentences=3003)
+    compounds, cased = scores["bleu_tokenized_compounds"]["score"], scores["bleu"]["score"]
+    assert f"ours {compounds:.2f}, published 28.3" in lines[0] and "assumed" in lines[0]
+    assert f"ours {compounds:.2f}, published 29.3" in lines[1] and "assumed" not in lines[1]
+    assert f"ours {cased:.2f}, published 28.6" in lines[2] and "tok:13a" in lines[2]
+    assert len(lines) == 3
+    assert "NOT comparable" in conventions.compare_with_paper(task, scores, sentences=500)[-1]
+
+
+@pytest.mark.parametrize("name", PAPER_TASKS)
+def test_every_figure_names_a_convention(name: str) -> None:
+    task = PAPER_TASKS[name]
+    assert name == f"{task.corpus}.{task.source_lang}-{task.target_lang}"
+    assert task.figures and {figure.convention for figure in task.figures} <= set(
+        conventions.CONVENTIONS
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus", "languages", "match"),
+    [
+        ("wmt99.en-de", "wmt14", ("en", "de"), "expected one of iwslt14.de-en"),
+        ("wmt14.en-de", "multi30k", ("en", "de"), "expected a corpus wmt14, en-de"),
+        ("iwslt14.de-en", "iwslt14", ("en", "de"), "found iwslt14 en-de"),
+        # A part of the training text is another task.
+        ("iwslt14.de-en", "iwslt14-15k", ("de", "en"), "found iwslt14-15k de-en"),
+    ],
+)
+def test_a_paper_of_another_test_set_is_refused(
+    name: str, corpus: str, languages: tuple[str, str], match: str
+) -> None:
+    with pytest.raises(UserError, match=match):
+        conventions.paper_task(
+            name, corpus=corpus, source_lang=languages[0], target_lang=languages[1]
+        )

@@ -1,0 +1,142 @@
+"""The recipes of LABO's tasks, and the other study files of the repository: what they would run."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.data import prepare as preparation
+from fairseq_labo.experiments.evaluation.bleu import (
+    CONVENTIONS,
+    LABO_PAPER,
+    PAPER_TASKS,
+    paper_task,
+)
+from fairseq_labo.experiments.studies.run import Run, final_runs
+from fairseq_labo.experiments.studies.study import Study
+from fairseq_labo.experiments.studies.study_file import read_study
+from tests.conftest import REPOSITORY
+from tests.experiments.training.test_train import environment
+
+RECIPES = REPOSITORY / "recipes"
+FILES = sorted([*RECIPES.glob("*.yaml"), *(REPOSITORY / "studies").glob("*.yaml")])
+# Of fairseq's recipes, as they are published: flags and values that train.sh must pass on.
+PUBLISHED = {
+    "iwslt": {
+        **{"--arch": "transformer_iwslt_de_en", "--lr": "5e-4", "--warmup-updates": "4000"},
+        **{"--dropout": "0.3", "--weight-decay": "1e-4", "--max-tokens": "4096"},
+        **{"--update-freq": "1", "--best-checkpoint-metric": "bleu"},
+    },
+    "wmt": {
+        **{"--arch": "transformer_wmt_en_de", "--lr": "5e-4", "--warmup-updates": "4000"},
+        **{"--dropout": "0.1", "--max-tokens": "4096", "--update-freq": "8"},
+    },
+}
+COMMON = {
+    **{"--optimizer": "adam", "--adam-betas": "(0.9, 0.98)", "--lr-scheduler": "inverse_sqrt"},
+}
+
+
+def prepared_by(study: Study) -> tuple[str, str, str, bool]:
+    """Name, languages and whether the dictionary is joined, of the corpus that `prepare:` makes."""
+    script, *options = study.prepare
+    name = script.removeprefix("data-prep/prepare-").removesuffix(".sh")
+    arguments = preparation.parser().parse_args([name, "--destdir", "x", *options])
+    made = preparation.with_options(preparation.CORPORA[name].corpus(arguments), arguments)
+    return made.name, made.source_lang, made.target_lang, made.recipe.joined_dictionary
+
+
+def command_of(run: Run, folder: Path) -> list[str]:
+    """What train.sh would start for a run, on a corpus that looks like the prepared one."""
+    _, source, target, joined = prepared_by(run.study)
+    (folder / "bin").mkdir()
+    manifest = {"source_lang": source, "target_lang": target, "joined_dictionary": joined}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    script, *arguments = run.train_command()
+    arguments[arguments.index("--data") + 1] = str(folder)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    done = subprocess.run(
+        [script, *arguments[:end], "--dry-run", *arguments[end:]],
+        capture_output=True,
+        text=True,
+        env=environment(PATH="/usr/bin:/bin"),
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    return shlex.split(line)
+
+
+def test_every_task_of_the_paper_has_a_recipe() -> None:
+    assert {path.stem for path in RECIPES.glob("*.yaml")} == set(PAPER_TASKS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
+    study = read_study(path)
+    assert study.name == path.stem and study.prepare
+    criterions = {method.flags["criterion"] for method in study.methods}
+    compared = {"cross_entropy", "label_smoothed_cross_entropy", "tsla_cross_entropy"}
+    of_beta = study.name.endswith("-beta")  # compares LABO with itself
+    assert criterions == {"labo_cross_entropy"} | (set() if of_beta else compared)
+    said = path.read_text(encoding="utf-8")
+    assert f"scripts/compare.sh {path.relative_to(REPOSITORY)} " in said
+
+
+@pytest.mark.parametrize("name", sorted(PAPER_TASKS))
+def test_a_recipe_is_its_task(name: str) -> None:
+    study = read_study(RECIPES / f"{name}.yaml")
+    corpus, source, target, _ = prepared_by(study)
+    task = paper_task(study.paper or "", corpus=corpus, source_lang=source, target_lang=target)
+    assert task.name == name
+    labo = next(figure for figure in task.figures if figure.source == LABO_PAPER)
+    assert study.score == labo.convention
+    assert labo.score in study.description
+
+
+@pytest.mark.parametrize("name", ["iwslt14.de-en", "wmt14.en-de"])
+def test_a_recipe_trains_with_the_published_settings(name: str, tmp_path: Path) -> None:
+    study = read_study(RECIPES / f"{name}.yaml")
+    runs = final_runs(study, tmp_path / "out", choices={})
+    run = next(run for run in runs if run.method.name == "labo")
+    command = command_of(run, tmp_path)
+    size = study.train_flags["size"]
+    for flag, value in {**PUBLISHED[size], **COMMON}.items():
+        # fairseq takes the last of an option that stands there twice.
+        assert command[len(command) - command[::-1].index(flag)] == value, flag
+    shared = "--share-all-embeddings" if size == "wmt" else "--share-decoder-input-output-embed"
+    assert shared in command
+    # fairseq's own parser knows every word of it.
+    parsed = subprocess.run(
+        [sys.executable, "-c", PARSE, *command[command.index("fairseq_cli.train") + 1 :]],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert parsed.returncode == 0, parsed.stderr[-2000:]
+    assert json.loads(parsed.stdout.splitlines()[-1]) == ["labo_cross_entropy", 0.1, 4.0]
+
+
+PARSE = """
+import json, sys
+from fairseq import options
+args = options.parse_args_and_arch(options.get_training_parser())
+print(json.dumps([args.criterion, args.label_smoothing, args.labo_beta]))
+"""
+
+
+def test_the_table_has_the_figures_of_the_papers() -> None:
+    rows = re.findall(r"^\| `(.+)\.yaml` \|(.*)\|$", (RECIPES / "README.md").read_text(), re.M)
+    assert {name for name, _ in rows} == set(PAPER_TASKS)
+    for name, row in rows:
+        score, convention, smoothing, _ = (cell.strip() for cell in row.split("|"))
+        figures = PAPER_TASKS[name].figures
+        labo = next(figure for figure in figures if figure.source == LABO_PAPER)
+        assert (score, convention) == (labo.score, CONVENTIONS[labo.convention].label)
+        published = [figure for figure in figures if figure.method == "label smoothing"]
+        assert smoothing.partition(" (")[0] == (
+            published[0].score if published else "not on record"
+        )

@@ -1,0 +1,216 @@
+"""Runs: interrupted ones are taken up, failures are told, nothing runs twice at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fairseq_labo.experiments import provenance as machine
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import locked
+from fairseq_labo.experiments.studies import runner as runner_module
+from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.runner import Runner, mend_last_checkpoint
+from fairseq_labo.experiments.training.log import read_training_log
+from tests.conftest import REPOSITORY
+from tests.experiments.studies.test_search import CORPUS, make_study
+
+DONE = """\
+2026-01-01 00:00:00 | INFO | train_inner | {"epoch": 1, "loss": "9", "num_updates": "5"}
+2026-01-01 00:00:00 | INFO | valid | {"epoch": 1, "valid_loss": "5.5", "valid_nll_loss": "5", \
+"valid_num_updates": "10"}
+2026-01-01 00:00:00 | INFO | train | {"epoch": 1, "train_wps": "1000"}
+2026-01-01 00:00:00 | INFO | fairseq_labo | stage 2 begins: one-hot targets from epoch 2, after 10 \
+updates
+2026-01-01 00:00:00 | INFO | valid | {"epoch": 2, "valid_loss": "4.5", "valid_nll_loss": "4", \
+"valid_num_updates": "20"}
+2026-01-01 00:00:00 | INFO | train | {"epoch": 2, "train_wps": "3000"}
+2026-01-01 00:00:00 | INFO | fairseq_cli.train | done training in 7.5 seconds
+"""
+
+
+def test_training_log(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(DONE, encoding="utf-8")
+    found = read_training_log(log)
+    assert [(each.epoch, each.updates, each.nll_bits) for each in found.validations] == [
+        (1, 10, 5.0),
+        (2, 20, 4.0),
+    ]
+    assert (found.stage_switch, found.words_per_second, found.seconds) == (10, 2000, 7.5)
+    assert not found.resumed and found.least_gpu_gib_free is None
+
+
+def test_memory_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what fairseq says was free, at the worst."""
+    log = tmp_path / "train.log"
+    inner = '2026 | INFO | train_inner | {"loss": "9", "num_updates": "5", "gb_free": "%s"}\n'
+    log.write_text(inner % 70.5 + inner % 68 + inner % 71 + DONE, encoding="utf-8")
+    least = read_training_log(log).least_gpu_gib_free
+    assert least == 68
+    assert machine.peak_gpu_mib(None) is None
+    memory = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
+    assert machine.peak_gpu_mib(least) == 12 * 1024
+    assert machine.keep_freed_memory() == {}
+
+
+def test_training_log_of_a_resumed_training(tmp_path: Path) -> None:
+    """The validation that was repeated counts once; cross entropy has no nll_loss."""
+    log = tmp_path / "train.log"
+    again = '| INFO | valid | {"epoch": 2, "valid_loss": "3.5", "valid_num_updates": "20"}\n'
+    log.write_text(DONE + "Loaded checkpoint x (epoch 2)\n" + again, encoding="utf-8")
+    found = read_training_log(log)
+    assert found.resumed and found.validations[-1].nll_bits == 3.5 and len(found.validations) == 2
+    log.write_text(DONE.rpartition("\n2026")[0], encoding="utf-8")
+    with pytest.raises(UserError, match="expected a finished training"):
+        read_training_log(log)
+
+
+@dataclass(frozen=True)
+class ShellRun(Run):
+    """A run whose commands are shell scripts."""
+
+    train: str = ""
+
+    def train_command(self) -> list[str]:
+        return ["bash", "-c", self.train, "bash", str(self.folder)]
+
+    def evaluate_command(self, subset: str) -> list[str]:
+        scores = self.scores_folder(subset)
+        return ["bash", "-c", f"mkdir -p {scores} && echo '{{}}' > {scores}/scores.json"]
+
+
+def shell_run(root: Path, train: str, *, seed: int = 1) -> ShellRun:
+    study = make_study()
+    return ShellRun(study, study.methods[0], {}, seed, root, train)
+
+
+FINISH = f"cat > $1/train.log <<'END'\n{DONE}END\n"
+
+
+def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
+    run = shell_run(tmp_path, FINISH + "echo trained >> $1/count")
+    for _ in range(2):
+        Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test"])
+    assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
+    assert runner_module.read_trained(run)["peak_memory_mib"] > 0
+    # Only what is missing: the scores, without another training.
+    (run.scores_folder("test") / "scores.json").unlink()
+    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test", "test1"])
+    assert run.scores("test") == run.scores("test1") == {}
+    assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
+
+
+def test_a_failure_is_told_and_the_others_are_completed(tmp_path: Path) -> None:
+    bad = shell_run(tmp_path, "echo something broke; exit 3", seed=1)
+    good = shell_run(tmp_path, FINISH, seed=2)
+    with pytest.raises(UserError, match=r"(?s)smooth/seed-1: .* status 3.*something broke"):
+        Runner(CORPUS, jobs=1, threads=1).complete([bad, good], subsets=["test"])
+    assert good.scores("test") == {} and bad.scores("test") is None
+    assert not (bad.folder / "train.json").exists()
+
+
+def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
+    """Each of the two waits for the other to begin."""
+    there = f"[[ -e {tmp_path}/seed-1 && -e {tmp_path}/seed-2 ]]"
+    wait = (
+        f"touch {tmp_path}/$(basename $1)\n"
+        f"for i in $(seq 100); do {there} && break; sleep 0.05; done"
+    )
+    runs = [shell_run(tmp_path, f"set -e; {wait}; {there}\n{FINISH}", seed=seed) for seed in (1, 2)]
+    Runner(CORPUS, jobs=2, threads=1).complete(runs, subsets=["test"])
+
+
+def test_stop_ends_the_processes(tmp_path: Path) -> None:
+    run = shell_run(tmp_path, "echo $$ > $1/pid; sleep 60 & wait")
+    runner = Runner(CORPUS, jobs=1, threads=1)
+    thread = threading.Thread(target=runner.complete, args=([run],), kwargs={"subsets": ["test"]})
+    thread.start()
+    wait_for(run.folder / "pid")
+    started = time.monotonic()
+    runner.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive() and time.monotonic() - started < 20
+    assert not (run.folder / "train.json").exists()
+
+
+def wait_for(path: Path, seconds: float = 60) -> str:
+    """The content of a file that another process will write."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if path.exists() and path.read_text(encoding="utf-8").endswith("\n"):
+            return path.read_text(encoding="utf-8").strip()
+        time.sleep(0.05)
+    raise AssertionError(f"{path} was not written")
+
+
+def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
+    """kill -9 of compare.sh leaves its trainings: two must not write into one folder."""
+    program = (
+        "import sys, pathlib\n"
+        "from fairseq_labo.experiments.files import locked\n"
+        "from fairseq_labo.experiments.studies.runner import Runner\n"
+        "from tests.experiments.studies.test_runner import CORPUS, shell_run\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "with locked(root) as lock:\n"
+        "    run = shell_run(root, 'echo $$ > $1/pid; sleep 60')\n"
+        "    Runner(CORPUS, jobs=1, threads=1, lock=lock).complete([run], subsets=[])\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path],
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep' / 'microworld'}"},
+    )
+    child = int(wait_for(tmp_path / "runs" / "smooth" / "seed-1" / "pid"))
+    parent.kill()
+    parent.wait()
+    try:
+        left_behind = "found another process at work"
+        with pytest.raises(UserError, match=left_behind), locked(tmp_path):
+            pass
+    finally:
+        os.killpg(child, signal.SIGKILL)
+    for _ in range(100):
+        try:
+            with locked(tmp_path):
+                return
+        except UserError:
+            time.sleep(0.05)
+    raise AssertionError("the lock was not released")
+
+
+def save(path: Path, value: float) -> bytes:
+    torch.save({"model": {"w": torch.tensor(value)}}, path)
+    return path.read_bytes()
+
+
+def test_a_checkpoint_cut_off_is_replaced_by_the_best(tmp_path: Path) -> None:
+    whole = save(tmp_path / "checkpoint_best.pt", 1.0)
+    last = tmp_path / "checkpoint_last.pt"
+    last.write_bytes(whole[: len(whole) // 2])
+    mend_last_checkpoint(tmp_path)
+    assert last.read_bytes() == whole
+    assert (tmp_path / "damaged_checkpoint_last.pt").exists()
+
+
+def test_without_a_best_one_training_starts_afresh(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"PK cut off")
+    mend_last_checkpoint(tmp_path)
+    assert not (tmp_path / "checkpoint_last.pt").exists()
+
+
+def test_a_whole_checkpoint_stays(tmp_path: Path) -> None:
+    mend_last_checkpoint(tmp_path)  # nothing there: nothing to do
+    save(tmp_path / "checkpoint_best.pt", 1.0)
+    whole = save(tmp_path / "checkpoint_last.pt", 2.0)
+    mend_last_checkpoint(tmp_path)
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == whole

@@ -1,0 +1,225 @@
+"""What is started, by device and cluster; no GPU is needed to see it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training.launch_plan import (
+    Launch,
+    Request,
+    batch_flags,
+    plan,
+    visible_gpus,
+)
+
+TRAINING = ["bin", "--max-epoch", "2"]
+ALONE = ["python", "-m", "fairseq_cli.train", *TRAINING]
+# What srun sets for the last of four tasks on two machines.
+SRUN = {
+    "SLURM_JOB_ID": "70123",
+    "SLURM_JOB_NUM_NODES": "2",
+    "SLURM_STEP_NODELIST": "gpu[07,09]",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+}
+ONE_TASK_A_NODE = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+
+
+def planned(found: int, environ: Mapping[str, str] | None = None, **request: Any) -> Launch:
+    """The launch on a machine that shows so many GPUs."""
+    return plan(
+        Request(**request),
+        TRAINING,
+        python="python",
+        environ=environ or {},
+        count_gpus=lambda _: found,
+    )
+
+
+def torchrun(*flags: str) -> list[str]:
+    return ["python", "-m", "torch.distributed.run", *flags]
+
+
+def program(folder: Path, name: str, *lines: str) -> dict[str, str]:
+    """A program that prints the lines, and the environment that finds it."""
+    path = folder / name
+    path.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(lines) + "\nEND\n", encoding="utf-8")
+    path.chmod(0o755)
+    return {"PATH": f"{folder}:/bin:/usr/bin"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "request_", "command"),
+    [
+        (0, {}, ALONE),
+        (1, {}, ALONE),
+        (1, {"gpus": 0}, [*ALONE, "--cpu", "--distributed-world-size", "1"]),
+        (8, {"gpus": 1}, [*ALONE, "--distributed-world-size", "1"]),  # or fairseq takes all 8
+        (8, {"gpus": 0}, [*ALONE, "--cpu", "--distributed-world-size", "1"]),
+        (
+            4,
+            {},
+            [
+                *torchrun("--standalone", "--nproc-per-node", "4", *ALONE[1:]),
+                *("--distributed-world-size", "4"),
+            ],
+        ),
+        (
+            1,  # one GPU each: without the flag fairseq would train twice, each alone
+            {"nodes": 2, "node_rank": 1, "master": "gpu07"},
+            [
+                *torchrun("--nnodes", "2", "--node-rank", "1", "--master-addr", "gpu07"),
+                *("--master-port", "29500", "--nproc-per-node", "1", *ALONE[1:]),
+                *("--distributed-world-size", "2"),
+            ],
+        ),
+    ],
+)
+def test_one_process(gpus: int, request_: dict[str, Any], command: list[str]) -> None:
+    assert planned(gpus, **request_).commands == [command]
+
+
+def test_two_workers_on_the_cpu() -> None:
+    first, second = planned(0, workers=2).commands
+    cpu = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    own = ["--distributed-no-spawn", "--distributed-world-size", "2", "--distributed-rank"]
+    assert first[: len(ALONE)] == ALONE and "torch.distributed.run" not in first
+    assert first[len(ALONE) : -3] == [*cpu, *own] and first[-3] == "0"
+    assert second[len(ALONE) : -3] == [*cpu, *own] and second[-3] == "1"
+    assert first[-1] == second[-1] and first[-1].startswith("tcp://127.0.0.1:")
+
+
+def test_srun_with_a_task_for_each_gpu(tmp_path: Path) -> None:
+    """No torchrun; the worker's number is SLURM's, and so is the port: 20000 + 70123 % 20000."""
+    environ = SRUN | program(tmp_path, "scontrol", "gpu07", "gpu09")
+    launch = planned(2, environ)
+    assert launch.commands == [
+        [
+            *(*ALONE, "--distributed-no-spawn", "--distributed-world-size", "4"),
+            *("--distributed-rank", "3", "--distributed-init-method", "tcp://gpu07:30123"),
+            *("--device-id", "1"),
+        ]
+    ]
+    assert launch.log == "train.task-3.log"
+    (command,) = planned(1, environ).commands  # SLURM shows each task its own GPU only
+    assert command[-2:] == ["--device-id", "0"]
+    assert planned(2, environ | {"SLURM_PROCID": "0"}).log == "train.log"
+
+
+def test_srun_with_a_task_for_each_machine(tmp_path: Path) -> None:
+    environ = SRUN | ONE_TASK_A_NODE | program(tmp_path, "scontrol", "gpu07", "gpu09")
+    launch = planned(8, environ)
+    assert launch.commands == [
+        [
+            *torchrun("--nnodes", "2", "--node-rank", "1", "--master-addr", "gpu07"),
+            *("--master-port", "30123", "--nproc-per-node", "8", *ALONE[1:]),
+            *("--distributed-world-size", "16"),
+        ]
+    ]
+    assert launch.log == "train.node-1.log"
+    (command,) = planned(8, SRUN | ONE_TASK_A_NODE, master="10.0.0.7:7000").commands
+    assert command[command.index("--master-addr") :][:4] == [
+        *("--master-addr", "10.0.0.7", "--master-port", "7000")
+    ]
+
+
+def test_one_task_in_a_step_is_one_machine() -> None:
+    single = SRUN | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}
+    assert planned(1, single).commands == [ALONE]
+    assert planned(1, {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}).commands == [ALONE]
+
+
+def test_a_job_of_several_machines_needs_srun() -> None:
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
+    with pytest.raises(UserError, match=r"2 machines.* write 'srun scripts/train.sh ...'"):
+        planned(4, job)
+    (command,) = planned(4, job, nodes=1).commands
+    assert "--standalone" in command
+
+
+@pytest.mark.parametrize(
+    ("gpus", "environ", "request_", "match"),
+    [
+        (0, {}, {"nodes": 2, "node_rank": 0, "master": "a"}, "expected a GPU on each"),
+        (0, SRUN, {"master": "a"}, "expected a GPU on each"),
+        (1, {}, {"nodes": 2}, "--nodes 2 needs --node-rank, .* found --node-rank None"),
+        (1, {}, {"nodes": 2, "node_rank": 2, "master": "a"}, "from 0 to 1"),
+        (1, {}, {"nodes": 2, "node_rank": 0, "master": "a:b"}, "HOST or HOST:PORT, found 'a:b'"),
+        (1, {}, {"master": "a"}, "go with --nodes of 2 or more"),
+        (1, {}, {"workers": 2}, "pass --gpus 0 with it"),
+        (0, {}, {"workers": 0}, "--workers of 1 or more"),
+        (0, {}, {"gpus": -1}, "--gpus of 0 or more"),
+        (1, SRUN | {"PATH": "/nowhere"}, {}, "expected scontrol.* pass --master"),
+    ],
+)
+def test_refused(gpus: int, environ: dict[str, str], request_: dict[str, Any], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        planned(gpus, environ, **request_)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [(None, 2), ("0,1", 2), ("1", 1), ("", 0), ("-1", 0), ("MIG-4f", 1)]
+)
+def test_visible_gpus(chosen: str | None, expected: int, tmp_path: Path) -> None:
+    environ = program(tmp_path, "nvidia-smi", "GPU 0: NVIDIA H100", "GPU 1: NVIDIA H100")
+    if chosen is not None:
+        environ["CUDA_VISIBLE_DEVICES"] = chosen
+    assert visible_gpus(environ) == expected
+
+
+def test_no_driver_no_gpu(tmp_path: Path) -> None:
+    assert visible_gpus({"PATH": "/nowhere"}) == 0
+    environ = program(tmp_path, "nvidia-smi", "NVIDIA-SMI has failed")
+    assert visible_gpus(environ | {"CUDA_VISIBLE_DEVICES": "0"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "request_", "environ", "expected"),
+    [
+        (0, {}, {}, ("4096", "8")),
+        (1, {}, {}, ("4096", "8")),
+        (8, {}, {}, ("4096", "1")),
+        (8, {"gpus": 2}, {}, ("4096", "4")),
+        (8, {"nodes": 2, "node_rank": 0, "master": "a"}, {}, ("2048", "1")),
+        (0, {"workers": 2}, {}, ("4096", "4")),
+        (8, {"master": "a"}, SRUN, ("4096", "2")),  # four tasks, a worker each
+        (8, {"master": "a"}, SRUN | ONE_TASK_A_NODE, ("2048", "1")),  # 16 workers
+    ],
+)
+def test_a_batch_is_shared_whatever_the_number_of_workers(
+    gpus: int, request_: dict[str, Any], environ: Mapping[str, str], expected: tuple[str, str]
+) -> None:
+    launch = plan(
+        Request(batch_tokens=32768, **request_),
+        [*TRAINING, "--max-tokens", "1000", "--max-tokens", "4096"],  # the last one counts
+        python="python",
+        environ=environ,
+        count_gpus=lambda _: gpus,
+    )
+    command = launch.commands[0]
+    after = command[len(command) - command[::-1].index("--max-tokens") :]
+    assert (after[0], after[1:3]) == (expected[0], ["--update-freq", expected[1]])
+
+
+@pytest.mark.parametrize(
+    ("training", "batch_tokens", "workers", "found"),
+    [
+        ([], 4096, 1, "no --max-tokens"),
+        (["--max-tokens", "4096", "--update-freq", "2"], 4096, 1, "both"),
+        (["--max-tokens", "4096"], 4096, 3, "found 4096"),
+        (["--max-tokens", "1000"], 1001, 1, "found 1001"),
+        (["--max-tokens", "1000"], 1, 2, "found 1"),
+        (["--max-tokens", "1000"], 0, 1, "found 0"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared(
+    training: list[str], batch_tokens: int, workers: int, found: str
+) -> None:
+    with pytest.raises(UserError, match=found):
+        batch_flags(training, batch_tokens=batch_tokens, workers=workers)

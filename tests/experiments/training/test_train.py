@@ -1,0 +1,160 @@
+"""`scripts/train.sh` as one runs it: what it starts, what it says, what it leaves alone.
+
+There is no GPU here: a fake nvidia-smi shows some, and a fake fairseq tells what torchrun set.
+"""
+
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+# (importing the plugin also lets torch.load read checkpoints)
+from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
+from fairseq_labo.experiments.training.launch_plan import free_port
+from tests.conftest import REPOSITORY, TINY_MODEL, reports
+
+SCRIPT = REPOSITORY / "scripts" / "train.sh"
+OPTIONS = [*TINY_MODEL, "--max-tokens", "1200", "--max-update", "4", "--log-interval", "1"]
+FAKE_FAIRSEQ = """
+import os, sys
+names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+words = ["WARNING", *(os.environ[name] for name in names), *sys.argv[-2:]]
+os.write(1, (" ".join(words) + "\\n").encode())  # at once: workers share the output
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Without what a cluster may have set."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+    return {**kept, "VENV": sys.prefix, "OMP_NUM_THREADS": "1", **more}
+
+
+def train_sh(data: Path, save_dir: Path, *options: object, **more: str) -> tuple[str, str]:
+    """What it printed on standard output and on standard error."""
+    done = subprocess.run(
+        [SCRIPT, "--data", data, "--save-dir", save_dir, *map(str, options)],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=environment(**more),
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def show_gpus(folder: Path, count: int) -> str:
+    """A PATH with an nvidia-smi that lists so many GPUs."""
+    lines = "".join(f"echo 'GPU {number}: NVIDIA H100'\n" for number in range(count))
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{lines}", encoding="utf-8")
+    (folder / "nvidia-smi").chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_dry_run_with_four_gpus(toy_corpus: Path, tmp_path: Path) -> None:
+    """The command, as one would type it; nothing is made or run."""
+    save_dir = tmp_path / "save dir"
+    options = ("--criterion", "tsla_cross_entropy", "--epochs", 7, "--dry-run", "--", "--fp16")
+    printed, _ = train_sh(toy_corpus, save_dir, *options, PATH=show_gpus(tmp_path, 4))
+    (line,) = printed.splitlines()
+    python, *command = shlex.split(line)
+    assert Path(python).samefile(sys.executable)
+    assert command[:4] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    assert command[4:7] == ["4", "-m", "fairseq_cli.train"]
+    flags = dict(itertools.pairwise(command))
+    assert flags["--save-dir"] == str(save_dir)
+    assert (flags["--smoothing-epochs"], flags["--max-epoch"]) == ("4", "7")
+    assert command[-3:] == ["--fp16", "--distributed-world-size", "4"]
+    assert not save_dir.exists()
+
+
+def test_refusals_reach_the_user(toy_corpus: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [SCRIPT, "--data", toy_corpus, "--save-dir", tmp_path / "x", "--nodes", "2"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 1 and "error: --nodes 2 needs --node-rank" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_two_machines_find_each_other(toy_corpus: Path, tmp_path: Path) -> None:
+    """Two times train.sh, as on two machines of two GPUs; torchrun is the real one."""
+    fake = tmp_path / "fairseq_cli"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "train.py").write_text(FAKE_FAIRSEQ, encoding="utf-8")
+    variables = environment(PATH=show_gpus(tmp_path, 2), PYTHONPATH=str(tmp_path))
+    port = free_port()
+    machines = [
+        subprocess.Popen(
+            [
+                *(SCRIPT, "--data", toy_corpus, "--save-dir", tmp_path / "run", "--nodes", "2"),
+                *("--node-rank", str(rank), "--master", f"localhost:{port}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=variables,
+        )
+        for rank in (0, 1)
+    ]
+    outputs = [machine.communicate(timeout=120)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], outputs
+    expected = f"4 localhost {port} --distributed-world-size 4"
+    for rank, output in enumerate(outputs):
+        workers = sorted(re.findall(r"^WARNING (\d) (\d) (.*)$", output, re.MULTILINE))
+        assert workers == [(str(2 * rank + i), str(i), expected) for i in (0, 1)], output
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        *("train.log", "train.node-1.log")
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run of two workers on the CPU, and what it printed."""
+    save_dir = tmp_path_factory.mktemp("two-workers") / "run"
+    printed, _ = train_sh(toy_corpus, save_dir, "--workers", 2, "--epochs", 1, "--", *OPTIONS)
+    return save_dir, printed
+
+
+def test_two_workers_on_the_cpu(trained: tuple[Path, str]) -> None:
+    save_dir, printed = trained
+    log = (save_dir / "train.log").read_text(encoding="utf-8")
+    assert "training on 2 devices" in log and "initialized host" in log
+    assert reports(log, "valid")[-1]["valid_num_updates"] == "4"
+    assert "epoch   1 | valid" in printed and "done training" in printed
+    assert (save_dir / "train.worker-1.log").exists()
+
+
+def test_finished_runs_are_left_alone(trained: tuple[Path, str], toy_corpus: Path) -> None:
+    """fairseq by itself would train a fifth update of four."""
+    save_dir, _ = trained
+    before = (save_dir / "checkpoint_last.pt").read_bytes()
+    printed, said = train_sh(toy_corpus, save_dir, "--epochs", 1, "--", *OPTIONS)
+    assert "finished: 4 updates are done of --max-update 4" in said
+    assert "Nothing is trained" in said
+    assert printed == "" and "fairseq_cli.train" not in said
+    assert (save_dir / "checkpoint_last.pt").read_bytes() == before
+
+
+def test_every_place_has_the_criterions_defaults() -> None:
+    """train.sh, the configuration file, the recipes and the README against the criterion."""
+    alpha, beta = LaboCrossEntropyConfig().label_smoothing, LaboCrossEntropyConfig().labo_beta
+    script = SCRIPT.read_text(encoding="utf-8")
+    assert f" label_smoothing={alpha:g} labo_beta={beta:g}\n" in script
+    assert f"LABO's temperature (default: {beta:g};" in script
+    config = REPOSITORY / "fairseq_labo" / "config" / "translation_labo.yaml"
+    criterion = yaml.safe_load(config.read_text(encoding="utf-8"))["criterion"]
+    assert (criterion["label_smoothing"], criterion["labo_beta"]) == (alpha, beta)
+    recipes = REPOSITORY / "recipes" / "README.md"
+    assert f"α = {alpha:g} and β = {beta:g} are this project's" in recipes.read_text("utf-8")
+    flag = f"| `--labo-beta` | β > 0, temperature of P*; default {beta:g};"
+    assert flag in (REPOSITORY / "README.md").read_text(encoding="utf-8")
