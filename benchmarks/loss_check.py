@@ -1,28 +1,29 @@
-"""What each loss of benchmark.py must return: its own definition, dense, in float64.
+"""What each loss of `benchmarks.loss` must return: its own definition, dense, in float64.
 
 All put weight ε on a smoothing distribution:
 
 ===========  =======================================================================
 definition   target distribution q of a token; the loss is −Σ q log p
 ===========  =======================================================================
-``fairseq``  1−ε on the reference, ε/(V−1) on every other type
-``uniform``  1−ε on the reference, and ε/V on every type
+``fairseq``  1−ε on the reference, ε/(V−1) on every other entry
+``uniform``  1−ε on the reference, and ε/V on every entry
 ``labo``     the ``reference`` implementation of `fairseq_labo.ops`
 ===========  =======================================================================
 
-The error of a gradient is ‖found − exact‖ / ‖exact‖; for logits, of the reference entries and of
+The error of a gradient is ‖given − exact‖ / ‖exact‖; for logits, of the reference entries and of
 all others separately, the larger counts. It is put beside that of the same definition in eager
 float32 arithmetic, rounded once to the dtype of the inputs.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+from fairseq_labo.ops import labo_loss
 
 # Largest error of a right loss: several times one rounding, but less than a factor of 1.01.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 4e-3}
@@ -43,7 +44,7 @@ class Verdict(NamedTuple):
     """The largest error of loss and gradients; that of the gradients relative to eager's."""
 
     status: str
-    error: float
+    max_error: float
     error_over_eager: float
 
 
@@ -51,18 +52,9 @@ def defined_losses(z: Tensor, target: Tensor, problem: Problem, provider: Provid
     """Loss of each token by the provider's definition, [N], 0 at padding.  z: [N, V]."""
     epsilon, vocab_size = problem.label_smoothing, z.size(1)
     if provider.definition == "labo":
-        from fairseq_labo.ops import labo_loss
-
-        assert provider.beta is not None
-        return labo_loss(
-            z,
-            target,
-            label_smoothing=epsilon,
-            beta=provider.beta,
-            ignore_index=problem.pad,
-            reduction="none",
-            impl="reference",
-        )
+        ours: dict[str, Any] = {"label_smoothing": epsilon, "beta": provider.beta}
+        ours |= {"ignore_index": problem.pad, "reduction": "none", "impl": "reference"}
+        return labo_loss(z, target, **ours)
     elsewhere = epsilon / (vocab_size - 1 if provider.definition == "fairseq" else vocab_size)
     at_target = 1 - epsilon + (0.0 if provider.definition == "fairseq" else elsewhere)
     q = torch.full_like(z, elsewhere).scatter_(1, target.unsqueeze(1), at_target)
@@ -94,16 +86,16 @@ def evaluate(
     return torch.cat(losses), (torch.cat([gradient for (gradient,) in gradients]),)
 
 
-def relative(found: Tensor, exact: Tensor) -> float:
-    """‖found − exact‖ / ‖exact‖, in float64; NaN if anything found is NaN."""
-    return float((found.double() - exact).norm() / exact.norm())
+def relative(given: Tensor, exact: Tensor) -> float:
+    """‖given − exact‖ / ‖exact‖, in float64; NaN if anything given is NaN."""
+    return float((given.double() - exact).norm() / exact.norm())
 
 
-def gradient_error(found: Tensors, exact: Tensors, problem: Problem) -> float:
+def gradient_error(given: Tensors, exact: Tensors, problem: Problem) -> float:
     """The largest error of the gradients; see the module's description."""
-    if len(found) == 2:
-        return _largest(relative(f, e) for f, e in zip(found, exact, strict=True))
-    (mine,), (right,) = found, exact
+    if len(given) == 2:
+        return _largest(relative(g, e) for g, e in zip(given, exact, strict=True))
+    (mine,), (right,) = given, exact
     target = problem.target.unsqueeze(1)
     at_target = relative(mine.gather(1, target), right.gather(1, target))
     mine, right = mine.double().scatter(1, target, 0.0), right.scatter(1, target, 0.0)
@@ -135,10 +127,10 @@ def differentiate(
 ) -> tuple[Tensor, Tensors]:
     """The provider's loss and gradients: summed, or per token under its random gradients."""
     inputs = provider.inputs(problem)
-    found = loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
-    vector = upstream_vector(problem, upstream).to(found.dtype)
-    gradient = vector if found.dim() else vector[0]
-    return found.detach(), torch.autograd.grad(found, inputs, gradient)
+    result = loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
+    vector = upstream_vector(problem, upstream).to(result.dtype)
+    gradient = vector if result.dim() else vector[0]
+    return result.detach(), torch.autograd.grad(result, inputs, gradient)
 
 
 def check(
@@ -149,12 +141,12 @@ def check(
     for upstream, right in expected.items():
         if upstream == PER_TOKEN and not provider.per_token:
             continue
-        found, gradients = differentiate(loss, provider, problem, upstream)
+        value, gradients = differentiate(loss, provider, problem, upstream)
         parts = {"gradient": gradient_error(gradients, right.gradients, problem)}
         over_eager.append(parts["gradient"] / max(right.eager_error, 1e-12))
-        half_sum = provider.sums_in_half and not found.dim() and found.dtype == torch.float16
+        half_sum = provider.sums_in_half and not value.dim() and value.dtype == torch.float16
         if not half_sum:
-            parts["loss"] = relative(found, right.loss if found.dim() else right.loss.sum())
+            parts["loss"] = relative(value, right.loss if value.dim() else right.loss.sum())
         errors.extend(parts.values())
         tolerance = max(TOLERANCE[problem.logits.dtype], 2 * right.eager_error)
         for what, error in parts.items():

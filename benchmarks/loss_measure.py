@@ -1,16 +1,16 @@
-"""Time, memory and synchronizations of one loss and its gradients: what benchmark.py measures."""
+"""What `benchmarks.loss` measures of a loss and its gradients: time, memory, synchronizations."""
 
+import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+from fairseq_labo.ops.memory import keep_buffers_from
 
 # Kineto, the profiler's collector, otherwise talks on standard error.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -44,20 +44,18 @@ class Clock:
             for value in range(FLUSHES):
                 self.flush.fill_(value)
 
-    def mark(self) -> "float | torch.cuda.Event":
-        """A point in time."""
+    def mark(self) -> Any:
+        """A point in time: seconds, or an event of the GPU."""
         if not self.cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
-    @staticmethod
-    def between(start: "float | torch.cuda.Event", end: "float | torch.cuda.Event") -> float:
+    def between(self, start: Any, end: Any) -> float:
         """Milliseconds between two marks."""
-        if isinstance(start, float) and isinstance(end, float):
-            return (end - start) * 1e3
-        assert isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event)
+        if not self.cuda:
+            return float(end - start) * 1e3
         end.synchronize()
         return float(start.elapsed_time(end))
 
@@ -82,11 +80,8 @@ def time_once(
     gradients = torch.autograd.grad(loss, inputs, torch.full_like(loss, upstream))
     end = clock.mark()
     del gradients
-    return {
-        "forward": clock.between(start, middle),
-        "backward": clock.between(middle, end),
-        "both": clock.between(start, end),
-    }
+    spans = ((start, middle), (middle, end), (start, end))
+    return {mode: clock.between(*span) for mode, span in zip(MODES, spans, strict=True)}
 
 
 def time_all(
@@ -103,9 +98,8 @@ def time_all(
         for position in range(len(contestants)):
             index = (position + turn) % len(contestants)
             times = time_once(contestants[index], problem, upstream, clock)
-            if turn >= 0:
-                for mode in MODES:
-                    samples[index][mode].append(times[mode])
+            for mode in MODES if turn >= 0 else ():
+                samples[index][mode].append(times[mode])
     return samples
 
 
@@ -113,7 +107,8 @@ def peak_mib(contestant: Contestant, problem: Problem, *, device: str) -> float:
     """Most MiB that forward and backward hold at once beyond the inputs, gradients included."""
     inputs = contestant.provider.inputs(problem)
     if device == "cpu":
-        with all_memory_from_torch(), CpuMemory() as memory:
+        # torch's profiler does not see the buffers that our loss keeps itself.
+        with keep_buffers_from(math.inf), CpuMemory() as memory:
             forward_backward(contestant, inputs, problem, 1.0)
         return memory.peak_bytes / MIB
     torch.cuda.synchronize()
@@ -122,18 +117,6 @@ def peak_mib(contestant: Contestant, problem: Problem, *, device: str) -> float:
     forward_backward(contestant, inputs, problem, 1.0)
     torch.cuda.synchronize()
     return (torch.cuda.max_memory_allocated() - before) / MIB
-
-
-@contextmanager
-def all_memory_from_torch() -> Iterator[None]:
-    """Our loss takes its buffers from torch too, whose profiler sees no other, and keeps none."""
-    from fairseq_labo.ops import memory
-
-    least, memory.KEPT_BYTES = memory.KEPT_BYTES, sys.maxsize
-    try:
-        yield
-    finally:
-        memory.KEPT_BYTES = least
 
 
 class CpuMemory:
@@ -200,10 +183,8 @@ def captured_in_graph(contestant: Contestant, problem: Problem) -> bool:
         gradient.fill_(float("nan"))
     graph.replay()
     torch.cuda.synchronize()
-    return all(
-        torch.allclose(found, right, rtol=1e-2, atol=1e-5)
-        for found, right in zip(gradients, expected, strict=True)
-    )
+    pairs = zip(gradients, expected, strict=True)
+    return all(torch.allclose(given, right, rtol=1e-2, atol=1e-5) for given, right in pairs)
 
 
 def waiting(contestant: Contestant, problem: Problem) -> dict[str, bool | None]:

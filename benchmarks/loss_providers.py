@@ -1,7 +1,7 @@
-"""The losses that benchmark.py compares: fairseq's, those of other packages, and ours.
+"""The losses that `benchmarks.loss` compares: fairseq's, those of other packages, and ours.
 
 Each is taken as its package offers it for training, and promises one of the definitions in
-benchmark_check.py. What cannot be imported is missing, with the reason.
+`loss_check`. What cannot be imported is missing, with the reason.
 """
 
 import functools
@@ -15,8 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_labo.ops import labo_linear_loss, labo_loss
+from fairseq_labo.ops.dispatch import IMPLEMENTATIONS
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 Tensors = tuple[Tensor, ...]
-Loss = Callable[["Tensors", "Problem", str], Tensor]  # inputs, problem, reduction
+Loss = Callable[[Tensors, "Problem", str], Tensor]  # inputs, problem, reduction
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Problem:
     target: Tensor
     upstream: Tensor
     label_smoothing: float
-    pad: int
+    pad: int = 1
 
 
 def make_problem(
@@ -44,7 +48,6 @@ def make_problem(
     dtype: torch.dtype,
     device: str,
     label_smoothing: float,
-    pad: int = 1,
 ) -> Problem:
     """Random inputs: 5% of padding, and every eighth reference token almost certain."""
     logits = 2.0 * torch.randn(num_tokens, vocab_size, device=device)
@@ -56,15 +59,9 @@ def make_problem(
     weight = torch.randn(vocab_size, hidden_dim, device=device) * (2.0 / hidden_dim**0.5)
     # Multiples of 1/64 below 2: exact in every dtype, so that no provider rounds them.
     upstream = torch.randint(32, 97, (num_tokens,), device=device) / 64.0
-    return Problem(
-        logits=logits.to(dtype),
-        hidden=hidden.to(dtype),
-        weight=weight.to(dtype),
-        target=target.masked_fill(padding, pad),
-        upstream=upstream,
-        label_smoothing=label_smoothing,
-        pad=pad,
-    )
+    target = target.masked_fill(padding, Problem.pad)
+    logits, hidden, weight = logits.to(dtype), hidden.to(dtype), weight.to(dtype)
+    return Problem(logits, hidden, weight, target, upstream, label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -102,13 +99,9 @@ def _load_fairseq() -> Loss:
 
     def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
         lprobs = F.log_softmax(inputs[0], dim=-1, dtype=torch.float32)
-        smoothed, _ = label_smoothed_nll_loss(
-            lprobs,
-            problem.target,
-            problem.label_smoothing,
-            ignore_index=problem.pad,
-            reduce=reduction == "sum",
-        )
+        options = {"ignore_index": problem.pad, "reduce": reduction == "sum"}
+        arguments = (lprobs, problem.target, problem.label_smoothing)
+        smoothed, _ = label_smoothed_nll_loss(*arguments, **options)
         return smoothed if reduction == "sum" else smoothed.squeeze(-1)
 
     return loss
@@ -124,6 +117,16 @@ def _like_torch(function: Callable[..., Tensor], **more: Any) -> Loss:
         reduction=reduction,
         **more,
     )
+
+
+def _summing(losses_of: Callable[[Tensor, Problem], Tensor]) -> Loss:
+    """A function that gives losses per token only."""
+
+    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
+        losses = losses_of(inputs[0], problem)
+        return losses.sum() if reduction == "sum" else losses
+
+    return loss
 
 
 def _load_torch() -> Loss:
@@ -155,96 +158,71 @@ def _load_flash() -> Loss:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
-        losses, _ = module.cross_entropy_loss(
-            inputs[0],
-            problem.target,
-            label_smoothing=problem.label_smoothing,
-            ignore_index=problem.pad,
-        )
-        return losses.sum() if reduction == "sum" else losses
+    def losses_of(logits: Tensor, problem: Problem) -> Tensor:
+        options = {"label_smoothing": problem.label_smoothing, "ignore_index": problem.pad}
+        return module.cross_entropy_loss(logits, problem.target, **options)[0]
 
-    return loss
+    return _summing(losses_of)
 
 
 def _load_apex() -> Loss:
     function = importlib.import_module("apex.contrib.xentropy").SoftmaxCrossEntropyLoss
 
-    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
-        in_half = inputs[0].dtype == torch.float16  # then its losses are float32 all the same
+    def losses_of(logits: Tensor, problem: Problem) -> Tensor:
+        in_half = logits.dtype == torch.float16  # then its losses are float32 all the same
         options = (problem.label_smoothing, problem.pad, in_half)
-        losses = function.apply(inputs[0], problem.target, *options)
-        return losses.sum() if reduction == "sum" else losses
+        return function.apply(logits, problem.target, *options)
 
-    return loss
+    return _summing(losses_of)
 
 
 def _load_labo(impl: str, beta: float) -> Loss:
-    from fairseq_labo.ops import dispatch, labo_loss
-
-    if impl not in dispatch.IMPLEMENTATIONS:
+    if impl not in IMPLEMENTATIONS:
         raise ImportError(f"fairseq_labo.ops.dispatch.IMPLEMENTATIONS has no {impl!r}")
     return _like_torch(labo_loss, beta=beta, impl=impl)
 
 
 def _load_labo_unfused(beta: float) -> Loss:
-    from fairseq_labo.ops import labo_loss
-
     def loss(hidden: Tensor, weight: Tensor, target: Tensor, **options: Any) -> Tensor:
         return labo_loss(F.linear(hidden, weight), target, **options)
 
-    return _like_torch(loss, beta=beta, impl="auto")
+    return _like_torch(loss, beta=beta)
 
 
 def _load_labo_fused(beta: float) -> Loss:
-    from fairseq_labo import ops
-
-    fused = getattr(ops, "labo_linear_loss", None)
-    if fused is None:
-        raise ImportError("fairseq_labo.ops has no labo_linear_loss")
-    return _like_torch(fused, beta=beta, impl="auto")
+    return _like_torch(labo_linear_loss, beta=beta)
 
 
 def list_providers(betas: list[float]) -> list[Provider]:
-    """All providers, fairseq's first; ours once for each β."""
-    liger = functools.partial(_load_liger, "liger_cross_entropy")
-    liger_linear = functools.partial(_load_liger, "liger_fused_linear_cross_entropy")
+    """All providers, fairseq's first; ours once for each β, Triton's also where it is not."""
+    load = functools.partial
+    liger, fused = "liger_cross_entropy", "liger_fused_linear_cross_entropy"
+    linear = {"unfused": _load_labo_unfused, "fused": _load_labo_fused}
+    gpu: dict[str, Any] = {"gpu_only": True}
+    # Liger writes the gradient over the logits and keeps its losses in their dtype; its fused loss
+    # does not have gradients per token in all versions.
     return [
         Provider("fairseq", "fairseq", _load_fairseq),
         Provider("torch", "uniform", _load_torch),
-        # Liger writes the gradient over the logits, and keeps its losses in their dtype.
-        Provider("liger", "uniform", liger, gpu_only=True, in_place=True, sums_in_half=True),
-        Provider("flash-attn", "uniform", _load_flash, gpu_only=True),
-        Provider("apex", "uniform", _load_apex, gpu_only=True),
-        *_ours_from_logits(betas),
-        Provider("torch-linear", "uniform", _load_torch_linear, linear=True),
-        # Gradients per token are not in all versions.
         Provider(
-            "liger-linear", "uniform", liger_linear, linear=True, gpu_only=True, per_token=False
+            "liger", "uniform", load(_load_liger, liger), in_place=True, sums_in_half=True, **gpu
+        ),
+        Provider("flash-attn", "uniform", _load_flash, **gpu),
+        Provider("apex", "uniform", _load_apex, **gpu),
+        *(
+            Provider(
+                f"labo-{impl}", "labo", load(_load_labo, impl, b), b, gpu_only=impl == "triton"
+            )
+            for impl in dict.fromkeys((*IMPLEMENTATIONS, "triton"))
+            for b in betas
+        ),
+        Provider("torch-linear", "uniform", _load_torch_linear, linear=True),
+        Provider(
+            "liger-linear", "uniform", load(_load_liger, fused), linear=True, per_token=False, **gpu
         ),
         *(
-            Provider(name, "labo", functools.partial(load_ours, beta), beta, linear=True)
-            for name, load_ours in (
-                ("labo-linear-unfused", _load_labo_unfused),
-                ("labo-linear-fused", _load_labo_fused),
-            )
-            for beta in betas
+            Provider(f"labo-linear-{name}", "labo", load(load_ours, b), b, linear=True)
+            for name, load_ours in linear.items()
+            for b in betas
         ),
-    ]
-
-
-def _ours_from_logits(betas: list[float]) -> list[Provider]:
-    """Each implementation in the order of its registration; Triton also where it is not."""
-    from fairseq_labo.ops.dispatch import IMPLEMENTATIONS
-
-    return [
-        Provider(
-            f"labo-{impl}",
-            "labo",
-            functools.partial(_load_labo, impl, beta),
-            beta,
-            gpu_only=impl.startswith("triton"),
-        )
-        for impl in dict.fromkeys((*IMPLEMENTATIONS, "triton"))
-        for beta in betas
     ]

@@ -1,4 +1,4 @@
-"""Rows of benchmark.py, and how they are shown: a table and a picture."""
+"""Rows of `benchmarks.loss`, and how they are shown: a table and a picture."""
 
 import math
 from pathlib import Path
@@ -9,10 +9,17 @@ import torch
 Row = dict[str, Any]
 # The logits are read in each pass, and their gradient is written: what has to move.
 PASSES = {"forward": 1, "backward": 2, "both": 3}
+# Title, width and format of a column of the table, and the row's field.
+COLUMNS = (
+    ("peak MiB", 10, ".1f", "peak_mib_beyond_logits"),
+    ("of copy", 9, ".0%", "share_of_copy_bandwidth"),
+    ("error", 9, ".1e", "max_error"),
+    ("/eager", 10, ".3g", "error_over_eager"),
+)
 
 
 def make_row(row: Row, report: Row, times_ms: list[float] | None, *, bytes_per_ms: float) -> Row:
-    """Complete a row that says what was run by what was found; None where nothing was measured.
+    """Complete a row that says what was run by the results; None where nothing was measured.
 
     `report` holds the status and errors of the provider; `bytes_per_ms` is the copy bandwidth.
     """
@@ -23,9 +30,10 @@ def make_row(row: Row, report: Row, times_ms: list[float] | None, *, bytes_per_m
         p20, p50, p80 = (round(value, 6) for value in values)
         if row["hidden_dim"] is None:  # the projection's own work is no traffic of logits
             share = PASSES[row["mode"]] * logits_bytes(row) / p50 / bytes_per_ms
-    return {
-        **row,
-        **{"p20_ms": p20, "p50_ms": p50, "p80_ms": p80},
+    return row | {
+        "p20_ms": p20,
+        "p50_ms": p50,
+        "p80_ms": p80,
         "peak_mib_beyond_logits": report.get("peak") if row["mode"] == "both" else None,
         "share_of_copy_bandwidth": share,
         "max_error": _finite(report.get("max_error")),
@@ -59,38 +67,35 @@ def table(rows: list[Row]) -> str:
     Times are medians in ms; "faster" is fairseq's time over this one (both passes, or the only
     ones measured); memory in MiB beyond the inputs; error relative to the float64 definition.
     """
-    blocks = []
+    lines = []
+    titles = "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS)
+    passes = "".join(f"{mode:>10}" for mode in PASSES)
     for key in dict.fromkeys(setting(row) for row in rows):
         device, dtype, num_tokens, vocab_size, upstream = key
         here = [row for row in rows if setting(row) == key]
-        lines = [
+        lines += [
             f"\n{device}, {dtype}, N = {num_tokens}, V = {vocab_size}, upstream {upstream:g}",
-            f"{'provider':<20}{'beta':>5}{'forward':>10}{'backward':>10}{'both':>10}"
-            f"{'faster':>8}{'peak MiB':>10}{'of copy':>9}{'error':>9}{'/eager':>10}  status",
+            f"{'provider':<20}{'beta':>5}{passes}{'faster':>8}{titles}  status",
         ]
         for name, beta in dict.fromkeys((row["provider"], row["beta"]) for row in here):
             mine = [row for row in here if (row["provider"], row["beta"]) == (name, beta)]
             lines.append(_line({row["mode"]: row for row in mine}, here))
-        blocks.append("\n".join(lines))
-    return "\n".join(blocks)
+    return "\n".join(lines)
+
+
+def _cell(value: Any, width: int, pattern: str = "") -> str:
+    shown = "" if value is None else format(value, "" if isinstance(value, str) else pattern)
+    return f"{shown:>{width}}"
 
 
 def _line(by_mode: dict[str, Row], here: list[Row]) -> str:
     last = by_mode[max(by_mode, key=lambda mode: PASSES[mode])]
     fairseq = [row for row in here if (row["provider"], row["mode"]) == ("fairseq", last["mode"])]
     ratio = speedup(fairseq[0], last) if fairseq else None
-
-    def cell(value: Any, width: int, pattern: str) -> str:
-        shown = "" if value is None else format(value, "" if isinstance(value, str) else pattern)
-        return f"{shown:>{width}}"
-
-    times = "".join(cell(by_mode.get(mode, {}).get("p50_ms"), 10, ".3f") for mode in PASSES)
-    return (
-        f"{last['provider']:<20}{cell(last['beta'], 5, '')}{times}{cell(ratio, 8, '.2f')}"
-        f"{cell(last['peak_mib_beyond_logits'], 10, '.1f')}"
-        f"{cell(last['share_of_copy_bandwidth'], 9, '.0%')}{cell(last['max_error'], 9, '.1e')}"
-        f"{cell(last['error_over_eager'], 10, '.3g')}  {last['status']}"
-    )
+    times = "".join(_cell(by_mode.get(mode, {}).get("p50_ms"), 10, ".3f") for mode in PASSES)
+    rest = "".join(_cell(last[field], width, pattern) for _, width, pattern, field in COLUMNS)
+    start = f"{last['provider']:<20}{_cell(last['beta'], 5)}"
+    return f"{start}{times}{_cell(ratio, 8, '.2f')}{rest}  {last['status']}"
 
 
 def speedup(other: Row, mine: Row) -> float | None:
@@ -116,17 +121,13 @@ def plot(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    first = results["settings"]["upstream"][0]
-    rows = [
-        row
-        for row in results["rows"]
-        if row["p50_ms"] and row["upstream"] == first and row["mode"] == "both"
-    ]
-    labels = list(dict.fromkeys(_label(row) for row in rows))
-    settings = list(dict.fromkeys(setting(row) for row in rows))
-    figure, (speed, memory) = pyplot.subplots(
-        1, 2, sharey=True, figsize=(11, 2 + 0.45 * max(1, len(labels)))
-    )
+    wanted = ("both", results["settings"]["upstream"][0])
+    rows = [row for row in results["rows"] if (row["mode"], row["upstream"]) == wanted]
+    rows = [row for row in rows if row["p50_ms"]]
+    labels = list(dict.fromkeys(map(_label, rows)))
+    settings = list(dict.fromkeys(map(setting, rows)))
+    size = (11, 2 + 0.45 * max(1, len(labels)))
+    figure, (speed, memory) = pyplot.subplots(1, 2, sharey=True, figsize=size)
     height = 0.8 / max(1, len(settings))
     for number, key in enumerate(settings):
         here = {_label(row): row for row in rows if setting(row) == key}

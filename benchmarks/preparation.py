@@ -7,8 +7,6 @@ which other work on the machine disturbs less. The projection is linear in the l
 is not (it grows with the distinct words), so it is listed as measured and left out of the total.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,14 +14,14 @@ from dataclasses import replace
 from itertools import chain, cycle, islice
 from pathlib import Path
 
+from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import binarize
-from fairseq_labo.experiments.data.archives import Container
-from fairseq_labo.experiments.data.build import build_stages
 from fairseq_labo.experiments.data.corpora import wmt14
-from fairseq_labo.experiments.data.locate import Located
+from fairseq_labo.experiments.data.locate import Request, locate
+from fairseq_labo.experiments.data.pipeline import build_stages
 from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
-from fairseq_labo.experiments.data.splits import format_table
 from fairseq_labo.experiments.data.stages import Seconds, StageRunner
+from fairseq_labo.experiments.data.text_stages import Job
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_lines, write_lines
 
@@ -59,14 +57,11 @@ def measure(args: argparse.Namespace) -> str:
         lines = list(islice(_joined(files, args.join), args.lines // 2))
         write_lines(text / f"train.{lang}", lines)
         write_lines(text / f"test.{lang}", lines[:TEST_LINES])
-    corpus = _corpus()
-    files = {f"{part}.{lang}": text / f"{part}.{lang}" for part, _, lang in corpus.texts()}
-    located = Located({name: Container(path) for name, path in files.items()}, files)
-    destdir = args.destdir / "prepared"
-    with locked(destdir):
+    corpus, destdir = _corpus(text), args.destdir / "prepared"
+    with locked(destdir, name="work/lock"):
         runner = StageRunner(destdir, force=True)
-        stages = build_stages(corpus, located, destdir, workers=args.workers, accept_counts=True)
-        runner.run(stages)
+        located = locate(corpus, Request(), destdir)
+        runner.run(build_stages(Job(corpus, located, destdir, args.workers, accept_counts=True)))
     return report(runner.seconds, lines=args.lines)
 
 
@@ -84,13 +79,11 @@ def report(seconds: dict[str, Seconds], *, lines: int) -> str:
     return format_table(rows, left_columns=1)
 
 
-def _corpus() -> Corpus:
-    parser = argparse.ArgumentParser()
-    wmt14.add_options(parser)
-    options = parser.parse_args([])
-    options.pair = "de-en"
+def _corpus(text: Path) -> Corpus:
+    options = argparse.Namespace(pair="de-en", news_commentary="v9")
     parts = {name: Part(name, (Member(f"{name}.{{lang}}"),)) for name in ("train", "test")}
-    return replace(wmt14.corpus(options), parts=parts, counts=Counts())
+    at_hand = {path.name: path for path in text.iterdir()}
+    return replace(wmt14.corpus(options), parts=parts, counts=Counts(), at_hand=at_hand)
 
 
 def _joined(files: Sequence[Path], number: int) -> Iterator[str]:

@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# Prepare IWSLT'14 (TED talks), German-English or English-French, for fairseq.
+# Prepare the corpus iwslt14 for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-prepare iwslt14 "IWSLT'14 (TED talks), German-English or English-French" "de-en, en-de, en-fr or fr-en" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare iwslt14 "$@"

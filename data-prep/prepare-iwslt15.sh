@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# Prepare IWSLT'15 (TED talks), English-Vietnamese, for fairseq.
+# Prepare the corpus iwslt15 for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-prepare iwslt15 "IWSLT'15 (TED talks), English-Vietnamese" "en-vi or vi-en" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare iwslt15 "$@"

@@ -1,14 +1,6 @@
 #!/usr/bin/env bash
-# Prepare the microworld, a small generated German-English corpus, for fairseq.
+# Prepare the corpus microworld for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-own_options() {
-    cat <<END
-  --seed N           of the generator (default: 1)
-END
-}
-
-prepare microworld "the microworld, a small generated German-English corpus" "de-en or en-de" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare microworld "$@"

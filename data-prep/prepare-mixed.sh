@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# Prepare TED-15k + Tatoeba + Multi30k, German-English; from --source-dir, for fairseq.
+# Prepare the corpus mixed for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-prepare mixed "TED-15k + Tatoeba + Multi30k, German-English, tested on TED; from --source-dir" "de-en or en-de" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare mixed "$@"

@@ -1,15 +1,6 @@
 #!/usr/bin/env bash
-# Prepare Multi30k (image captions), German-English or English-French, for fairseq.
+# Prepare the corpus multi30k for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-own_options() {
-    cat <<END
-  --source-lang L, --target-lang L
-                     the same in two options
-END
-}
-
-prepare multi30k "Multi30k (image captions), German-English or English-French" "de-en, en-de, en-fr or fr-en" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare multi30k "$@"

@@ -1,15 +1,6 @@
 #!/usr/bin/env bash
-# Prepare WMT'14 (news), English-German, for fairseq.
+# Prepare the corpus wmt14 for fairseq; the options: -h.
 set -euo pipefail
-
-# shellcheck source=data-prep/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-own_options() {
-    cat <<END
-  --news-commentary V
-                     v9, WMT'14's (default), or v12, of fairseq's script
-END
-}
-
-prepare wmt14 "WMT'14 (news), English-German" "en-de or de-en" "$@"
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare wmt14 "$@"

@@ -1,23 +1,28 @@
 """fairseq_labo: closed-form label regularization for machine translation with fairseq.
 
 ``fairseq-train --user-dir fairseq_labo --criterion labo_cross_entropy`` imports this package.
-Importing it registers the criterions (where fairseq is installed) and allow-lists the types
-that fairseq's checkpoints hold, so that torch's safe loader reads them. `fairseq_labo.ops`
-needs no fairseq.
+With fairseq it registers the criterions, and with torch it allow-lists the types that fairseq's
+checkpoints hold, so that torch's safe loader reads them: at once if they are imported already,
+else as soon as they are. So the command ``labo`` prints its help without either, and
+`fairseq_labo.ops` and `fairseq_labo.nn` need no fairseq.
 """
 
-import warnings
+from fairseq_labo.environment import after_import
 
-from fairseq_labo.checkpoints import allow_fairseq_checkpoints
-from fairseq_labo.environment import FairseqUnavailable, fairseq_installed
+__version__ = "0.2.0"
 
-__version__ = "0.1.0"
 
-try:
+def _allow_checkpoints() -> None:
+    from fairseq_labo.checkpoints import allow_fairseq_checkpoints
+
+    allow_fairseq_checkpoints()
+
+
+def _register_criterions() -> None:
     from fairseq_labo.criterions import labo_cross_entropy, tsla_cross_entropy  # noqa: F401
-except FairseqUnavailable as error:
-    # fairseq_labo.ops works all the same; but a fairseq that is there and broken is news.
-    if fairseq_installed():
-        warnings.warn(str(error), stacklevel=2)
 
-allow_fairseq_checkpoints()
+    _allow_checkpoints()  # now with fairseq's own types
+
+
+after_import("torch", _allow_checkpoints)
+after_import("fairseq", _register_criterions)

@@ -1,42 +1,27 @@
 # shellcheck shell=bash
-# Sourced by the scripts: where the repository and its Python are, and how commands are shown.
+# Sourced by the scripts: where the repository and its Python are, and the command `labo` of both.
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$repo/.venv}
-export PYTHONPATH=$repo:$repo/data-prep/microworld:$repo/scripts${PYTHONPATH:+:$PYTHONPATH}
 
 die() {
     printf 'error: %s\n' "$*" >&2
     exit 1
 }
 
-show_command() {
+# Print a command, then run it.
+run() {
     printf '+' >&2
     printf ' %q' "$@" >&2
     printf '\n' >&2
-}
-
-# Print a command, then run it.
-run() {
-    show_command "$@"
     "$@"
-}
-
-# run_logged LOG COMMAND ...: the same with its output in a log, whose end is shown if it fails.
-run_logged() {
-    local log=$1
-    shift
-    show_command "$@"
-    "$@" >"$log" 2>&1 || {
-        tail -n 15 "$log" >&2
-        die "the command failed; its whole output: $log"
-    }
 }
 
 # The Python of the virtual environment; outside one (a container, a cluster's module) python3.
 find_python() {
     if [[ -x $venv/bin/python ]]; then
         python=$venv/bin/python
+        unset PYTHONPATH PYTHONHOME # other versions of its packages, if a shell sets them
     elif [[ -n ${VENV:-} ]]; then
         die "expected a virtual environment in $VENV (\$VENV), found none: run scripts/setup.sh"
     else
@@ -46,7 +31,9 @@ find_python() {
     fi
 }
 
-# An option's value, or an error if the option stands last.
-need_value() {
-    (($# >= 2)) || die "$1 expects a value, found none; see $0 -h"
+# The command with this repository's code; data/ and runs/ are the repository's by default.
+labo() {
+    find_python
+    export PYTHONPATH=$repo${PYTHONPATH:+:$PYTHONPATH} LABO_HOME=${LABO_HOME:-$repo}
+    exec "$python" -m fairseq_labo.experiments.cli "$@"
 }

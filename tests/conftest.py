@@ -1,11 +1,13 @@
 """Shared by all tests: fairseq's entry points, and a toy corpus that a tiny model can learn."""
 
 import json
+import logging
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +46,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=["cpu", "cuda"], default="cpu")
 
 
+@contextmanager
+def preprocessing_in_process() -> Iterator[None]:
+    """fairseq-preprocess in this process: another takes seconds to start."""
+    from fairseq_labo.experiments.data import binarize
+
+    def run_logged(command: Sequence[str], log_file: Path) -> int:
+        from fairseq import options
+        from fairseq_cli import preprocess
+
+        assert command[1:3] == ["-m", "fairseq_cli.preprocess"]
+        logger = logging.getLogger("fairseq_cli.preprocess")
+        before = list(logger.handlers)
+        try:
+            preprocess.main(options.get_preprocessing_parser().parse_args(command[3:]))
+        finally:
+            for handler in set(logger.handlers) - set(before):
+                logger.removeHandler(handler)
+                handler.close()
+        log_file.touch()
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binarize, "run_logged", run_logged)
+        yield
+
+
+@pytest.fixture
+def in_process_fairseq() -> Iterator[None]:
+    with preprocessing_in_process():
+        yield
+
+
 @pytest.fixture(scope="session")
 def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared corpus of about 45 updates an epoch (with TRAINING's batches)."""
-    from fairseq_labo.experiments.data.pipeline import prepare
-    from fairseq_labo.experiments.data.splits import Split
+    from fairseq_labo.experiments import cli
     from fairseq_labo.experiments.files import write_lines
 
     raw = tmp_path_factory.mktemp("toy-raw")
@@ -61,15 +94,10 @@ def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for language, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
             write_lines(raw / f"{split}.{language}", lines)
     destination = tmp_path_factory.mktemp("toy")
-    prepare(
-        raw,
-        destination,
-        corpus="toy",
-        source_lang="de",
-        target_lang="en",
-        splits={split: Split(split, size) for split, size in SIZES.items()},
-        bpe_merges=200,
-    )
+    words = ["prepare", "own", "--name", "toy", "--pair", "de-en", "--bpe-size", "200"]
+    words += [word for split in SIZES for word in (f"--{split}", str(raw / split))]
+    with preprocessing_in_process():
+        assert cli.main([*words, "--destdir", str(destination)]) == 0
     return destination
 
 
@@ -92,22 +120,6 @@ def run_fairseq(
     )
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return done
-
-
-@pytest.fixture
-def train(toy_corpus: Path) -> Callable[..., str]:
-    """fairseq-train on the toy corpus: `train(save_dir, *options)` returns its output."""
-
-    def run(save_dir: Path, *options: object) -> str:
-        return run_fairseq(
-            "train",
-            toy_corpus / "bin",
-            *("--user-dir", USER_DIR, "--save-dir", save_dir),
-            *TRAINING,
-            *options,
-        ).stdout
-
-    return run
 
 
 def reports(output: str, kind: str) -> list[dict[str, Any]]:

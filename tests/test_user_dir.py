@@ -1,8 +1,7 @@
 """``--user-dir fairseq_labo``: from the repository, from anywhere, in every entry point."""
 
 import importlib.metadata
-import subprocess
-import sys
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,12 @@ from tests.conftest import REPOSITORY, TRAINING, USER_DIR, reports, run_fairseq
 
 def installed_beside_fairseq() -> bool:
     """Whether a copy (not a link to the work tree) is installed where fairseq is."""
-    program = "import fairseq, pathlib; print(pathlib.Path(fairseq.__file__).parent.parent)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="/"
-    )
-    return (Path(done.stdout.strip().splitlines()[-1]) / "fairseq_labo").is_dir()
+    fairseq = importlib.util.find_spec("fairseq")
+    assert fairseq is not None and fairseq.origin is not None
+    return (Path(fairseq.origin).parents[1] / "fairseq_labo").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["repository", "anywhere"])
 def test_name_of_the_package_is_enough(where: str, tmp_path: Path, toy_corpus: Path) -> None:
     if where == "anywhere" and not installed_beside_fairseq():
@@ -41,6 +39,7 @@ def test_installed_version_is_that_of_the_package() -> None:
     assert importlib.metadata.version("fairseq_labo") == fairseq_labo.__version__
 
 
+@pytest.mark.slow
 def test_hydra_train(tmp_path: Path, toy_corpus: Path) -> None:
     (tmp_path / "labo.yaml").write_text(
         f"""

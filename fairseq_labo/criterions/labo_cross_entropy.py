@@ -3,17 +3,20 @@
 ``P* = softmax(z / β)`` solves ``min_P H(P, p) + β KL(P || u)``; see `fairseq_labo.ops`.
 """
 
+import argparse
 import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairseq.criterions import register_criterion
+from fairseq.dataclass.utils import gen_parser_from_dataclass
 
 from fairseq_labo.criterions.regularized_cross_entropy import (
     RegularizedCrossEntropyConfig,
     RegularizedCrossEntropyCriterion,
 )
-from fairseq_labo.ops.arguments import check_beta, check_label_smoothing
+from fairseq_labo.defaults import DEFAULT_BETA
+from fairseq_labo.ops.arguments import check_beta
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +25,8 @@ logger = logging.getLogger(__name__)
 class LaboCrossEntropyConfig(RegularizedCrossEntropyConfig):
     """Flags of ``labo_cross_entropy``."""
 
-    label_smoothing: float = field(
-        default=0.1, metadata={"help": "weight alpha of the regularizer, in [0, 1)"}
-    )
     labo_beta: float = field(
-        default=4.0,
+        default=DEFAULT_BETA,
         metadata={
             "help": "temperature beta > 0 of the smoothing distribution softmax(logits / beta); "
             "inf: uniform label smoothing"
@@ -34,25 +34,35 @@ class LaboCrossEntropyConfig(RegularizedCrossEntropyConfig):
     )
 
 
-@register_criterion("labo_cross_entropy", dataclass=LaboCrossEntropyConfig)
+@dataclass
+class _ConfigWithOldKeys(LaboCrossEntropyConfig):
+    """The key without a flag is in the checkpoints of version 0.1, which fairseq-validate reads."""
+
+    teacher_path: Any = None
+
+
+@register_criterion("labo_cross_entropy", dataclass=_ConfigWithOldKeys)
 class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
     """``(1 − α) NLL + α R`` with LABO's R; optionally in a first stage only."""
 
-    def __init__(self, cfg: LaboCrossEntropyConfig, task: Any) -> None:
+    def __init__(self, cfg: _ConfigWithOldKeys, task: Any) -> None:
         if cfg.teacher_path is not None:
             raise ValueError(
                 f"labo_cross_entropy computes its smoothing distribution itself, found "
-                f"--teacher-path {cfg.teacher_path}: leave it out, or take "
-                f"--criterion tsla_cross_entropy"
+                f"teacher_path {cfg.teacher_path}: leave it out, or take tsla_cross_entropy"
             )
-        self.alpha = check_label_smoothing(cfg.label_smoothing)
-        self.beta = check_beta(cfg.labo_beta)
-        warn_of_beta(self.beta)
+        self.temperature = check_beta(cfg.labo_beta)
+        warn_of_beta(self.temperature)
         super().__init__(cfg, task)
 
-    def regularizer_weight(self, vocab_size: int) -> float:
-        """α as given: here it is the weight of R itself."""
-        return self.alpha
+    @classmethod
+    def add_args(cls, parser: argparse.ArgumentParser) -> None:
+        """Offer the flags only, not the old keys."""
+        gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
+
+    def label_smoothing_of_stage_1(self, vocab_size: int) -> float:
+        """As given: here it is the weight of R itself."""
+        return self.label_smoothing
 
 
 def warn_of_beta(beta: float) -> None:

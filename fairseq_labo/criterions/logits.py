@@ -55,8 +55,8 @@ def _adaptive_softmax(model: Any) -> Any:
 def adaptive_log_probs(softmax: AdaptiveSoftmax, features: Tensor) -> Tensor:
     """log p [..., V] of an adaptive softmax from the decoder's features [..., D].
 
-    The head has the frequent types and one entry for each cluster; the probability of a rarer
-    type is that of its cluster times that within it. fairseq's own `get_log_prob` computes the
+    The head has the frequent tokens and one entry for each cluster; the probability of a rarer
+    token is that of its cluster times that within it. fairseq's own `get_log_prob` computes the
     same in place, which autograd cannot follow.
     """
     head = torch.log_softmax(softmax.head(features).float(), dim=-1)

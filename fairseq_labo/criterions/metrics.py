@@ -7,7 +7,7 @@
 ``ppl``             2 ^ nll_loss
 ``reg_loss``        the regularizer R per target token, where it was computed
 ``label_entropy``   entropy of the smoothing distribution P, where it was computed
-``smoothing``       α in force: the weight of the regularizer
+``smoothing``       α of the batch: the weight of the regularizer
 ``accuracy``        % of target tokens predicted, with ``--report-accuracy``
 ==================  ===========================================================================
 """
@@ -37,7 +37,7 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
     if reg_ntokens > 0:
         log_bits("reg_loss", reg_ntokens)
         log_bits("label_entropy", reg_ntokens)
-    # Five digits: the end of a schedule is small.
+    # Five digits: the weight that a schedule ends with would round to 0 at three.
     metrics.log_scalar("smoothing", total("smoothing") / ntokens, ntokens, round=5)
 
     counted = utils.item(total("total"))

@@ -1,4 +1,4 @@
-"""When the regularizer is in force: the stages of two-stage training.
+"""When the regularizer is active: the stages of two-stage training.
 
 fairseq tells a criterion neither the epoch nor the number of updates, but it tells the task:
 ``task.begin_epoch(epoch, model)`` and ``task.train_step(..., update_num, ...)``, with the
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# The weight's share at t in [0, 1), the part of the first stage that is over.
+# Factor of the regularizer's weight at t in [0, 1), the part of the first stage that is over.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "step": lambda t: 1.0,
     "linear": lambda t: 1.0 - t,
@@ -105,8 +105,8 @@ class SmoothingStage:
             )
         return cls(epochs, updates, schedule)
 
-    def share(self, progress: TrainingProgress) -> float:
-        """The share of the regularizer's weight that is in force: from 1 to 0, which is stage 2.
+    def factor(self, progress: TrainingProgress) -> float:
+        """The factor of the regularizer's weight: from 1 to 0, which is stage 2.
 
         Raises:
             RuntimeError: the stage has an end and nobody has said how far training is.

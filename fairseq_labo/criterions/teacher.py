@@ -154,6 +154,6 @@ def check_dictionaries(path: str, teacher_config: Any, task: Any) -> None:
 def first_difference(ours: Any, theirs: Any) -> str:
     """What of two dictionaries that differ to show: their sizes, or the first other symbol."""
     if len(ours) != len(theirs):
-        return f"of {len(ours)} types, found one of {len(theirs)}"
+        return f"of {len(ours)} entries, found one of {len(theirs)}"
     index = next(n for n in range(len(ours)) if ours[n] != theirs[n])
-    return f"whose type {index} is {ours[index]!r}, found {theirs[index]!r}"
+    return f"whose entry {index} is {ours[index]!r}, found {theirs[index]!r}"

@@ -1,32 +1,31 @@
 """What a number was obtained with: checkpoint, machine, versions, commit."""
 
 import importlib.metadata
+import math
+import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-DISTRIBUTIONS = ("torch", "fairseq-fixed", "fairseq", "sacrebleu", "sacremoses", "numpy")
-CRITERION_FLAGS = (
-    *("_name", "label_smoothing", "labo_beta", "smoothing_epochs", "smoothing_updates"),
-)
+DISTRIBUTIONS = ("torch", "sacrebleu", "sacremoses", "numpy")
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of its training: criterion and flags, seed, epoch, updates.
+    """What a checkpoint says of its training: criterion (``_name``) and its flags, seed, updates.
 
     "epoch" is the one that training would go on with: one more than those done.
     """
+    import torch
+
     state = torch.load(path, map_location="cpu", weights_only=True)
     history = (state.get("optimizer_history") or [{}])[-1]
     iterator = (state.get("extra_state") or {}).get("train_iterator", {})
     config = state.get("cfg") or {}
-    criterion = config.get("criterion") or {}
     described = {
         "path": path.name,
-        "criterion": {key: criterion[key] for key in CRITERION_FLAGS if key in criterion},
+        "criterion": dict(config.get("criterion") or {}),
         "seed": (config.get("common") or {}).get("seed"),
         "epoch": iterator.get("epoch"),
         "num_updates": history.get("num_updates"),
@@ -38,9 +37,13 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
 def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
     """Device (the CPU if `cpu`), processor threads, versions and commit of this process."""
+    import torch
+
     gpu = torch.cuda.is_available() and not cpu
     versions = {"python": platform.python_version()}
-    for name in DISTRIBUTIONS:
+    # Several distributions provide the module fairseq (fairseq-fixed, ve-fairseq, ...).
+    providers = importlib.metadata.packages_distributions().get("fairseq", [])
+    for name in (*DISTRIBUTIONS, *sorted(set(providers))):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -60,6 +63,8 @@ def keep_freed_memory() -> dict[str, str]:
     cost that depends on the criterion's buffers and on the machine's load. No result depends on
     it. Empty on a GPU or without that library.
     """
+    import torch
+
     if torch.cuda.is_available() or platform.libc_ver()[0] != "glibc":
         return {}
     return {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
@@ -67,10 +72,52 @@ def keep_freed_memory() -> dict[str, str]:
 
 def peak_gpu_mib(least_gib_free: float | None) -> float | None:
     """What torch held at most on the first GPU, in MiB, from what it left free, in GiB."""
-    if least_gib_free is None or not torch.cuda.is_available():
+    if least_gib_free is None:
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
         return None
     total: int = torch.cuda.get_device_properties(0).total_memory
     return total / 2**20 - least_gib_free * 1024
+
+
+def available_cores(
+    *, root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Cores that this process may keep busy: its affinity, within the quota of its cgroups.
+
+    Not os.cpu_count(), which knows neither, nor nproc, which obeys OMP_NUM_THREADS. A part of a
+    core does not count, except where there is nothing else. `root` is where the cgroups are
+    mounted, `membership` the file that says in which of them this process is.
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        cores = len(os.sched_getaffinity(0))
+    return max(1, math.floor(min([cores, *_quotas(root, membership)])))
+
+
+def _quotas(root: Path, membership: Path) -> Iterator[float]:
+    """The quotas, in cores, of this process's cgroups (version 2 and 1) and of those above."""
+    if not membership.exists():
+        return
+    for line in membership.read_text(encoding="utf-8").splitlines():
+        _, controllers, place = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounted = root / controllers
+        group = mounted / place.lstrip("/")
+        for folder in (group, *group.parents[: len(group.parts) - len(mounted.parts)]):
+            try:
+                if controllers:
+                    quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
+                    period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
+                else:
+                    quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+            except OSError:  # a container sees only its part of the tree
+                continue
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
 
 
 def processor_name() -> str:
@@ -84,7 +131,10 @@ def processor_name() -> str:
 
 
 def current_commit() -> str | None:
-    """Commit of the repository, with "+changes" if the work tree differs from it."""
+    """Commit of the repository of this file, with "+changes" if the work tree differs from it.
+
+    None for an installed package, even in a virtual environment within another repository.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -95,6 +145,6 @@ def current_commit() -> str | None:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     commit = git("rev-parse", "--short", "HEAD")
-    if not commit:
+    if not commit or not git("ls-files", __file__):
         return None
     return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor, nn
 
+from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.ops import labo_loss
 from fairseq_labo.ops.arguments import check_beta, check_label_smoothing, check_reduction
 
@@ -15,7 +16,7 @@ class LaboLoss(nn.Module):
     `fairseq_labo.ops.labo_loss`. It takes what `torch.nn.CrossEntropyLoss` takes, but for class
     weights and targets given as probabilities::
 
-        LaboLoss(label_smoothing=0.1, beta=2.0)       # LABO
+        LaboLoss(label_smoothing=0.1, beta=4.0)       # LABO, and the defaults
         LaboLoss(label_smoothing=0.1, beta=math.inf)  # CrossEntropyLoss(label_smoothing=0.1)
         LaboLoss(label_smoothing=0.0)                 # CrossEntropyLoss()
 
@@ -39,8 +40,8 @@ class LaboLoss(nn.Module):
     def __init__(
         self,
         *,
-        label_smoothing: float = 0.1,
-        beta: float = 2.0,
+        label_smoothing: float = DEFAULT_ALPHA,
+        beta: float = DEFAULT_BETA,
         ignore_index: int = -100,
         reduction: str = "mean",
         impl: str = "auto",

@@ -25,7 +25,7 @@ class TwoStageSmoothing(nn.Module):
 
     The number of steps done is in `state_dict` (as ``_extra_state``, a plain number): save it
     with the model, and a resumed training is in the right stage. It is a Python number, so
-    that asking for the stage never waits for a GPU; under data parallelism every process calls
+    that asking for the stage never synchronizes; under data parallelism every process calls
     `step` for itself.
 
     Args:

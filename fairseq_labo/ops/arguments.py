@@ -48,7 +48,7 @@ def check_logits(logits: Tensor) -> None:
         raise TypeError(f"logits must be floating point, found {logits.dtype}")
     if logits.size(1) < 2:
         raise ValueError(
-            f"a vocabulary needs at least 2 types to be smoothed over, found {logits.size(1)}"
+            f"a vocabulary needs at least 2 entries to be smoothed over, found {logits.size(1)}"
         )
 
 
@@ -78,7 +78,7 @@ def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor:
     """Return `target` as int64 [N], or raise if it does not belong to `logits` [N, V].
 
-    On the CPU a type outside the vocabulary raises IndexError. On CUDA the same condition
+    On the CPU an index outside the vocabulary raises IndexError. On CUDA the same condition
     is checked by a device-side assertion, so that the host need not wait for it.
     """
     if target.dim() != 1 or target.size(0) != logits.size(0):

@@ -7,7 +7,8 @@ Per row, with m = max z, d = (z − m)/β, S = Σ exp(z − m) and T = Σ exp(d)
     H(P*)    = log T − Σ d exp(d) / T
     ∂L/∂z    = g (p − α P* − (1 − α) e_y),   p = exp(z − m)/S,   P* = exp(d)/T
 
-With a teacher's logits s, P = softmax(s/β) and R = H(P, p) = log S − Σ P (z − m).
+With a teacher's logits t, P = softmax(t/β) and R = H(P, p) = log S − Σ P (z − m); α is
+`label_smoothing`.
 Exponentials are taken by torch's softmax, which takes less time than its exp.
 
 Apart from logits and gradient there is no [N, V] buffer, only scratch chunks of `CHUNK_BYTES`.
@@ -19,7 +20,7 @@ so that loss scaling protects what would otherwise be flushed to zero.
 
 For β = 2, 3, 4, p is P* to that power up to a factor: one softmax instead of two. On the CPU
 ignored rows are left out of all arithmetic if they are many; where they are few, and on a GPU,
-where finding them would wait for the device, they are computed and set to zero.
+where finding them would synchronize, they are computed and set to zero.
 """
 
 from typing import Any
@@ -39,14 +40,15 @@ from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
-# To gather the other rows, twice, and to scatter their gradient costs about a quarter of the rest.
+# Gathering the rows that are not ignored (logits in forward and again in backward) and scattering
+# their gradient costs about a quarter of the arithmetic on all rows.
 SHARE_WORTH_GATHERING = 0.25
 
 
-def _counted_rows(ignored: Tensor) -> Tensor | None:
-    """Numbers of the rows that count, or None if all rows shall be computed.
+def _rows_not_ignored(ignored: Tensor) -> Tensor | None:
+    """Numbers of the rows that are not ignored, or None if all rows shall be computed.
 
-    None on a GPU, where asking would cost a synchronization, and where few rows are ignored.
+    None on a GPU, where counting would synchronize, and where few rows are ignored.
     """
     if ignored.is_cuda or int(ignored.sum()) < SHARE_WORTH_GATHERING * ignored.numel():
         return None
@@ -88,29 +90,29 @@ def _losses_in_one_pass(
     teacher: Tensor | None,
     *,
     scratch: Scratch | None = None,
-    counted: Tensor | None = None,
+    not_ignored: Tensor | None = None,
     gradient: Tensor | None = None,
     upstream: float | Tensor = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """The fields of TokenLosses.
 
     Fills `gradient` [N, V], if it is given, with the gradient of Σ upstream · L, for one number or
-    [N, 1] of them: the exponentials serve both. `counted`: as of `_counted_rows`, None for all.
+    [N, 1] of them: the exponentials serve both. `not_ignored`: as of `_rows_not_ignored`.
     """
     scratch, out = scratch or Scratch(logits), empty_per_row(logits)
     ignored = target.eq(settings.ignore_index)
     y = target.masked_fill(ignored, 0)
-    for rows in scratch.chunks(logits, counted):
+    for rows in scratch.chunks(logits, not_ignored):
         z = scratch.read(logits, rows, "logits")
-        s = None if teacher is None else scratch.read(teacher, rows, "teacher")
+        t = None if teacher is None else scratch.read(teacher, rows, "teacher")
         if gradient is None:
-            distributions(z, s, rows, out, scratch, settings)
+            distributions(z, t, rows, out, scratch, settings)
             continue
         in_place = isinstance(rows, slice) and gradient.dtype == scratch.dtype
         p = gradient[rows] if in_place else scratch.get("gradient", z.size(0))
-        found = distributions(z, s, rows, out, scratch, settings, p)
+        both = distributions(z, t, rows, out, scratch, settings, p)
         g = upstream[rows] if isinstance(upstream, Tensor) else upstream
-        chunk = gradient_of_chunk(found, g, settings)
+        chunk = gradient_of_chunk(both, g, settings)
         at_target = torch.full_like(chunk[:, :1], settings.label_smoothing - 1.0).mul_(g)
         chunk.scatter_add_(1, y[rows].unsqueeze(1), at_target)
         if ignored.is_cuda:  # multiplying by 0 would keep the NaN of an ignored row
@@ -134,14 +136,14 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         teacher: Tensor | None,
         differentiable: bool,
     ) -> tuple[Tensor | None, ...]:
-        counted = _counted_rows(target.eq(settings.ignore_index))
+        not_ignored = _rows_not_ignored(target.eq(settings.ignore_index))
         along = differentiable and ctx.needs_input_grad[0] and _takes_gradient_along(logits)
         gradient = empty_contiguous(logits) if along else None
         results = _losses_in_one_pass(
-            logits, target, settings, teacher, counted=counted, gradient=gradient
+            logits, target, settings, teacher, not_ignored=not_ignored, gradient=gradient
         )
         ctx.save_for_backward(logits, teacher, target)
-        ctx.counted, ctx.settings, ctx.gradient = counted, settings, gradient
+        ctx.not_ignored, ctx.settings, ctx.gradient = not_ignored, settings, gradient
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
         return results
@@ -174,7 +176,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         gradient = empty_contiguous(logits)
         _losses_in_one_pass(
             logits, target, settings, teacher,
-            counted=ctx.counted, gradient=gradient, upstream=g,
+            not_ignored=ctx.not_ignored, gradient=gradient, upstream=g,
         )  # fmt: skip
         return gradient
 

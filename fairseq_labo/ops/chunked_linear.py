@@ -76,10 +76,10 @@ class _Gradients:
 
     def times(self, upstream: Tensor | None, dtypes: list[torch.dtype]) -> list[Tensor | None]:
         """The gradients, multiplied by g where it is one number, each rounded once."""
-        found = (self.hidden, self.weight, self.bias)
+        sums = (self.hidden, self.weight, self.bias)
         return [
             None if x is None else (x if upstream is None else x * upstream).to(dtype)
-            for x, dtype in zip(found, dtypes, strict=True)
+            for x, dtype in zip(sums, dtypes, strict=True)
         ]
 
 
@@ -103,13 +103,13 @@ class _Chunks(NamedTuple):
     compute: Implementation
 
     def rows(self) -> list[slice | Tensor]:
-        """The rows that count, chunk by chunk: ranges, or row numbers where some are left out."""
+        """The rows that are not ignored, chunk by chunk: ranges, or row numbers."""
         num_tokens, size = self.hidden.size(0), self.chunk_size()
-        if not self.hidden.is_cuda:  # there, to ask would be to wait
-            counted = self.target.ne(self.settings.ignore_index)
-            if not bool(counted.all()):
-                found = counted.nonzero().squeeze(1)
-                return list(found.split(size)) if found.numel() else []
+        if not self.hidden.is_cuda:  # on CUDA .all() would synchronize
+            not_ignored = self.target.ne(self.settings.ignore_index)
+            if not bool(not_ignored.all()):
+                numbers = not_ignored.nonzero().squeeze(1)
+                return list(numbers.split(size)) if numbers.numel() else []
         return [slice(start, start + size) for start in range(0, num_tokens, size)]
 
     def chunk_size(self) -> int:
@@ -219,7 +219,7 @@ class _LinearTokenLosses(torch.autograd.Function):
         hidden = ctx.saved_tensors[0]
         with torch.no_grad():
             if ctx.gradients is not None:
-                found = ctx.gradients.times(upstream, ctx.dtypes)
+                results = ctx.gradients.times(upstream, ctx.dtypes)
             else:
                 _, weight, bias, target, teacher = ctx.saved_tensors
                 layer = Projection(weight, bias)
@@ -227,12 +227,13 @@ class _LinearTokenLosses(torch.autograd.Function):
                 gradients = _Gradients(hidden, layer, ctx.wanted)
                 chunks = _Chunks(hidden, layer, target, teacher, settings, ctx.compute)
                 chunks.backward(upstream, gradients)
-                found = gradients.times(None, ctx.dtypes)
+                results = gradients.times(None, ctx.dtypes)
         if torch.is_grad_enabled():  # create_graph=True
-            found = [
-                None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream) for x in found
+            results = [
+                None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream)
+                for x in results
             ]
-        return *found, None, None, None
+        return *results, None, None, None
 
 
 def chunked_linear_token_losses(

@@ -10,14 +10,14 @@ from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.settings import Settings
 
 CHUNK_BYTES = 4 * 2**20
-INTEGER_POWERS = (2.0, 3.0, 4.0)
+CHUNKED_POWERS = (2.0, 3.0, 4.0)
 # Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
-LARGEST_BETA_BY_LOG = 16.0
+CHUNKED_LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
-# Finite, so that a masked type adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
+# Finite, so that a masked entry adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
 LOWEST_EXPONENT = -1e30
 
-Rows = slice | Tensor  # a range of rows, or the numbers of the rows that count
+Rows = slice | Tensor  # a range of rows, or row numbers
 
 
 class Scratch:
@@ -46,12 +46,12 @@ class Scratch:
         out = self.get(name, rows.size(0), matrix.dtype)
         return torch.index_select(matrix, 0, rows, out=out)
 
-    def chunks(self, logits: Tensor, counted: Tensor | None) -> list[Rows]:
-        """The rows of `logits` in order, chunk by chunk; only the `counted` ones if known."""
-        if counted is None:
+    def chunks(self, logits: Tensor, not_ignored: Tensor | None) -> list[Rows]:
+        """The rows of `logits` in order, chunk by chunk; if given, only those numbers."""
+        if not_ignored is None:
             starts = range(0, logits.size(0), self.num_rows)
             return [slice(start, start + self.num_rows) for start in starts]
-        return list(counted.split(self.num_rows)) if counted.numel() else []
+        return list(not_ignored.split(self.num_rows)) if not_ignored.numel() else []
 
 
 def _scaled_difference(z: Tensor, largest: Tensor, beta: float, out: Tensor) -> Tensor:
@@ -104,12 +104,12 @@ def empty_per_row(logits: Tensor) -> PerRow:
 
 
 class Distributions(NamedTuple):
-    """p and P of a chunk, [n, V], each up to its sum, [n]."""
+    """p and P (`smoothing`) of a chunk, [n, V], each up to its sum, [n]."""
 
     p: Tensor
     p_sum: Tensor
-    label: Tensor | None = None  # None where P is uniform, or does not count
-    label_sum: Tensor | None = None
+    smoothing: Tensor | None = None  # None where P is uniform, or does not count
+    smoothing_sum: Tensor | None = None
 
 
 def distributions(
@@ -118,7 +118,7 @@ def distributions(
     rows: Rows,
     out: PerRow,
     scratch: Scratch,
-    s: Settings,
+    settings: Settings,
     p: Tensor | None = None,
 ) -> Distributions:
     """Fill `out[rows]` from those rows' logits z [n, V]; return p and P, for `gradient_of_chunk`.
@@ -126,71 +126,74 @@ def distributions(
     They are in the buffer `p` [n, V] and in scratch memory. Without that buffer they share their
     memory, and only what is in `out` is of use.
     """
-    d, label = scratch.get("first", z.size(0)), scratch.get("second", z.size(0))
-    if s.argmax:
+    d, smoothing = scratch.get("first", z.size(0)), scratch.get("second", z.size(0))
+    if settings.argmax:
         largest, out.argmax[rows] = z.max(1, keepdim=False)
     else:
         largest = z.amax(1)
     out.largest[rows] = largest = largest.to(d.dtype)
-    if s.in_loss and s.beta in INTEGER_POWERS and teacher is None:
-        _scaled_difference(z, largest.unsqueeze(1), s.beta, out=d)
-        return _by_powers(d, label, rows, out, scratch, s, p)
+    if settings.in_loss and settings.beta in CHUNKED_POWERS and teacher is None:
+        _scaled_difference(z, largest.unsqueeze(1), settings.beta, out=d)
+        return _by_powers(d, smoothing, rows, out, scratch, settings, p)
     torch.sub(z, largest.unsqueeze(1), out=d)
-    p = label if p is None else p
+    p = smoothing if p is None else p
     top, p_sum = _exp(d, out=p)
     out.sum_p[rows] = sum_p = p_sum / top
-    if not s.regularized:
+    if not settings.regularized:
         return Distributions(p, p_sum)
     if teacher is not None:
-        label_d = scratch.get("third", z.size(0))
-        _scaled_difference(teacher, teacher.amax(1, keepdim=True).to(d.dtype), s.beta, out=label_d)
-        top, label_sum = _exp(label_d, out=label)
-        log_total = (label_sum / top).log()
-        out.reg[rows] = sum_p.log() - _expectation(d, label) / label_sum
-    elif s.uniform:
+        smoothing_d = scratch.get("third", z.size(0))
+        top = teacher.amax(1, keepdim=True).to(d.dtype)
+        _scaled_difference(teacher, top, settings.beta, out=smoothing_d)
+        top, smoothing_sum = _exp(smoothing_d, out=smoothing)
+        log_total = (smoothing_sum / top).log()
+        out.reg[rows] = sum_p.log() - _expectation(d, smoothing) / smoothing_sum
+    elif settings.uniform:
         out.reg[rows] = sum_p.log() - d.mean(1)
         out.entropy[rows] = math.log(z.size(1))
         return Distributions(p, p_sum)
     else:
-        label_d = d.mul_(1.0 / s.beta)
-        label_sum, log_mean = _label_sums(d, label, scratch, s.beta)
+        smoothing_d = d.mul_(1.0 / settings.beta)
+        smoothing_sum, log_mean = _smoothing_sums(d, smoothing, scratch, settings.beta)
         log_total = log_mean + math.log(z.size(1))
-        out.reg[rows] = sum_p.log() - s.beta * log_mean
-    if s.statistics:
-        out.entropy[rows] = log_total - _expectation(label_d, label) / label_sum
-    return Distributions(p, p_sum, label, label_sum)
+        out.reg[rows] = sum_p.log() - settings.beta * log_mean
+    if settings.statistics:
+        out.entropy[rows] = log_total - _expectation(smoothing_d, smoothing) / smoothing_sum
+    return Distributions(p, p_sum, smoothing, smoothing_sum)
 
 
 def _by_powers(
     d: Tensor,
-    label: Tensor,
+    smoothing: Tensor,
     rows: Rows,
     out: PerRow,
     scratch: Scratch,
-    s: Settings,
+    settings: Settings,
     p: Tensor | None,
 ) -> Distributions:
     """The same where p is a power of P up to a factor.
 
     With exp(d) = e up to a factor, and e' the largest e: S = Σ e^β / e'^β, T = Σ e / e'.
     """
-    top, label_sum = _exp(d, out=label)
-    if p is None and s.beta == 2.0:
-        p, p_sum = label, torch.linalg.vecdot(label, label)
+    top, smoothing_sum = _exp(d, out=smoothing)
+    if p is None and settings.beta == 2.0:
+        p, p_sum = smoothing, torch.linalg.vecdot(smoothing, smoothing)
     else:
         p = scratch.get("third", d.size(0)) if p is None else p
-        p_sum = _power(label, s.beta, out=p).sum(1)
+        p_sum = _power(smoothing, settings.beta, out=p).sum(1)
     # The largest term of S is 1; rounding must not take S below.
-    out.sum_p[rows] = sum_p = (p_sum / _power(top, s.beta)).clamp_(min=1.0)
-    total = label_sum / top
-    out.reg[rows] = sum_p.log() - s.beta * (total / d.size(1)).log()
-    if s.statistics:
-        out.entropy[rows] = total.log() - _expectation(d, label) / label_sum
-    return Distributions(p, p_sum, label, label_sum)
+    out.sum_p[rows] = sum_p = (p_sum / _power(top, settings.beta)).clamp_(min=1.0)
+    total = smoothing_sum / top
+    out.reg[rows] = sum_p.log() - settings.beta * (total / d.size(1)).log()
+    if settings.statistics:
+        out.entropy[rows] = total.log() - _expectation(d, smoothing) / smoothing_sum
+    return Distributions(p, p_sum, smoothing, smoothing_sum)
 
 
-def _label_sums(d: Tensor, label: Tensor, scratch: Scratch, beta: float) -> tuple[Tensor, Tensor]:
-    """label = P* up to its sum; return that sum and log(T/V), T = Σ exp(d), both [n].
+def _smoothing_sums(
+    d: Tensor, smoothing: Tensor, scratch: Scratch, beta: float
+) -> tuple[Tensor, Tensor]:
+    """smoothing = P* up to its sum; return that sum and log(T/V), T = Σ exp(d), both [n].
 
     Where β magnifies the rounding of T and T/V is near 1, log(T/V) is log1p(mean(expm1(d)));
     elsewhere it comes from the sum of exponentials. Rows of one batch resemble each other, so the
@@ -199,33 +202,34 @@ def _label_sums(d: Tensor, label: Tensor, scratch: Scratch, beta: float) -> tupl
     """
     vocab_size = d.size(1)
     if scratch.flat:
-        mean_minus_1 = torch.expm1(d, out=label).mean(1)
+        mean_minus_1 = torch.expm1(d, out=smoothing).mean(1)
         scratch.flat = bool((mean_minus_1 > FLAT_MEAN - 1.0).all())
         if scratch.flat:
-            label.add_(1.0)
+            smoothing.add_(1.0)
             return (mean_minus_1 + 1.0) * vocab_size, mean_minus_1.log1p()
-    top, label_sum = _exp(d, out=label)
-    mean = label_sum / (top * vocab_size)
-    if beta <= LARGEST_BETA_BY_LOG:
-        return label_sum, mean.log()
+    top, smoothing_sum = _exp(d, out=smoothing)
+    mean = smoothing_sum / (top * vocab_size)
+    if beta <= CHUNKED_LARGEST_BETA_BY_LOG:
+        return smoothing_sum, mean.log()
     flat = mean > FLAT_MEAN
     if not d.is_cuda:
         scratch.flat = bool(flat.all())
         if not bool(flat.any()):
-            return label_sum, mean.log()
+            return smoothing_sum, mean.log()
     mean_minus_1 = torch.expm1(d, out=scratch.get("third", d.size(0))).mean(1)
-    return label_sum, torch.where(flat, mean_minus_1.log1p(), mean.log())
+    return smoothing_sum, torch.where(flat, mean_minus_1.log1p(), mean.log())
 
 
-def gradient_of_chunk(found: Distributions, g: float | Tensor, s: Settings) -> Tensor:
+def gradient_of_chunk(chunk: Distributions, g: float | Tensor, settings: Settings) -> Tensor:
     """g (p − α P) [n, V], in the buffer of p; the scratch buffers are those of `distributions`.
 
     g: one number, or one for each row [n, 1].
     """
-    p, p_sum, label, label_sum = found
+    p, p_sum, smoothing, smoothing_sum = chunk
     p.mul_(g / p_sum.unsqueeze(1))
-    if not s.in_loss:
+    alpha = settings.label_smoothing
+    if not settings.in_loss:
         return p
-    if label is None or label_sum is None:
-        return p.sub_(g * (s.label_smoothing / p.size(1)))
-    return p.addcmul_(label, g * s.label_smoothing / label_sum.unsqueeze(1), value=-1.0)
+    if smoothing is None or smoothing_sum is None:
+        return p.sub_(g * (alpha / p.size(1)))
+    return p.addcmul_(smoothing, g * alpha / smoothing_sum.unsqueeze(1), value=-1.0)

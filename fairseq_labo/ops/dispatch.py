@@ -2,8 +2,8 @@
 
 ``impl="auto"`` is "torch" on the CPU. On CUDA it is "triton" where Triton is installed, takes the
 dtype, and agrees with "torch" on this very GPU: before a kernel is first used on a vocabulary, it
-is run on a few random rows. That check waits for the device, once for each kind of call; every
-later call does not. What was chosen, and why, is logged once.
+is run on a few random rows. That check synchronizes with the device, once for each kind of call; no
+later call does. What was chosen, and why, is logged once.
 """
 
 import functools
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fairseq_labo.defaults import DEFAULT_ALPHA
 from fairseq_labo.ops import reference
 from fairseq_labo.ops.chunked import chunked_token_losses
 from fairseq_labo.ops.settings import Settings, TokenLosses
@@ -52,8 +53,8 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool) -> str:
     reason = triton_unavailable(logits)
     if reason is not None:
         return _chosen("torch", reason)
-    # What the kernels are compiled for; α itself is only a number to them.
-    kind = settings._replace(label_smoothing=0.1 if settings.in_loss else 0.0)
+    # α is a runtime argument of the kernels, not a constexpr: one check serves every α.
+    kind = settings._replace(label_smoothing=DEFAULT_ALPHA if settings.in_loss else 0.0)
     reason = triton_disagrees(logits.device, logits.dtype, logits.size(1), kind, teacher)
     if reason is not None:
         return _chosen("torch", reason, level=logging.WARNING)

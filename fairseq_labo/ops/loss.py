@@ -28,7 +28,7 @@ def token_losses(
     checks and its loop over chunks depend on the data, and its kernels are compiled already.
 
     Arguments are those of `labo_loss`. With `statistics` the regularizer R and the entropy of
-    P are computed too, even at α = 0; with `argmax` the likeliest type of each token.
+    P are computed too, even at α = 0; with `argmax` the likeliest entry for each token.
     """
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
@@ -59,10 +59,10 @@ def labo_loss(
 
     Per token, ``L = (1 − α)(LSE(z) − z_y) + α (LSE(z) − β LME(z/β))``, whose gradient is
     ``p − (1 − α) e_y − α P*`` with ``P* = softmax(z/β)``. β = inf is label smoothing with
-    α/V on every type; α = 0 is cross entropy.
+    α/V on every entry; α = 0 is cross entropy.
 
     Args:
-        logits: [N, V], float16, bfloat16, float32 or float64; −inf masks a type.
+        logits: [N, V], float16, bfloat16, float32 or float64; −inf masks an entry.
         target: [N], int64 or int32.
         label_smoothing: α in [0, 1), the weight of the regularizer.
         beta: β > 0, the temperature of the smoothing distribution; inf is accepted.

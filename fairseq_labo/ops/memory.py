@@ -8,15 +8,17 @@ until the next step does not raise it.
 
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Below, the C library keeps freed memory itself.
-KEPT_BYTES = 4 * 2**20
+KEPT_BYTES = 4 * 2**20  # below, the C library keeps freed memory itself
 NUM_KEPT = 2
 
+_kept_from: float = KEPT_BYTES
 _lock = threading.Lock()
 # Each with a weak reference to what is lent of it: dead when its tensor is.
 _kept: list[tuple[np.ndarray, "weakref.ref[np.ndarray]"]] = []
@@ -28,9 +30,20 @@ def empty_contiguous(like: Tensor) -> Tensor:
     On the CPU a large one may be memory that an earlier call has used.
     """
     num_bytes = like.numel() * like.element_size()
-    if like.device.type != "cpu" or num_bytes < KEPT_BYTES:
+    if like.device.type != "cpu" or num_bytes < _kept_from:
         return torch.empty_like(like, memory_format=torch.contiguous_format)
     return torch.from_numpy(_lend(num_bytes)).view(like.dtype).view(like.shape)
+
+
+@contextmanager
+def keep_buffers_from(num_bytes: float) -> Iterator[None]:
+    """Inside the block only buffers of at least so many bytes are kept; `math.inf`: none."""
+    global _kept_from
+    before, _kept_from = _kept_from, num_bytes
+    try:
+        yield
+    finally:
+        _kept_from = before
 
 
 def release_buffers() -> None:

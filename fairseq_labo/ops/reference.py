@@ -2,7 +2,7 @@
 
 Symbols, per target token::
 
-    z   logits [V]            p = softmax(z)             y   reference type
+    z   logits [V]            p = softmax(z)             y   reference token
     u   uniform, 1/V          α   label_smoothing        β   beta
     LSE(x) = log Σ_k exp x_k                             LME(x) = log (1/V) Σ_k exp x_k
 
@@ -62,7 +62,7 @@ def regularizer(z: Tensor, beta: float) -> Tensor:
 def cross_entropy_with(distribution: Tensor, z: Tensor) -> Tensor:
     """H(P, p) of a given P, as a teacher's.  both [N, V]; returns [N], in nats.
 
-    A type without mass in P adds nothing, also where its logit is −inf.
+    A token without mass in P adds nothing, also where its logit is −inf.
     """
     terms = torch.where(distribution > 0, distribution * torch.log_softmax(z, dim=-1), 0.0)
     return -terms.sum(-1)
@@ -81,28 +81,28 @@ def dense_token_losses(
     logits, teacher_logits: [N, V]; target: int64 [N]. Rows of ignored tokens are never read, so
     NaN there does no harm.
     """
-    kept = target.ne(settings.ignore_index).nonzero().squeeze(1)  # [M]
-    z = logits.index_select(0, kept).to(compute_dtype(logits))  # [M, V]
-    y = target.index_select(0, kept).unsqueeze(1)  # [M, 1]
+    not_ignored = target.ne(settings.ignore_index).nonzero().squeeze(1)  # [M]
+    z = logits.index_select(0, not_ignored).to(compute_dtype(logits))  # [M, V]
+    y = target.index_select(0, not_ignored).unsqueeze(1)  # [M, 1]
 
     def spread(values: Tensor) -> Tensor:  # [M] -> [N]
-        return values.new_zeros(target.size(0)).index_copy(0, kept, values)
+        return values.new_zeros(target.size(0)).index_copy(0, not_ignored, values)
 
     argmax = None
     if settings.argmax:
-        argmax = torch.full_like(target, -1).index_copy(0, kept, z.detach().argmax(1))
+        argmax = torch.full_like(target, -1).index_copy(0, not_ignored, z.detach().argmax(1))
     nll = -torch.log_softmax(z, dim=-1).gather(1, y).squeeze(1)
     if not settings.regularized:
         return TokenLosses(spread(nll), spread(nll.detach()), None, None, argmax)
     if teacher_logits is None:
-        labels = smoothing_distribution(z.detach(), settings.beta)
+        smoothing = smoothing_distribution(z.detach(), settings.beta)
         reg = regularizer(z, settings.beta)
     else:
-        teacher = teacher_logits.detach().index_select(0, kept).to(z.dtype)
-        labels = smoothing_distribution(teacher, settings.beta)
-        reg = cross_entropy_with(labels, z)
+        teacher = teacher_logits.detach().index_select(0, not_ignored).to(z.dtype)
+        smoothing = smoothing_distribution(teacher, settings.beta)
+        reg = cross_entropy_with(smoothing, z)
     alpha = settings.label_smoothing
     # α = 0 must not meet an infinite R (0 · inf = NaN).
     loss = (1 - alpha) * nll + alpha * reg if settings.in_loss else nll
-    entropy = spread(entropy_of(labels)) if settings.statistics else None
+    entropy = spread(entropy_of(smoothing)) if settings.statistics else None
     return TokenLosses(spread(loss), spread(nll.detach()), spread(reg.detach()), entropy, argmax)

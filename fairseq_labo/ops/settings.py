@@ -9,7 +9,8 @@ from torch import Tensor
 class Settings(NamedTuple):
     """Parameters of one call, already checked.
 
-    With a teacher, P = softmax(teacher_logits / β); without, P* = softmax(logits / β).
+    α is `label_smoothing`. P* = softmax(logits / β); with a teacher, of which `beta` is then the
+    temperature, P = softmax(teacher_logits / β).
     """
 
     label_smoothing: float
@@ -38,7 +39,7 @@ class TokenLosses(NamedTuple):
     """Per-token quantities in nats, each [N], float32 (float64 for float64 logits).
 
     All are 0 at ignored tokens. Only `loss` carries a gradient. `reg` and `entropy` are None
-    where they were not computed, `argmax` (int64, the likeliest type; −1 at ignored tokens)
+    where they were not computed, `argmax` (int64, the likeliest token; −1 at ignored tokens)
     where it was not asked for.
     """
 

@@ -10,19 +10,21 @@ One program computes one row. Per row, with m = max z, x = z − m, e = exp(x/β
     teacher:   e and T of the teacher's logits t, W = Σ e x,   R = log S − W/T,   P = e/T
     ∂L/∂z    = g (p − α P − (1 − α) e_y),   p = exp(x)/S
 
-Forward keeps these sums per *lane*: the row is dealt out to LANES lanes, STEPS types to each at
-a time, and each lane has a maximum of its own. When that rises by −δ, that is x' = x + δ, then::
+α is `label_smoothing`; `smoothing_...` belongs to the logits that P is made of, z or t.
+
+Forward keeps these sums per *lane*: the row is dealt out to LANES lanes, STEPS entries to each
+at a time, and each lane has a maximum of its own. When that rises by −δ, that is x' = x + δ, then::
 
     S' = exp(δ) S                    T' = exp(δ/β) T
     M' = M + n δ                     X' = exp(δ/β) X + n expm1(δ/β)
     H' = exp(δ/β) (H + δ T)          W' = W + δ T  (the student's δ, T unchanged)
 
-where n counts the types that the lane has seen. So no thread waits for another before the end of
+where n counts the entries that the lane has seen. So no thread waits for another before the end of
 the row, where the lanes are brought to the row's maximum by the same formulas.
 
-Layout: a lane's STEPS types are neighbours in memory and fill one 16-byte access
+Layout: a lane's STEPS entries are neighbours in memory and fill one 16-byte access
 (LANE_STRIDE = STEPS, STEP_STRIDE = 1) where rows are aligned; elsewhere neighbouring lanes read
-neighbouring types (LANE_STRIDE = 1, STEP_STRIDE = LANES). Either way a thread owns its lanes.
+neighbouring entries (LANE_STRIDE = 1, STEP_STRIDE = LANES). Either way a thread owns its lanes.
 """
 
 import triton
@@ -36,7 +38,7 @@ from fairseq_labo.ops.triton_math import (
     UNIFORM,
     expm1,
     finite,
-    log_label_potential,
+    log_smoothing_potential,
     power_or_exp,
     rescaled,
     shift_of,
@@ -92,7 +94,7 @@ def forward_kernel(
     rate = inverse_beta * LOG2E
 
     m = tl.full([LANES], NEGATIVE_INFINITY, tl.float32)
-    label_m = m
+    smoothing_m = m
     S = tl.zeros([LANES], tl.float32)
     T, X, H, M = S, S, S, S
     best = tl.zeros([LANES], tl.int32)
@@ -106,20 +108,20 @@ def forward_kernel(
             best = tl.where(highest > m, first, best)
         new_m = tl.maximum(m, highest)
         shift = shift_of(m, new_m)
-        label_shift = shift
+        smoothing_shift = shift
         m = new_m
         x = z - finite(m)[:, None]
-        label_x = x
+        smoothing_x = x
         if MODE == TEACHER:
             t_ptr = teacher_ptr + row * TEACHER_STRIDE + columns
             t = tl.load(t_ptr, mask=inside, other=NEGATIVE_INFINITY).to(tl.float32)
-            new_m = tl.maximum(label_m, tl.max(t, 1))
-            label_shift = shift_of(label_m, new_m)
-            label_m = new_m
-            label_x = t - finite(label_m)[:, None]
-        seen = start / LANES  # types per lane so far
+            new_m = tl.maximum(smoothing_m, tl.max(t, 1))
+            smoothing_shift = shift_of(smoothing_m, new_m)
+            smoothing_m = new_m
+            smoothing_x = t - finite(smoothing_m)[:, None]
+        seen = start / LANES  # entries per lane so far
         S, T, X, H, M = rescaled(
-            S, T, X, H, M, seen, shift, label_shift, inverse_beta, MODE, POWER, BY_EXPM1
+            S, T, X, H, M, seen, shift, smoothing_shift, inverse_beta, MODE, POWER, BY_EXPM1
         )
         if MODE == PLAIN:
             S += tl.sum(tl.exp2(x * LOG2E), 1)
@@ -127,39 +129,39 @@ def forward_kernel(
             S += tl.sum(tl.exp2(x * LOG2E), 1)
             M += tl.sum(tl.where(inside, x, 0.0), 1)
         else:
-            e = tl.exp2(label_x * rate)
+            e = tl.exp2(smoothing_x * rate)
             S += tl.sum(power_or_exp(e, x, POWER), 1)
             T += tl.sum(e, 1)
             if MODE == TEACHER:
                 M += tl.sum(tl.where(e > 0.0, e * x, 0.0), 1)
             if BY_EXPM1:
-                X += tl.sum(tl.where(inside, expm1(label_x * inverse_beta), 0.0), 1)
+                X += tl.sum(tl.where(inside, expm1(smoothing_x * inverse_beta), 0.0), 1)
             if ENTROPY:
-                H += tl.sum(tl.where(e > 0.0, e * label_x, 0.0), 1)
+                H += tl.sum(tl.where(e > 0.0, e * smoothing_x, 0.0), 1)
     # All lanes under the row's maximum, then one sum of each kind.
     top = tl.max(m, 0)
-    label_top = top
+    smoothing_top = top
     shift = shift_of(m, top)
-    label_shift = shift
+    smoothing_shift = shift
     if MODE == TEACHER:
-        label_top = tl.max(label_m, 0)
-        label_shift = shift_of(label_m, label_top)
+        smoothing_top = tl.max(smoothing_m, 0)
+        smoothing_shift = shift_of(smoothing_m, smoothing_top)
     LAST: tl.constexpr = (VOCAB - 1) // (LANES * STEPS) * (LANES * STEPS)  # the last block
     seen = LAST // LANES + tl.sum((LAST + offsets < VOCAB).to(tl.float32), 1)
     S, T, X, H, M = rescaled(
-        S, T, X, H, M, seen, shift, label_shift, inverse_beta, MODE, POWER, BY_EXPM1
+        S, T, X, H, M, seen, shift, smoothing_shift, inverse_beta, MODE, POWER, BY_EXPM1
     )
     S, T, X, H, M = tl.sum(S, 0), tl.sum(T, 0), tl.sum(X, 0), tl.sum(H, 0), tl.sum(M, 0)
     if MODE == UNIFORM:
-        T += VOCAB  # e = 1 for every type
+        T += VOCAB  # e = 1 for every entry
     tl.store(saved_ptr + row * 4, top)
     tl.store(saved_ptr + row * 4 + 1, S)
     tl.store(saved_ptr + row * 4 + 2, T)
-    tl.store(saved_ptr + row * 4 + 3, label_top)
+    tl.store(saved_ptr + row * 4 + 3, smoothing_top)
     nll = tl.log(S) - (target_logit - top)
     loss = nll
     if MODE != PLAIN:
-        reg = tl.log(S) - log_label_potential(T, X, M, beta, VOCAB, MODE, BY_EXPM1)
+        reg = tl.log(S) - log_smoothing_potential(T, X, M, beta, VOCAB, MODE, BY_EXPM1)
         tl.store(reg_ptr + row, reg)
         if IN_LOSS:
             loss = (1.0 - alpha) * nll + alpha * reg
@@ -209,11 +211,11 @@ def backward_kernel(
         teacher_ptr += row * TEACHER_STRIDE
     g = tl.load(upstream_ptr + row * upstream_stride).to(tl.float32)
     m = tl.load(saved_ptr + row * 4)
-    label_m = tl.load(saved_ptr + row * 4 + 3)
+    smoothing_m = tl.load(saved_ptr + row * 4 + 3)
     rate = inverse_beta * LOG2E
     of_p = g / tl.load(saved_ptr + row * 4 + 1)  # g/S
     if MODE != PLAIN:
-        of_label = g * alpha / tl.load(saved_ptr + row * 4 + 2)  # α g/T
+        of_smoothing = g * alpha / tl.load(saved_ptr + row * 4 + 2)  # α g/T
     at_target = g * (1.0 - alpha)
     for start in range(0, VOCAB, BLOCK):
         columns = start + offsets
@@ -222,13 +224,13 @@ def backward_kernel(
         if MODE == PLAIN:
             r = tl.exp2(x * LOG2E) * of_p
         elif MODE == UNIFORM:
-            r = tl.exp2(x * LOG2E) * of_p - of_label
+            r = tl.exp2(x * LOG2E) * of_p - of_smoothing
         else:
-            label_x = x
+            smoothing_x = x
             if MODE == TEACHER:
                 t = tl.load(teacher_ptr + columns, mask=inside, other=NEGATIVE_INFINITY)
-                label_x = t.to(tl.float32) - label_m
-            e = tl.exp2(label_x * rate)
-            r = power_or_exp(e, x, POWER) * of_p - e * of_label
+                smoothing_x = t.to(tl.float32) - smoothing_m
+            e = tl.exp2(smoothing_x * rate)
+            r = power_or_exp(e, x, POWER) * of_p - e * of_smoothing
         r = tl.where(columns == y.to(tl.int32), r - at_target, r)
         tl.store(gradient_ptr + columns, r.to(dtype), mask=inside)

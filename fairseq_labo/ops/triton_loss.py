@@ -1,9 +1,9 @@
 """The loss by Triton kernels: 3 passes over the logits in all, no [N, V] buffer but the gradient.
 
 The kernels and their formulas are in `ops.triton_kernels`, which is imported at the first use:
-this file needs neither Triton nor a GPU. Nothing here waits for the device, so that a step can
-be captured in a CUDA graph (after one ordinary call, which compiles the kernels). They are
-compiled once per dtype, vocabulary size and kind of P.
+this file needs neither Triton nor a GPU. Nothing here synchronizes the host with the device, so
+that a step can be captured in a CUDA graph (after one ordinary call, which compiles the kernels).
+They are compiled once per dtype, vocabulary size and kind of P.
 """
 
 import functools
@@ -24,10 +24,10 @@ ACCESS_BYTES = 16  # what one thread can load or store at once
 WARP_SIZE = 32
 NUM_WARPS = 4
 LANES = 256  # of a forward program: two per thread, two accesses under way
-BLOCK = 2048  # of a backward program, in types
-INTEGER_POWERS = (1.0, 2.0, 3.0, 4.0)
-# Above, β log(T/V) would magnify the rounding of T; see `_expm1` in the kernels.
-LARGEST_BETA_BY_LOG = 4.0
+BLOCK = 2048  # of a backward program, in vocabulary entries
+KERNEL_POWERS = (1.0, 2.0, 3.0, 4.0)
+# Above, β log(T/V) would magnify the rounding of T; then `triton_math.expm1` is summed instead.
+KERNEL_LARGEST_BETA_BY_LOG = 4.0
 # In float32 no β beyond these differs from its limit, and 1/β neither overflows nor vanishes.
 SMALLEST_BETA, LARGEST_BETA = 1e-30, 1e30
 
@@ -75,7 +75,7 @@ class _Plan(NamedTuple):
     inverse_beta: float
 
     @classmethod
-    def of(cls, settings: Settings, *, regularized: bool, teacher: bool) -> "_Plan":
+    def for_call(cls, settings: Settings, *, regularized: bool, teacher: bool) -> "_Plan":
         from fairseq_labo.ops import triton_math
 
         if not regularized:
@@ -85,8 +85,8 @@ class _Plan(NamedTuple):
         beta = max(settings.beta, SMALLEST_BETA)
         if teacher:
             return cls(triton_math.TEACHER.value, 0, False, beta, 1.0 / beta)
-        power = int(beta) if beta in INTEGER_POWERS else 0
-        by_expm1 = beta > LARGEST_BETA_BY_LOG
+        power = int(beta) if beta in KERNEL_POWERS else 0
+        by_expm1 = beta > KERNEL_LARGEST_BETA_BY_LOG
         return cls(triton_math.LABO.value, power, by_expm1, beta, 1.0 / beta)
 
 
@@ -99,7 +99,7 @@ class _Lanes(NamedTuple):
     step_stride: int
 
     @classmethod
-    def of(cls, logits: Tensor) -> "_Lanes":
+    def for_logits(cls, logits: Tensor) -> "_Lanes":
         vocab_size = logits.size(1)
         steps = ACCESS_BYTES // logits.element_size()
         needed = -(-vocab_size // steps)
@@ -118,7 +118,7 @@ def _on_device(tensor: Tensor) -> AbstractContextManager[Any]:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """`tensor`, copied only if the types of a row are not neighbours in memory.  [N, V]"""
+    """`tensor`, copied only if the entries of a row are not neighbours in memory.  [N, V]"""
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
@@ -139,8 +139,10 @@ class _TritonTokenLosses(torch.autograd.Function):
         entropy = row_results(settings.statistics)
         argmax = row_results(settings.argmax, torch.int64)
         saved = torch.empty(num_tokens, 4, dtype=torch.float32, device=logits.device)
-        plan = _Plan.of(settings, regularized=settings.regularized, teacher=teacher is not None)
-        lanes = _Lanes.of(logits)
+        plan = _Plan.for_call(
+            settings, regularized=settings.regularized, teacher=teacher is not None
+        )
+        lanes = _Lanes.for_logits(logits)
         if num_tokens > 0:
             with _on_device(logits):
                 _kernels().forward_kernel[(num_tokens,)](
@@ -195,7 +197,7 @@ def _gradient(
     gradient = torch.empty(num_tokens, vocab_size, dtype=logits.dtype, device=logits.device)
     if num_tokens == 0:
         return gradient
-    plan = _Plan.of(settings, regularized=settings.in_loss, teacher=teacher is not None)
+    plan = _Plan.for_call(settings, regularized=settings.in_loss, teacher=teacher is not None)
     block = min(BLOCK, max(WARP_SIZE * NUM_WARPS, 1 << (vocab_size - 1).bit_length()))
     with _on_device(logits):
         _kernels().backward_kernel[(num_tokens,)](

@@ -64,7 +64,7 @@ def shift_of(old: tl.tensor, new: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def finite(m: tl.tensor) -> tl.tensor:
-    """m, or 0 for the maximum of masked types only: −inf − 0 is −inf, −inf − (−inf) is NaN."""
+    """m, or 0 for the maximum of masked entries only: −inf − 0 is −inf, −inf − (−inf) is NaN."""
     return tl.where(m > NEGATIVE_INFINITY, m, 0.0)
 
 
@@ -77,7 +77,7 @@ def rescaled(
     M: tl.tensor,
     seen: tl.tensor,
     shift: tl.tensor,
-    label_shift: tl.tensor,
+    smoothing_shift: tl.tensor,
     inverse_beta: tl.tensor,
     MODE: tl.constexpr,
     POWER: tl.constexpr,
@@ -85,7 +85,7 @@ def rescaled(
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
     """All sums of a lane under its new maxima: the formulas of the module's docstring.
 
-    `shift` is δ of the logits, `label_shift` that of the logits that P is made of. M is the sum
+    `shift` is δ of the logits, `smoothing_shift` that of the logits that P is made of. M is the sum
     W with a teacher. Sums that a mode does not need pass through, and the compiler drops them.
     """
     if MODE == PLAIN:
@@ -94,20 +94,20 @@ def rescaled(
         S *= tl.exp2(shift * LOG2E)
         M += seen * shift
     else:
-        scale = tl.exp2(label_shift * (inverse_beta * LOG2E))
+        scale = tl.exp2(smoothing_shift * (inverse_beta * LOG2E))
         S *= power_or_exp(scale, shift, POWER)
-        H = (H + label_shift * T) * scale
+        H = (H + smoothing_shift * T) * scale
         if MODE == TEACHER:
-            # W = −inf (a masked type that the teacher expects) must not become NaN.
+            # W = −inf (a masked token that the teacher expects) must not become NaN.
             M = tl.where(scale > 0.0, (M + shift * T) * scale, 0.0)
         if BY_EXPM1:
-            X = X * scale + seen * expm1(label_shift * inverse_beta)
+            X = X * scale + seen * expm1(smoothing_shift * inverse_beta)
         T *= scale
     return S, T, X, H, M
 
 
 @triton.jit
-def log_label_potential(
+def log_smoothing_potential(
     T: tl.tensor,
     X: tl.tensor,
     M: tl.tensor,

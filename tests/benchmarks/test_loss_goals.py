@@ -1,55 +1,14 @@
-"""What is made of results: rows and the table of goals, by hand."""
+"""The table of goals, from rows by hand."""
 
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from benchmarks.loss_goals import goals_table
-from benchmarks.loss_report import make_row, plot, table
-
-
-def test_rows_by_hand() -> None:
-    row = {"provider": "x", "device": "cpu", "dtype": "bf16", "num_tokens": 10, "vocab_size": 100}
-    row |= {"hidden_dim": None, "beta": None, "upstream": 1.0, "mode": "both"}
-    report = {"status": "ok", "peak": 7.0, "max_error": math.nan, "error_over_eager": 1.0}
-    made = make_row(row, report, [4.0, 1.0, 2.0, 3.0, 5.0, 6.0], bytes_per_ms=10_000.0)
-    assert (made["p20_ms"], made["p50_ms"], made["p80_ms"]) == (2.0, 3.5, 5.0)
-    # 3 passes over 2000 bytes in 3.5 ms, of 35 kB that a copy would have moved.
-    assert made["share_of_copy_bandwidth"] == pytest.approx(6000 / 35_000)
-    assert made["max_error"] == "nan" and made["peak_mib_beyond_logits"] == 7.0
-    fairseq = {**made, "provider": "fairseq", "p50_ms": 7.0}
-    assert "2.00" in table([fairseq, made]).splitlines()[-1]
-
-
-def test_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    results = {"settings": {"upstream": [1.0]}, "machine": {"device": "none", "commit": None}}
-    rows = [row_of("fairseq"), row_of("labo-triton", beta="2"), row_of("apex", p50_ms=None)]
-    plot(results | {"rows": rows}, tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_plot_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(RuntimeError, match="expected matplotlib, found none; install it"):
-        plot({"rows": []}, tmp_path / "plot.png")
-
-
-def row_of(provider: str, **values: Any) -> dict[str, Any]:
-    """A timed row of both passes; 1 ms unless told."""
-    row = {
-        **{"provider": provider, "device": "cuda", "dtype": "bf16", "num_tokens": 8192},
-        **{"vocab_size": 32000, "hidden_dim": None, "beta": None, "upstream": 1.0, "mode": "both"},
-        **{"p50_ms": 1.0, "peak_mib_beyond_logits": 500.0, "share_of_copy_bandwidth": 0.9},
-        **{"max_error": 1e-3, "error_over_eager": 1.0, "synchronizes_host": None},
-        **{"captured_in_graph": None, "status": "ok"},
-    }
-    return row | values
+from tests.benchmarks.rows import row_of
+from tests.conftest import REPOSITORY
 
 
 def goal_rows(files: list[dict[str, Any]]) -> dict[int, str]:
@@ -128,8 +87,7 @@ def test_goals_from_the_command_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "benchmarks.loss", "--goals", results],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env={},
+        cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("not measured") == 13  # accuracy: on neither device

@@ -1,12 +1,18 @@
 """fairseq's own objects in this process: task, model and criterion on the toy corpus."""
 
+import copy
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
-from tests.conftest import TRAINING, USER_DIR
+import fairseq_labo  # noqa: F401  (registers the criterions)
+from tests.conftest import TRAINING
+from tests.training.conftest import teacher as teacher  # fixtures
+from tests.training.conftest import train as train
 
 
 class Built(NamedTuple):
@@ -18,19 +24,28 @@ class Built(NamedTuple):
     batch: dict[str, Any]
 
 
+Build = Callable[..., Built]
+
+
+@functools.cache
+def configuration(arguments: tuple[str, ...]) -> Any:
+    """What fairseq-train makes of its command line; hydra takes a third of a second for it."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    namespace = options.parse_args_and_arch(options.get_training_parser(), list(arguments))
+    return convert_namespace_to_omegaconf(namespace)
+
+
 @pytest.fixture
-def build(toy_corpus: Path) -> Callable[..., Built]:
+def build(toy_corpus: Path) -> Build:
     """`build(*flags)`: task, model (the same weights every time), criterion and a batch."""
 
     def build(*flags: object) -> Built:
-        import torch
-        from fairseq import options, tasks
-        from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+        from fairseq import tasks
 
-        arguments = [str(toy_corpus / "bin"), "--user-dir", str(USER_DIR), *TRAINING]
-        parser = options.get_training_parser()
-        namespace = options.parse_args_and_arch(parser, [*arguments, *map(str, flags)])
-        config = convert_namespace_to_omegaconf(namespace)
+        arguments = (str(toy_corpus / "bin"), *TRAINING, *map(str, flags))
+        config = copy.deepcopy(configuration(arguments))
         task = tasks.setup_task(config.task)
         torch.manual_seed(0)
         model = task.build_model(config.model)

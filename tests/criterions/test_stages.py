@@ -22,22 +22,22 @@ def at(*, epoch: int | None = None, num_updates: int | None = None) -> TrainingP
 
 def test_updates_count_from_0() -> None:
     stage = stage_of(updates=3)
-    assert [stage.share(at(num_updates=n)) for n in range(5)] == [1, 1, 1, 0, 0]
+    assert [stage.factor(at(num_updates=n)) for n in range(5)] == [1, 1, 1, 0, 0]
 
 
 def test_epochs_count_from_1() -> None:
     stage = stage_of(epochs=2)
-    assert [stage.share(at(epoch=n)) for n in range(1, 5)] == [1, 1, 0, 0]
+    assert [stage.factor(at(epoch=n)) for n in range(1, 5)] == [1, 1, 0, 0]
 
 
 def test_stage_of_length_0_is_never_in_force() -> None:
-    assert stage_of(epochs=0).share(at(epoch=1)) == 0
-    assert stage_of(updates=0).share(at(num_updates=0)) == 0
+    assert stage_of(epochs=0).factor(at(epoch=1)) == 0
+    assert stage_of(updates=0).factor(at(num_updates=0)) == 0
 
 
 def test_without_an_end_the_stage_is_always_in_force() -> None:
-    assert stage_of().share(at()) == 1
-    assert stage_of().share(at(epoch=99, num_updates=10**6)) == 1
+    assert stage_of().factor(at()) == 1
+    assert stage_of().factor(at(epoch=99, num_updates=10**6)) == 1
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_without_an_end_the_stage_is_always_in_force() -> None:
 )
 def test_schedules_fall_from_1_to_0_over_the_stage(schedule: str, shares: list[float]) -> None:
     by_update = stage_of(updates=4, schedule=schedule)
-    assert [by_update.share(at(num_updates=n)) for n in range(6)] == pytest.approx(shares)
+    assert [by_update.factor(at(num_updates=n)) for n in range(6)] == pytest.approx(shares)
     by_epoch = stage_of(epochs=4, schedule=schedule)
-    assert [by_epoch.share(at(epoch=n)) for n in range(1, 7)] == pytest.approx(shares)
+    assert [by_epoch.factor(at(epoch=n)) for n in range(1, 7)] == pytest.approx(shares)
 
 
 def test_unknown_progress_is_an_error_not_a_guess() -> None:
     with pytest.raises(RuntimeError, match="stage of training is unknown"):
-        stage_of(epochs=2).share(at(num_updates=7))
+        stage_of(epochs=2).factor(at(num_updates=7))
     with pytest.raises(RuntimeError, match="stage of training is unknown"):
-        stage_of(updates=2).share(at(epoch=1))
+        stage_of(updates=2).factor(at(epoch=1))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The example of digits: its parts, and the whole of it in a few seconds."""
+"""The example on images: its data, its methods, and a short run of all of it."""
 
 import json
 import math
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import digits
-import digits_report
 import pytest
 import torch
 from torch import nn
@@ -83,15 +82,6 @@ def test_whole_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert {"python", "torch", "scikit-learn"} <= results["versions"].keys()
     assert "commit" in results and len(results["runs"]) == len(names)
     assert "<svg" in (tmp_path / "digits.svg").read_text(encoding="utf-8")
-
-
-def test_mean_and_sample_deviation() -> None:
-    runs = [
-        {"method": "LABO", "seed": seed, "test": {"accuracy": accuracy, "nll": nll}}
-        for seed, (accuracy, nll) in enumerate([(98.0, 0.1), (99.0, 0.3), (100.0, 0.2)])
-    ]
-    table = digits_report.table(digits_report.summarize(runs))
-    assert table.endswith("| LABO | 99.00 ± 1.00 | 0.2000 ± 0.1000 |\n")
 
 
 def test_refuses_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from fairseq_labo.ops import labo_loss, memory
-from fairseq_labo.ops.memory import KEPT_BYTES, empty_contiguous, release_buffers
+from fairseq_labo.ops.memory import (
+    KEPT_BYTES,
+    empty_contiguous,
+    keep_buffers_from,
+    release_buffers,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +56,14 @@ def test_a_larger_buffer_takes_the_place_of_a_free_one() -> None:
     assert [buffer.nbytes for buffer, _ in memory._kept] == [larger.numel() * 4]
 
 
-def test_gradients_of_two_losses_do_not_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "KEPT_BYTES", 1)
+@pytest.fixture
+def every_buffer_is_kept() -> Iterator[None]:
+    with keep_buffers_from(1):
+        yield
+
+
+@pytest.mark.usefixtures("every_buffer_is_kept")
+def test_gradients_of_two_losses_do_not_share_memory() -> None:
     target = torch.tensor([0, 4, 2])
     gradients, copies = [], []
     for seed in range(4):
@@ -68,10 +79,8 @@ def test_gradients_of_two_losses_do_not_share_memory(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_ignored", [1, 5])
-def test_what_was_there_before_does_not_matter(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, num_ignored: int
-) -> None:
-    monkeypatch.setattr(memory, "KEPT_BYTES", 1)
+@pytest.mark.usefixtures("every_buffer_is_kept")
+def test_what_was_there_before_does_not_matter(dtype: torch.dtype, num_ignored: int) -> None:
     logits = torch.randn(9, 31, generator=torch.Generator().manual_seed(1)).to(dtype)
     target = torch.arange(9)
     target[:num_ignored] = -100
@@ -84,3 +93,13 @@ def test_what_was_there_before_does_not_matter(
         leaf.grad.fill_(math.nan)  # what the next call finds
         del leaf
     assert torch.equal(*results)
+
+
+def test_the_switch_that_keeps_nothing_holds_inside_its_block() -> None:
+    like = torch.empty(KEPT_BYTES)
+    with pytest.raises(ZeroDivisionError), keep_buffers_from(math.inf):
+        empty_contiguous(like)
+        assert not memory._kept
+        raise ZeroDivisionError
+    empty_contiguous(like)
+    assert len(memory._kept) == 1

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import reports
-from tests.training.conftest import LABO, TSLA, Run, Train, fairseq_train
+from tests.conftest import TRAINING, reports
+from tests.training.runs import LABO, TSLA, Run, Train, fairseq_train
+
+pytestmark = pytest.mark.slow  # trainings
 
 Fairseq = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    from tests.conftest import TRAINING
-
     flags = ("--smoothing-updates", 40, "--max-epoch", 3)
     return {
         name: fairseq_train(
@@ -84,9 +84,10 @@ def test_generate_in_plain_fairseq(
 SMOOTHED = ("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", 0.2)
 
 
-@pytest.fixture
-def smoothed(train: Train) -> Run:
-    return train("smoothed", *SMOOTHED, "--max-update", 20)
+@pytest.fixture(scope="session")
+def smoothed(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("smoothed")
+    return fairseq_train(toy_corpus / "bin", folder, *TRAINING, *SMOOTHED, "--max-update", 20)
 
 
 @pytest.mark.parametrize("criterion", [LABO, TSLA])

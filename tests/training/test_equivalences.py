@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY, TRAINING
-from tests.training.conftest import LABO, TSLA, Run, Train, assert_same_parameters
+from tests.shared import made_once
+from tests.training.runs import LABO, TSLA, Run, Train, assert_same_parameters
+
+pytestmark = pytest.mark.slow  # trainings
 
 # Adam would divide rounding errors by themselves where a gradient is next to nothing.
 SGD = ("--optimizer", "sgd", "--lr", "0.2", "--log-interval", "1")
@@ -54,33 +57,18 @@ WHOLE = ("--smoothing-updates", 6, "--max-update", 12)
 # Long enough for a last update in which one of the workers has no batch left.
 EPOCHS = (*LABO, *SGD, "--max-tokens", 1700, "--smoothing-epochs", 1, "--max-epoch", 2)
 SCHEDULED = ("--smoothing-schedule", "linear")
+Job = tuple[str, str, tuple[Any, ...]]
 
 
-@pytest.fixture(scope="module")
-def two_workers(
-    toy_corpus: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Run, Run]]:
-    """Several trainings, one after the other, in two processes that share each of them."""
-    folder = tmp_path_factory.mktemp("two-workers")
-    tsla_pre = (*TSLA, *SGD, *WHOLE, "--teacher-path", teacher)
-    jobs: list[tuple[str, str, tuple[Any, ...]]] = [
-        ("labo", "labo", (*LABO, *SGD, *WHOLE, *SCHEDULED)),
-        ("stopped", "parts", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--max-update", 4)),
-        ("resumed", "parts", (*LABO, *SGD, *WHOLE, *SCHEDULED)),
-        ("teacher", "teacher", tsla_pre),
-        ("epochs", "epochs", EPOCHS),
-        ("fused", "fused", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--fused-projection")),
-    ]
+def train_in_two_processes(folder: Path, data: Path, jobs: list[Job]) -> None:
+    """Run the trainings (name, folder to save in, flags); logs and folders lie in `folder`."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    plan = {
-        "data": str(toy_corpus / "bin"),
-        "jobs": [
-            (name, str(folder / save_dir), [*TRAINING, *map(str, flags)])
-            for name, save_dir, flags in jobs
-        ],
-    }
+    named = [
+        (name, str(folder / save), [*TRAINING, *map(str, flags)]) for name, save, flags in jobs
+    ]
+    plan = {"data": str(data), "jobs": named}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     workers = [
         subprocess.Popen(
@@ -96,13 +84,33 @@ def two_workers(
     outputs = [worker.communicate(timeout=300)[0] for worker in workers]
     for worker, output in zip(workers, outputs, strict=True):
         assert worker.returncode == 0, output[-4000:]
-    return {
-        name: (
-            Run((folder / f"{name}.0.log").read_text(encoding="utf-8"), folder / save_dir),
-            Run((folder / f"{name}.1.log").read_text(encoding="utf-8"), folder / save_dir),
-        )
-        for name, save_dir, _ in jobs
-    }
+
+
+@pytest.fixture(scope="module")
+def two_workers(
+    toy_corpus: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Run, Run]]:
+    """Several trainings, one after the other, in two processes that share each of them."""
+    tsla_pre = (*TSLA, *SGD, *WHOLE, "--teacher-path", teacher)
+    jobs: list[Job] = [
+        ("labo", "labo", (*LABO, *SGD, *WHOLE, *SCHEDULED)),
+        ("stopped", "parts", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--max-update", 4)),
+        ("resumed", "parts", (*LABO, *SGD, *WHOLE, *SCHEDULED)),
+        ("teacher", "teacher", tsla_pre),
+        ("epochs", "epochs", EPOCHS),
+        ("fused", "fused", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--fused-projection")),
+    ]
+    folder = made_once(
+        tmp_path_factory,
+        "two-workers",
+        lambda folder: train_in_two_processes(folder, toy_corpus / "bin", jobs),
+    )
+
+    def run(name: str, save_dir: str, rank: int) -> Run:
+        log = (folder / f"{name}.{rank}.log").read_text(encoding="utf-8")
+        return Run(log, folder / save_dir)
+
+    return {name: (run(name, save, 0), run(name, save, 1)) for name, save, _ in jobs}
 
 
 LOGGED = ("loss", "nll_loss", "reg_loss", "label_entropy", "smoothing", "wpb", "gnorm")

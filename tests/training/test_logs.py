@@ -9,7 +9,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import reports
-from tests.training.conftest import Train
+from tests.training.runs import Train
+
+pytestmark = pytest.mark.slow  # trainings
 
 OURS = ("loss", "nll_loss", "ppl", "reg_loss", "label_entropy", "smoothing")
 # Stage 1 lasts six of nine updates: both stages are in the log.

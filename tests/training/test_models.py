@@ -10,7 +10,9 @@ import torch
 
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
-from tests.training.conftest import LABO, TSLA, Train, fairseq_train
+from tests.training.runs import LABO, TSLA, Train, fairseq_train
+
+pytestmark = pytest.mark.slow  # trainings
 
 # TRAINING of tests/conftest.py without its model.
 TRAINING = (

@@ -10,7 +10,9 @@ import torch
 from tests.conftest import TRAINING
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
-from tests.training.conftest import LABO, TSLA, Run, Train, fairseq_train
+from tests.training.runs import LABO, TSLA, Run, Train, fairseq_train
+
+pytestmark = pytest.mark.slow  # trainings
 
 # On the CPU fairseq's flat float32 copy cannot be built, which asks for the current GPU.
 PRECISIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fairseq_labo.experiments.training.run_state import stopped_after
-from tests.training.conftest import Train
+from tests.training.runs import Train
+
+pytestmark = pytest.mark.slow  # trainings
 
 
 @pytest.mark.parametrize("rebuild", [True, False])

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.training.conftest import fairseq_train
+from tests.training.runs import fairseq_train
 
 
 def main(folder: Path, rank: int, port: int) -> None:

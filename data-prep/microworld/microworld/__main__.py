@@ -1,4 +1,4 @@
-"""`python -m microworld --destdir DIR`: the corpus as raw text."""
+"""`python -m microworld --destdir DIR`: the corpus as text."""
 
 import sys
 

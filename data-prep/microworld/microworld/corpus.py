@@ -1,6 +1,7 @@
 """The microworld: a German-English corpus generated from a small grammar, without any download.
 
-`python -m microworld --destdir DIR` writes DIR/{train,valid,test}.{de,en}. The sentences
+`python -m microworld --destdir DIR` writes DIR/{train,valid,test}.{de,en}, with --tsv
+DIR/{train,valid,test}.tsv.gz, as they come with fairseq_labo. The sentences
 are real German and English about a small world of people, animals, things and places, so that a
 reader can judge what a model trained on them says; the same seed always gives the same text.
 """
@@ -8,6 +9,7 @@ reader can judge what a model trained on them says; the same seed always gives t
 from __future__ import annotations
 
 import argparse
+import gzip
 import re
 import sys
 from collections.abc import Sequence
@@ -106,12 +108,31 @@ def write(
     return corpus
 
 
+def write_tsv(
+    destination: Path, *, seed: int = 1, train: int = 24_000, valid: int = 500, test: int = 500
+) -> Corpus:
+    """Write DESTINATION/{train,valid,test}.tsv.gz, German TAB English a line; return the corpus.
+
+    The same corpus gives the same bytes: no time and no name stand in the archives.
+    """
+    corpus = generate(seed=seed, train=train, valid=valid, test=test)
+    destination.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        text = "".join(f"{german}\t{english}\n" for german, english in corpus[split])
+        with (
+            (destination / f"{split}.tsv.gz").open("wb") as stream,
+            gzip.GzipFile("", "wb", compresslevel=9, fileobj=stream, mtime=0) as archive,
+        ):
+            archive.write(text.encode())
+    return corpus
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     args = _parser().parse_args(argv)
     sizes = {split: getattr(args, split) for split in SPLITS}
     try:
-        corpus = write(args.destdir, seed=args.seed, **sizes)
+        corpus = (write_tsv if args.tsv else write)(args.destdir, seed=args.seed, **sizes)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -132,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--destdir", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--tsv", action="store_true", help="both sides in one file, gzipped")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the generator")
     parser.add_argument("--train", type=int, default=24_000, metavar="N", help="training pairs")
     parser.add_argument("--valid", type=int, default=500, metavar="N", help="validation pairs")

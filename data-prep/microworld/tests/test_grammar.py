@@ -1,13 +1,9 @@
 """The microworld's grammar: inflection tables and word order."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
-from microworld import corpus as microworld
 from microworld import english, german
 from microworld import grammar as g
 from microworld import phrases as p
@@ -15,7 +11,6 @@ from microworld.embedding import Embedding
 from microworld.lexicon import Adjective
 from microworld.nouns import noun_called
 
-DATA_PREP = Path(microworld.__file__).parents[1]
 ALT = Adjective("alt", "old", 3, "", "älter", "ältest")
 KLEIN = Adjective("klein", "small", 2, "", "kleiner", "kleinst")
 ROT = Adjective("rot", "red", 5, "", "", "")

@@ -5,8 +5,6 @@ that leads out of the folder, or a link, has nowhere to act. tar files are read 
 back, also a .tgz inside another.
 """
 
-from __future__ import annotations
-
 import gzip
 import tarfile
 import zlib

@@ -1,7 +1,5 @@
 """fairseq's binarized data: runs its preprocessor and reads back what it wrote."""
 
-from __future__ import annotations
-
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -45,19 +43,6 @@ def tool_versions() -> dict[str, str]:
         "fairseq": ", ".join(fairseq) or "unknown: not installed as a package",
         "torch": importlib.metadata.version("torch"),
     }
-
-
-def index_file(split: str, lang: str, source_lang: str, target_lang: str) -> str:
-    """Return fairseq's name of the index of one side of a split."""
-    return f"{split}.{source_lang}-{target_lang}.{lang}.idx"
-
-
-def data_files(splits: Sequence[str], source_lang: str, target_lang: str) -> list[str]:
-    """Return the names of the files that make up a data folder."""
-    languages = (source_lang, target_lang)
-    indices = [index_file(split, lang, *languages) for split in splits for lang in languages]
-    data = [name.removesuffix("idx") + "bin" for name in indices]
-    return [f"dict.{lang}.txt" for lang in languages] + indices + data
 
 
 def binarize(
@@ -147,17 +132,16 @@ def read_dictionary(path: Path) -> set[str]:
     return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
 
 
-def measure(
-    bpe_dir: Path, bin_dir: Path, split: str, lang: str, *, source_lang: str, target_lang: str
-) -> tuple[int, int]:
+def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> tuple[int, int]:
     """Return the subwords of one side of a split, and how many the dictionary does not know.
 
+    `folder` holds bpe/ and bin/, `languages` are source and target.
     Neither counts the ends of sentence. Raises UserError unless fairseq's index has as many
     sentences and tokens as the text, with one end of sentence for each line.
     """
-    text = bpe_dir / f"{split}.{lang}"
-    index = bin_dir / index_file(split, lang, source_lang, target_lang)
-    symbols = read_dictionary(bin_dir / f"dict.{lang}.txt")
+    text = folder / "bpe" / f"{split}.{lang}"
+    index = folder / "bin" / f"{split}.{'-'.join(languages)}.{lang}.idx"
+    symbols = read_dictionary(folder / "bin" / f"dict.{lang}.txt")
     lines = tokens = unknown = 0
     for line in read_lines(text):
         subwords = line.split()

@@ -3,12 +3,9 @@
 A word's subwords except its last end in `@@`. Source: Sennrich et al. (2016), ACL.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,23 +13,11 @@ from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_lines, write_lines
+from fairseq_labo.experiments.files import read_lines
 
 SEPARATOR = "@@"
 # subword-nmt keeps the subwords of every word it has seen; about 100 MB of them.
 CACHED_WORDS = 300_000
-
-
-def learn_codes(texts: Sequence[Path], codes: Path, *, merges: int) -> int:
-    """Learn up to `merges` merges on the tokenized `texts` joined and write them to `codes`.
-
-    Errors and result as `learn_from_counts`.
-    """
-    counts: Counter[str] = Counter()
-    for path in texts:
-        for line in read_lines(path):
-            counts.update(line.split())
-    return learn_from_counts(counts, codes, merges=merges, names=", ".join(map(str, texts)))
 
 
 def learn_from_counts(counts: Counter[str], codes: Path, *, merges: int, names: str) -> int:
@@ -88,16 +73,6 @@ def encode_with(codes: str, line: str) -> str:
     For other processes, which read the file once; it must not change meanwhile.
     """
     return encode(line, _encoder(codes))
-
-
-def encode_file(tokens: Path, subwords: Path, encoder: BPE) -> None:
-    """Write the subwords of `tokens` to `subwords`, line by line."""
-    write_lines(subwords, (encode(line, encoder) for line in read_lines(tokens)))
-
-
-def decode(line: str) -> str:
-    """Return one line of subwords as tokens, like fairseq's `--remove-bpe`."""
-    return f"{line} ".replace(f"{SEPARATOR} ", "").rstrip(" ")
 
 
 @cache

@@ -1,19 +1,18 @@
 """Which pairs stay, and to which split they go: Moses' cleaning, and the recipes' own splits."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from fairseq_labo.experiments.data import moses
+from fairseq_labo.experiments.data import held_out, moses
 from fairseq_labo.experiments.data.recipe import Corpus, Limits
 from fairseq_labo.experiments.data.stages import link_or_copy
 from fairseq_labo.experiments.errors import UserError
 
 Row = tuple[str, ...]
+TRAINING = ("train", "all")
 
 
 def keeps(source: str, target: str, limits: Limits) -> bool:
@@ -38,20 +37,17 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
         (folder / kind).mkdir(parents=True)
     for part in corpus.parts:
         inputs = [base / f"{part}.{lang}" for base in (raw, tokens) for lang in corpus.languages]
-        if not _changes(corpus, part):
-            counts[part] = _count(inputs[0])
-            counts["cleaned"] += counts[part] if part == "train" else 0
-            for path, name in zip(inputs, _names(corpus, part), strict=True):
-                link_or_copy(path, folder / name)
-            continue
-        limits = recipe.clean_tokens if part == "train" else None
+        limits = recipe.clean_tokens if part in TRAINING else None
+        drawn: Mapping[int, str] = {}
+        if recipe.held_out is not None and part in TRAINING:
+            with ExitStack() as files:
+                pairs = ((row[0], row[1]) for row in _kept(inputs, limits, files))
+                drawn = held_out.draw(pairs, recipe.held_out)
         with ExitStack() as files:
             outputs = _outputs(corpus, part, folder, files)
-            for row in read_rows(inputs, files):
-                if limits is not None and not keeps(row[2], row[3], limits):
-                    continue
-                counts["cleaned"] += part == "train"
-                split = _split_of(corpus, part, row, counts["cleaned"])
+            for number, row in enumerate(_kept(inputs, limits, files), start=1):
+                counts["cleaned"] += part in TRAINING
+                split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
                 _write(outputs[split], _cased(row, recipe.lowercase))
     return {"cleaned": counts["cleaned"]} | {split: counts[split] for split in corpus.splits}
@@ -73,7 +69,8 @@ def select_pairs(
     if limits is None:
         for (kind, name), path in zip(names, paths, strict=True):
             link_or_copy(path, folder / kind / name)
-        return _count(paths[0])
+        with paths[0].open("rb") as stream:
+            return sum(1 for _ in stream)
     kept = 0
     with ExitStack() as files:
         outputs = [files.enter_context((folder / kind / name).open("wb")) for kind, name in names]
@@ -99,26 +96,23 @@ def read_rows(paths: Sequence[Path], files: ExitStack) -> Iterator[Row]:
         yield tuple(line.removesuffix(b"\n").decode("utf-8") for line in lines)
 
 
-def _changes(corpus: Corpus, part: str) -> bool:
-    recipe = corpus.recipe
-    trained = recipe.clean_tokens is not None or recipe.valid_every is not None
-    return corpus.divide is not None or recipe.lowercase or (part == "train" and trained)
-
-
-def _names(corpus: Corpus, split: str) -> list[str]:
-    return [f"{kind}/{split}.{lang}" for kind in ("raw", "tok") for lang in corpus.languages]
+def _kept(inputs: Sequence[Path], limits: Limits | None, files: ExitStack) -> Iterator[Row]:
+    """Yield raw source, raw target and the tokens of both, without what `limits` drop."""
+    rows = read_rows(inputs, files)
+    return rows if limits is None else (row for row in rows if keeps(row[2], row[3], limits))
 
 
 def _outputs(
     corpus: Corpus, part: str, folder: Path, files: ExitStack
 ) -> dict[str, list[IO[bytes]]]:
-    splits = [part]
-    if corpus.divide is not None:
-        splits = corpus.splits
-    elif part == "train" and corpus.recipe.valid_every is not None:
-        splits = ["train", "valid"]
+    is_cut = part == "train" and corpus.recipe.valid_every is not None
+    splits = corpus.splits if corpus.is_divided else ["train", "valid"] if is_cut else [part]
+    names = [(kind, lang) for kind in ("raw", "tok") for lang in corpus.languages]
     return {
-        split: [files.enter_context((folder / name).open("wb")) for name in _names(corpus, split)]
+        split: [
+            files.enter_context((folder / kind / f"{split}.{lang}").open("wb"))
+            for kind, lang in names
+        ]
         for split in splits
     }
 
@@ -126,21 +120,17 @@ def _outputs(
 def _split_of(corpus: Corpus, part: str, row: Row, number: int) -> str:
     if corpus.divide is not None:
         return corpus.divide(row[corpus.languages.index(corpus.divide_by)])
+    if corpus.is_divided:
+        return "train"
     every = corpus.recipe.valid_every
     return "valid" if part == "train" and every and number % every == 0 else part
 
 
 def _cased(row: Row, lowercase: bool) -> Row:
     """Lowercase the tokens; the raw text keeps its case."""
-    change: Callable[[str], str] = moses.lowercase if lowercase else str
-    return (*row[:2], *map(change, row[2:]))
+    return (*row[:2], *map(moses.lowercase, row[2:])) if lowercase else row
 
 
 def _write(outputs: Sequence[IO[bytes]], row: Row) -> None:
     for stream, line in zip(outputs, row, strict=True):
         stream.write(f"{line}\n".encode())
-
-
-def _count(path: Path) -> int:
-    with path.open("rb") as stream:
-        return sum(1 for _ in stream)

@@ -5,11 +5,8 @@ mirrors, in the order in which they are tried. Size and hash may be unknown (emp
 counts of lines decide later. No file of the user's is ever changed.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +14,6 @@ from fairseq_labo.experiments.data import transfer
 from fairseq_labo.experiments.errors import UserError
 
 SOURCES_TABLE = Path(__file__).resolve().parent / "sources.tsv"
-COLUMNS = ("corpus", "file", "url", "bytes", "hash")
-HASH_DIGITS = {"sha256": 64, "md5": 32}
 
 
 @dataclass(frozen=True)
@@ -32,36 +27,17 @@ class Source:
     hash: str = ""
 
 
-def read_sources(corpus: str, *, table: Path = SOURCES_TABLE) -> list[Source]:
-    """Return the files of `corpus` in `table`; UserError for a bad table or an unknown corpus."""
-    with table.open(encoding="utf-8", newline="") as stream:
-        header, *rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    if tuple(header) != COLUMNS:
-        raise UserError(f"{table}: expected the columns {COLUMNS}, found {tuple(header)}")
-    sources: dict[tuple[str, str], Source] = {}
-    for number, row in enumerate(rows, start=2):
-        source = _parse(row)
-        if source is None:
-            raise UserError(
-                f"{table}, line {number}: expected corpus, file, url, bytes (or nothing) and "
-                f"sha256:DIGITS, md5:DIGITS or nothing, separated by tabs, found {row}; mend the "
-                "row"
-            )
-        first = sources.get((source.corpus, source.file), source)
-        if (first.size_bytes, first.hash) != (source.size_bytes, source.hash):
-            raise UserError(
-                f"{table}, line {number}: expected the size and hash of the first address of "
-                f"{source.file}, found others; a mirror has the same bytes"
-            )
-        urls = source.urls if first is source else (*first.urls, *source.urls)
-        sources[source.corpus, source.file] = Source(
-            source.corpus, source.file, urls, source.size_bytes, source.hash
-        )
-    found = [source for source in sources.values() if source.corpus == corpus]
-    if not found:
-        known = sorted({source.corpus for source in sources.values()})
-        raise UserError(f"{table}: expected rows for {corpus}, found only {known}")
-    return found
+def read_sources(corpus: str) -> list[Source]:
+    """Return the files of `corpus` in the table, each with all its addresses."""
+    sources: dict[str, Source] = {}
+    with SOURCES_TABLE.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if row["corpus"] == corpus:
+                file, size = row["file"], row["bytes"]
+                urls = (*(sources[file].urls if file in sources else ()), row["url"])
+                size_bytes = int(size) if size else None
+                sources[file] = Source(corpus, file, urls, size_bytes, row["hash"])
+    return list(sources.values())
 
 
 def verify(path: Path, source: Source) -> None:
@@ -127,14 +103,3 @@ def _fetch_from(url: str, source: Source, partial: Path) -> None:
 def _describe(source: Source) -> str:
     size = [] if source.size_bytes is None else [f"{source.size_bytes:,} bytes"]
     return ", ".join([source.hash] * bool(source.hash) + size)
-
-
-def _parse(row: Sequence[str]) -> Source | None:
-    if len(row) != len(COLUMNS):
-        return None
-    corpus, file, url, size, hash_ = row
-    algorithm, _, digits = hash_.lower().partition(":")
-    is_right = not hash_ or HASH_DIGITS.get(algorithm) == len(digits)
-    if not is_right or not all((corpus, file, url)) or not (size.isdigit() or not size):
-        return None
-    return Source(corpus, file, (url,), int(size) if size else None, hash_.lower())

@@ -1,9 +1,8 @@
 """The texts of a release as plain lines, `{part}.{language}`, checked as they are read."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -28,6 +27,13 @@ class Place(NamedTuple):
     language: str
 
 
+class Text(NamedTuple):
+    """A text that was read: its name for the user, its lines."""
+
+    name: str
+    lines: int
+
+
 def extract(
     corpus: Corpus,
     containers: Mapping[str, Container],
@@ -42,10 +48,10 @@ def extract(
     """
     pieces = folder / "pieces"
     pieces.mkdir()
-    lines: dict[Path, int] = {}
-    for container, places in _places(corpus, containers, pieces).items():
-        _read(container, places, lines)
-    pairs = {part: _join(corpus, part, folder, lines, accept_counts) for part in corpus.parts}
+    texts: dict[Path, Text] = {}
+    for container, places in _places(corpus, containers, pieces):
+        _read(container, places, texts)
+    pairs = {part: _join(corpus, part, folder, texts, accept_counts) for part in corpus.parts}
     shutil.rmtree(pieces)
     return {"lines": sum(pairs.values()) * 2, "pairs": pairs}
 
@@ -56,28 +62,33 @@ def _piece(pieces: Path, part: str, number: int, lang: str) -> Path:
 
 def _places(
     corpus: Corpus, containers: Mapping[str, Container], pieces: Path
-) -> dict[Container, dict[str, Place]]:
-    """Return for each container the texts to read from it; "" is the container itself."""
-    places: dict[Container, dict[str, Place]] = {}
+) -> list[tuple[Container, dict[str, Place]]]:
+    """Return for each container the texts to read from it; "" is the container itself.
+
+    An archive is read once for all its texts, a text that is a file of its own for each language.
+    """
+    archives: dict[Container, dict[str, Place]] = {}
+    texts = []
     for part, content in corpus.parts.items():
         for number, member in enumerate(content.members):
             for lang in corpus.languages:
                 path = member.path_of(lang, corpus.languages)
                 archive = member.archive_of(lang, corpus.languages)
-                target = _piece(pieces, part, number, lang)
-                name = "" if archive is None else path
-                places.setdefault(containers[archive or path], {})[name] = Place(
-                    target, member, lang
-                )
-    return places
+                place = Place(_piece(pieces, part, number, lang), member, lang)
+                if archive is None:
+                    texts.append((containers[path], {"": place}))
+                else:
+                    archives.setdefault(containers[archive], {})[path] = place
+    return [*texts, *archives.items()]
 
 
-def _read(container: Container, places: Mapping[str, Place], lines: dict[Path, int]) -> None:
+def _read(container: Container, places: Mapping[str, Place], texts: dict[Path, Text]) -> None:
     def visit(name: str, stream: IO[bytes]) -> None:
         place = places[name]
         where = f"{container}: {name}" if name else f"{container}"
-        lines[place.target] = write_lines(place.target, _sentences(stream, place, where))
-        if lines[place.target] == 0:
+        lines = write_lines(place.target, _sentences(stream, place, where))
+        texts[place.target] = Text(name or where, lines)
+        if lines == 0:
             raise UserError(
                 f"{where}: expected one sentence a line, found an empty text; check the corpus "
                 "or fetch it again"
@@ -93,7 +104,11 @@ def _read(container: Container, places: Mapping[str, Place], lines: dict[Path, i
 
 
 def _sentences(stream: IO[bytes], place: Place, where: str) -> Iterator[str]:
-    sentences = reader(place.member.markup)(decode_lines(stream, where))
+    lines = decode_lines(stream, where)
+    if place.member.columns:
+        column = place.member.columns.index(place.language)
+        lines = (line.split("\t")[column] for line in lines)
+    sentences = islice(reader(place.member.markup)(lines), place.member.first_lines)
     if not place.member.tokenize:
         return sentences
     # As the released tokens: what today's tokenizer.perl makes.
@@ -102,34 +117,31 @@ def _sentences(stream: IO[bytes], place: Place, where: str) -> Iterator[str]:
 
 
 def _join(
-    corpus: Corpus, part: str, folder: Path, lines: Mapping[Path, int], accept_counts: bool
+    corpus: Corpus, part: str, folder: Path, texts: Mapping[Path, Text], accept_counts: bool
 ) -> int:
     """Make {part}.{lang} from its pieces, in order, after comparing both sides."""
-    source_lang, target_lang = corpus.languages
     total = 0
     for number, member in enumerate(corpus.parts[part].members):
-        source, target = (
-            _piece(folder / "pieces", part, number, lang) for lang in corpus.languages
-        )
-        names = [member.path_of(lang, corpus.languages) for lang in corpus.languages]
-        if lines[source] != lines[target]:
-            longer = names[lines[source] < lines[target]]
+        targets = [_piece(folder / "pieces", part, number, lang) for lang in corpus.languages]
+        source, target = (texts[path] for path in targets)
+        if source.lines != target.lines:
+            longer = max(source, target, key=lambda text: text.lines)
             raise UserError(
-                f"expected as many lines in {names[0]} as in {names[1]}, found "
-                f"{lines[source]:,} and {lines[target]:,}: {longer}, line "
-                f"{min(lines[source], lines[target]) + 1:,} has no partner; lines end at "
-                '"\\n" only; fetch both files again from the same release'
+                f"expected as many lines in {source.name} as in {target.name}, found "
+                f"{source.lines:,} and {target.lines:,}: {longer.name}, line "
+                f"{min(source.lines, target.lines) + 1:,} has no partner; lines end at "
+                '"\\n" only; mend the text, or fetch both files again from the same release'
             )
         expected = member.expected_lines
-        if expected not in (None, lines[source]) and not accept_counts:
+        if expected not in (None, source.lines) and not accept_counts:
             raise UserError(
-                f"{names[0]} and {names[1]}: expected {expected:,} lines, found "
-                f"{lines[source]:,}; the files are cut off or of another release: fetch them "
+                f"{source.name} and {target.name}: expected {expected:,} lines, found "
+                f"{source.lines:,}; the files are cut off or of another release: fetch them "
                 "again, or add --accept-counts to prepare them as they are"
             )
-        total += lines[source]
-        for piece, lang in ((source, source_lang), (target, target_lang)):
-            with piece.open("rb") as stream, (folder / f"{part}.{lang}").open("ab") as whole:
+        total += source.lines
+        for path, lang in zip(targets, corpus.languages, strict=True):
+            with path.open("rb") as stream, (folder / f"{part}.{lang}").open("ab") as whole:
                 shutil.copyfileobj(stream, whole)
-            piece.unlink()
+            path.unlink()
     return total

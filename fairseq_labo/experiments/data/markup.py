@@ -1,7 +1,5 @@
 """The releases' markup around sentences: train.tags of TED, and xml and sgm sets of segments."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 

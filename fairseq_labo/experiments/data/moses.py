@@ -13,17 +13,12 @@ sacremoses 0.2.0 differs from the Perl scripts in two ways, both mended here on 
   deletes: `normalize_punctuation`.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import regex
 from sacremoses import MosesDetokenizer, MosesPunctNormalizer, MosesTokenizer
-
-from fairseq_labo.experiments.files import read_lines, write_lines
 
 _NON_PRINTING = regex.compile(r"\p{C}")
 
@@ -33,7 +28,6 @@ class TokenizerOptions:
     """What is done to a line: in this order, apostrophes, normalization, tokenization."""
 
     language: str
-    released_tokens: bool = False
     straight_apostrophes: bool = False
     normalize: bool = False
     aggressive_hyphens: bool = False
@@ -42,8 +36,6 @@ class TokenizerOptions:
 
 def tokenize_with(options: TokenizerOptions, line: str) -> str:
     """Return the tokens of one line as `options` say; one line in, one line out."""
-    if options.released_tokens:
-        return " ".join(line.split())
     if options.straight_apostrophes:
         line = line.replace("’", "'")
     if options.normalize:
@@ -63,6 +55,11 @@ def tokenize(line: str, *, language: str) -> str:
     characters below 0x20 are dropped. `language` is the two-letter code whose rules apply.
     """
     return tokenize_with(TokenizerOptions(language), line)
+
+
+def fold_white_space(line: str) -> str:
+    """Return what stands between white space of any kind, as fairseq splits it."""
+    return " ".join(line.split())
 
 
 def normalize_punctuation(line: str, *, language: str) -> str:
@@ -87,11 +84,6 @@ def detokenize(line: str, *, language: str) -> str:
     The inverse of `tokenize` for ordinary text; the spaces around unusual punctuation are guesses.
     """
     return str(_detokenizer(language).detokenize(line.split(), return_str=True, unescape=True))
-
-
-def tokenize_file(text: Path, tokens: Path, *, language: str) -> None:
-    """Write the tokens of `text` to `tokens`, line by line."""
-    write_lines(tokens, (tokenize(line, language=language) for line in read_lines(text)))
 
 
 class _Tokenizer(MosesTokenizer):

@@ -5,16 +5,13 @@ itself, and the results are written in the file's order. So the output does not 
 number of processes, and memory not on the size of the file.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.pool import Pool
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 SHARD_BYTES = 1 << 20
 COUNTING_SHARD_BYTES = 1 << 24  # words that occur in many shards travel once for each
@@ -34,15 +31,10 @@ class Workers:
         self.number = number
         self._pool: Pool | None = None
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._pool is not None:
             self._pool.terminate()
             self._pool.join()

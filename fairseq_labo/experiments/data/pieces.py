@@ -1,10 +1,8 @@
 """Joint byte-pair encoding with SentencePiece, of Moses tokens.
 
-A word's first piece begins with U+2581. No normalization and no loss: `decode` gives the tokens
-back. Source: Kudo and Richardson (2018), EMNLP.
+A word's first piece begins with U+2581. No normalization and no loss: the pieces joined are the
+tokens. Source: Kudo and Richardson (2018), EMNLP.
 """
-
-from __future__ import annotations
 
 import io
 from collections import Counter
@@ -15,8 +13,6 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_lines
-
-WORD_START = "\u2581"
 
 
 def learn_from_counts(counts: Counter[str], model: Path, *, size: int, names: str) -> int:
@@ -62,8 +58,3 @@ def load_model(model: str) -> SentencePieceProcessor:
 def encode_with(model: str, line: str) -> str:
     """Return one line of tokens as pieces of `model`."""
     return " ".join(load_model(model).encode(line, out_type=str))
-
-
-def decode(line: str) -> str:
-    """Return one line of pieces as tokens, like fairseq's `--post-process sentencepiece`."""
-    return line.replace(" ", "").replace(WORD_START, " ").strip()

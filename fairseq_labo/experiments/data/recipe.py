@@ -1,7 +1,5 @@
 """What a corpus declares: where its text lies, its published recipe, and the counts to expect."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, Literal
 
 Markup = Literal["plain", "tags2014", "tags2017", "segments"]
 Subwords = Literal["subword-nmt", "sentencepiece"]
+Tokenizer = Literal["moses", "none"]
 
 
 def _fill(template: str, lang: str, languages: tuple[str, str]) -> str:
@@ -34,12 +33,15 @@ class Limits:
 class Recipe:
     """How raw text becomes subwords; the defaults are those of a corpus that needs no cleaning.
 
+    `tokenizer` "none": words are what stands between white space, and nothing is detokenized.
     `released_tokens`: the corpus is released as Moses tokens; they are kept, and the references
     for scoring are detokenized from them. `valid_every`: every n-th pair of the training text
-    that `clean_tokens` left becomes the validation set. `codes`: a text member with BPE merges to
-    apply instead of learning some.
+    that `clean_tokens` left becomes the validation set. `held_out`: so many pairs become the
+    validation set, and the test set (see `held_out.draw`). `codes`: a text member with BPE merges
+    to apply instead of learning some.
     """
 
+    tokenizer: Tokenizer = "moses"
     released_tokens: bool = False
     normalize: bool = False  # the training text: punctuation, then non-printing characters
     aggressive_hyphens: bool = False
@@ -49,6 +51,7 @@ class Recipe:
     clean_subwords: Limits | None = None  # training and validation text, after BPE
     lowercase: bool = False
     valid_every: int | None = None
+    held_out: int | None = None
     subwords: Subwords = "subword-nmt"
     bpe_size: int = 8000
     codes: str | None = None
@@ -65,7 +68,8 @@ class Member:
     `path` and `archive` are templates: {lang} is the text's language, {other} the other one,
     {side} "src" or "ref". `archive` names the .tgz that holds it; without one the text is a file
     of its own. `tokenize`: raw text in a recipe of released tokens, made the same kind of tokens
-    while it is read.
+    while it is read. `columns`: the languages of a text with tabs, both in one file. No more than
+    `first_lines` are taken.
     """
 
     path: str
@@ -73,6 +77,8 @@ class Member:
     archive: str | None = None
     expected_lines: int | None = None
     tokenize: bool = False
+    columns: tuple[str, ...] = ()
+    first_lines: int | None = None
 
     def path_of(self, lang: str, languages: tuple[str, str]) -> str:
         return _fill(self.path, lang, languages)
@@ -118,14 +124,13 @@ class Corpus:
     """Everything that decides a prepared corpus, beside the files themselves.
 
     `parts` are train, valid (unless `recipe.valid_every` makes it), test, test1, ...: the order
-    by which fairseq numbers the test sets. A corpus without a split has the one part "all", and
-    `divide` gives the split of each pair from its sentence in the language `divide_by`.
-    `generate` writes {split}.{language} into a folder, instead of members that are found.
+    by which fairseq numbers the test sets. A corpus without a split has the one part "all", which
+    is divided: by `recipe.held_out`, or `divide` gives the split of each pair from its sentence in
+    the language `divide_by`. `at_hand`: the files of the texts, where they need not be found.
     """
 
     name: str
-    source_lang: str
-    target_lang: str
+    pair: str  # source-target
     parts: Mapping[str, Part]
     recipe: Recipe
     counts: Counts = Counts()
@@ -134,25 +139,31 @@ class Corpus:
     nested: Mapping[str, Nested] = field(default_factory=dict)
     divide: Callable[[str], str] | None = None
     divide_by: str = ""
-    generate: Callable[[Path], object] | None = None
-    train_options: str = ""  # of scripts/train.sh, for the closing line
+    at_hand: Mapping[str, Path] = field(default_factory=dict)
+    train_options: str = ""  # of labo train, for the closing line
     note: str = ""
 
     @property
     def languages(self) -> tuple[str, str]:
-        return self.source_lang, self.target_lang
+        source, _, target = self.pair.partition("-")
+        return source, target
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the release has no split."""
+        return "all" in self.parts
 
     @property
     def splits(self) -> list[str]:
         """train, valid, test, test1, ... in this order."""
-        if self.divide is not None:
+        if self.is_divided:
             return ["train", "valid", "test"]
         names = list(self.parts)
         return names if self.recipe.valid_every is None else ["train", "valid", *names[1:]]
 
     def split_name(self, split: str) -> str:
         """Return what the release calls a split."""
-        if self.divide is not None:
+        if self.is_divided:
             return self.note
         if split in self.parts:
             return self.parts[split].name
@@ -166,7 +177,7 @@ class Corpus:
         is_cleaned = split == "train" and (
             self.recipe.valid_every or self.recipe.clean_tokens or self.recipe.clean_subwords
         )
-        if is_cleaned or not expected or None in expected:
+        if is_cleaned or None in expected:
             return None
         return sum(number for number in expected if number is not None)
 

@@ -6,8 +6,6 @@ files it read) and what it made (hashes, counts): a stage is skipped when all of
 A run that was killed leaves complete stages and one folder that the next run removes.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,53 +1,41 @@
 """The table at the end of a preparation, and the command that comes next."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.data.recipe import Corpus
-from fairseq_labo.experiments.data.splits import format_table
+from fairseq_labo.experiments.console import format_table
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 
 HEADER = ["split", "name", "side", "lines", "expected", "tokens", "expected", "unknown"]
 
 
-def expected_counts(corpus: Corpus) -> dict[str, Any]:
-    """Return what is known of `corpus` beside the lines of its splits, for the manifest."""
-    return {
-        "tokens": dict(corpus.counts.tokens),
-        "dictionary": dict(corpus.counts.dictionary),
-        "cleaned": corpus.counts.cleaned,
-        "inferred_lines": dict(corpus.counts.inferred),
-    }
-
-
-def summary(manifest: Mapping[str, Any], destdir: Path) -> str:
+def summary(corpus: PreparedCorpus) -> str:
     """Return the table of a prepared corpus and the command that trains on it."""
+    manifest = corpus.manifest
     return "\n".join(
         [
-            format_table([HEADER, *_split_rows(manifest)], left_columns=3),
+            format_table([HEADER, *_split_rows(corpus)], left_columns=3),
             "tokens: subwords with the ends of sentence, as fairseq counts them; expected: "
             "published or measured, ~ inferred",
             *_stage_lines(manifest),
-            _vocabulary_line(manifest),
-            *([f"note: {manifest['note']}"] if manifest.get("note") else []),
-            *next_lines(manifest, destdir),
+            _vocabulary_line(corpus),
+            *([f"note: {manifest['note']}"] if manifest["note"] else []),
+            next_command(corpus),
         ]
     )
 
 
-def _split_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
+def _split_rows(corpus: PreparedCorpus) -> list[list[str]]:
     rows = []
-    expected = manifest.get("expected", {})
-    for split, entry in manifest["splits"].items():
+    expected = corpus.manifest["expected"]
+    for split, entry in corpus.manifest["splits"].items():
         lines = entry["lines"]
-        inferred = expected.get("inferred_lines", {}).get(split)
+        inferred = expected["inferred_lines"].get(split)
         lines_expected = _number(entry["expected_lines"])
         if entry["expected_lines"] is None and inferred is not None:
             lines_expected = f"~{inferred:,}"
-        for index, lang in enumerate((manifest["source_lang"], manifest["target_lang"])):
+        for index, lang in enumerate(corpus.languages):
             subwords = entry["bpe_tokens"][lang]
             unknown = entry["unknown_tokens"][lang] / max(1, subwords)
             rows.append(
@@ -57,7 +45,7 @@ def _split_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
                     f"{lines:,}",
                     lines_expected,
                     f"{subwords + lines:,}",
-                    _number(expected.get("tokens", {}).get(f"{split}.{lang}")),
+                    _number(expected["tokens"].get(f"{split}.{lang}")),
                     f"{unknown:.3%}",
                 ]
             )
@@ -66,17 +54,17 @@ def _split_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
 
 def _stage_lines(manifest: Mapping[str, Any]) -> list[str]:
     """Return what the cleaning left, where a corpus is cleaned."""
-    stages, settings = manifest.get("stages", {}), manifest["settings"]
+    stages, settings = manifest["stages"], manifest["settings"]
+    extracted = stages["extract"]["pairs"]
     lines = []
-    extracted = stages.get("extract", {}).get("pairs", {}).get("train")
-    if settings.get("clean_tokens") and extracted is not None:
+    if settings["clean_tokens"]:
         cleaned = stages["clean"]["pairs"]["cleaned"]
         expected = _number(manifest["expected"]["cleaned"])
         lines.append(
-            f"training text: {extracted:,} pairs extracted, {cleaned:,} after cleaning "
-            f"(expected {expected})"
+            f"training text: {extracted.get('train', extracted.get('all')):,} pairs extracted, "
+            f"{cleaned:,} after cleaning (expected {expected})"
         )
-    if settings.get("clean_subwords"):
+    if settings["clean_subwords"]:
         before, after = stages["clean"]["pairs"], stages["select"]["pairs"]
         counts = ", ".join(
             f"{split} {before[split]:,} to {after[split]:,}" for split in ("train", "valid")
@@ -85,40 +73,28 @@ def _stage_lines(manifest: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _vocabulary_line(manifest: Mapping[str, Any]) -> str:
-    sizes = manifest.get("vocabulary", {manifest["target_lang"]: manifest["vocabulary_size"]})
-    expected = manifest.get("expected", {}).get("dictionary", {})
-    if manifest.get("joined_dictionary", True):
+def _vocabulary_line(corpus: PreparedCorpus) -> str:
+    manifest = corpus.manifest
+    if corpus.joined_dictionary:
         types = f"{manifest['vocabulary_size']:,} symbols, joined"
-        expected = {}
     else:
-        types = ", ".join(f"{lang} {size:,} symbols" for lang, size in sizes.items())
-    if expected:
-        types += f" (expected {', '.join(f'{lang} {n:,}' for lang, n in expected.items())})"
-    unit = "pieces" if manifest.get("subwords") == "sentencepiece" else "merges"
+        sizes = manifest["vocabulary"].items()
+        types = ", ".join(f"{lang} {size:,} symbols" for lang, size in sizes)
+        if expected := manifest["expected"]["dictionary"]:
+            types += f" (expected {', '.join(f'{lang} {n:,}' for lang, n in expected.items())})"
+    unit = "pieces" if corpus.subwords == "sentencepiece" else "merges"
     return (
         f"vocabulary: {types}; BPE {unit}: {manifest['bpe_merges_learned']:,} of "
         f"{manifest['bpe_merges']:,}"
     )
 
 
-def next_lines(manifest: Mapping[str, Any], destdir: Path) -> list[str]:
-    """Return the command that trains on a prepared folder, and what generation needs to know."""
-    options = manifest.get("train_options", "")
-    command, dashes, fairseq_options = options.partition("-- ")
-    words = [
-        f"next: scripts/train.sh --data {shlex.quote(str(destdir))}",
-        f"--save-dir runs/{manifest['corpus']} --criterion labo_cross_entropy",
-        command.strip(),
-        f"{dashes}{fairseq_options}",
-    ]
-    lines = [" ".join(word for word in words if word)]
-    if manifest.get("subwords") == "sentencepiece":
-        lines.append(
-            "to generate from these subwords: --post-process sentencepiece (evaluate.sh ... -- "
-            "--post-process sentencepiece)"
-        )
-    return lines
+def next_command(corpus: PreparedCorpus) -> str:
+    """Return the command that trains on a prepared folder."""
+    return (
+        f"next: labo train --data {shlex.quote(str(corpus.folder))} --save-dir "
+        f"runs/{corpus.name} --criterion labo_cross_entropy {corpus.manifest['train_options']}"
+    ).rstrip()
 
 
 def _number(value: int | None) -> str:

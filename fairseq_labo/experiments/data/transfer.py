@@ -4,19 +4,15 @@ requests does the protocol; ours are the half file that a later run goes on with
 as worth another try. (pooch checks hashes too, but neither resumes nor tries mirrors.)
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fairseq_labo.experiments.errors import UserError
-
-if TYPE_CHECKING:
-    import requests
+import requests
+from tqdm import tqdm
 
 TIMEOUT_SECONDS = (10, 60)  # to connect; between two pieces of the answer
 ATTEMPTS = 5
@@ -82,8 +78,6 @@ def _attempt(url: str, partial: Path, size_bytes: int | None) -> None:
 
 def _write(answer: requests.Response, partial: Path, *, start: int, total: int | None) -> int:
     """Append the body to the first `start` bytes of `partial`; return the size it has then."""
-    import requests
-
     with partial.open("r+b" if start else "wb") as stream, _progress(start, total) as progress:
         stream.seek(start)
         stream.truncate()
@@ -98,13 +92,6 @@ def _write(answer: requests.Response, partial: Path, *, start: int, total: int |
 
 @contextmanager
 def _open(url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-    try:
-        import requests
-    except ImportError as error:
-        raise UserError(
-            "downloads need requests, which is not installed: run "
-            "`pip install 'fairseq_labo[data]'`, or give the files with --source-dir"
-        ) from error
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS)
     except requests.ReadTimeout as error:
@@ -138,12 +125,5 @@ def _total(answer: requests.Response, start: int) -> int | None:
 
 def _progress(start: int, total: int | None) -> Any:
     """A progress bar on a terminal; in a log, nothing."""
-    from tqdm import tqdm
-
-    return tqdm(
-        initial=start,
-        total=total,
-        unit="B",
-        unit_scale=True,
-        disable=not sys.stderr.isatty(),
-    )
+    disable = not sys.stderr.isatty()
+    return tqdm(initial=start, total=total, unit="B", unit_scale=True, disable=disable)

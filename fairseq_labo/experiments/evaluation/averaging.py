@@ -41,7 +41,7 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     if len(numbered) < count:
         raise UserError(
             f"--average {count}: expected {count} numbered checkpoints in {folder}, found "
-            f"{len(numbered)}; keep them in training: scripts/train.sh ... -- "
+            f"{len(numbered)}; keep them in training: labo train ... -- "
             f"--save-interval-updates N --keep-interval-updates {count}"
         )
     return [numbered[number] for number in sorted(numbered)[-count:]]

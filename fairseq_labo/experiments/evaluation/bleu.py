@@ -1,4 +1,4 @@
-"""Which BLEU: the conventions of scoring, and published figures with the convention of each.
+"""Which BLEU: how text is scored, in every convention that scores are published in.
 
 A score is comparable to another only under the same convention. `score_text` computes every one
 with sacreBLEU, so each carries a signature; what the signature cannot say (which text went in)
@@ -8,11 +8,10 @@ is in the label.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sacrebleu.metrics import BLEU, CHRF
-
-from fairseq_labo.experiments.errors import UserError
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU
 
 COMPOUND = re.compile(r"(\S)-(\S)")
 
@@ -32,8 +31,10 @@ class Convention:
     lowercase: bool = False
     split_compounds: bool = False
 
-    def metric(self) -> BLEU:
+    def metric(self) -> "BLEU":
         """sacreBLEU's metric of this convention."""
+        from sacrebleu.metrics import BLEU
+
         if self.tokens:
             # force: silences the question whether tokenized text was meant; here it is.
             return BLEU(tokenize="none", smooth_method="none", force=True, lowercase=self.lowercase)
@@ -80,171 +81,23 @@ class Texts:
 
 def score_text(texts: Texts) -> dict[str, dict[str, Any]]:
     """Corpus BLEU in every convention, and chrF: label, score (0–100), signature, text."""
-    scores = {name: _score(texts, convention) for name, convention in CONVENTIONS.items()}
-    metric = CHRF()
-    result = metric.corpus_score(list(texts.hypotheses), [list(texts.references)])
-    scores["chrf"] = {"label": "chrF, detokenized, cased", **_described(metric, result)}
+    from sacrebleu.metrics import CHRF
+
+    scores = {}
+    for name, convention in CONVENTIONS.items():
+        sides = [texts.hypotheses, texts.references]
+        if convention.tokens:
+            sides = [texts.hypothesis_tokens, texts.reference_tokens]
+        if convention.split_compounds:
+            sides = [[split_compounds(line) for line in side] for side in sides]
+        scores[name] = _scored(convention.label, convention.metric(), *sides)
+    scores["chrf"] = _scored("chrF, detokenized, cased", CHRF(), texts.hypotheses, texts.references)
     return scores
 
 
-def _score(texts: Texts, convention: Convention) -> dict[str, Any]:
-    if convention.tokens:
-        sides = [list(texts.hypothesis_tokens), list(texts.reference_tokens)]
-    else:
-        sides = [list(texts.hypotheses), list(texts.references)]
-    if convention.split_compounds:
-        sides = [[split_compounds(line) for line in side] for side in sides]
-    metric = convention.metric()
-    result = metric.corpus_score(sides[0], [sides[1]])
-    return {"label": convention.label, **_described(metric, result)}
-
-
-def _described(metric: Any, result: Any) -> dict[str, Any]:
-    return {
-        "score": round(result.score, 2),
-        "signature": str(metric.get_signature()),
-        "text": str(result),
-    }
-
-
-@dataclass(frozen=True)
-class PublishedFigure:
-    """A published test score. `stated`: the convention is on record, not our assumption."""
-
-    score: str
-    method: str
-    source: str
-    convention: str
-    stated: bool
-
-
-@dataclass(frozen=True)
-class PaperTask:
-    """A task of the literature: its test set, and what was published on it."""
-
-    name: str
-    source_lang: str
-    target_lang: str
-    test_set: str
-    sentences: int | None
-    figures: tuple[PublishedFigure, ...]
-
-    @property
-    def corpus(self) -> str:
-        return self.name.partition(".")[0]
-
-
-LABO_PAPER = "Lu et al. 2023 (LABO)"
-OTT_PAPER = "Ott et al. 2018, transformer big"
-IWSLT14_TEST = "dev2010 + TEDX.dev2012 + tst2010 + tst2011 + tst2012"
-
-
-def _labo(score: str, convention: str) -> PublishedFigure:
-    # The paper's body was not at hand: fairseq's recipe for the task is assumed.
-    return PublishedFigure(score, "LABO", LABO_PAPER, convention, stated=False)
-
-
-def _joey(score: str) -> PublishedFigure:
-    return PublishedFigure(
-        score, "transformer, multilingual", "JoeyNMT's benchmarks", "bleu_lowercase", stated=True
-    )
-
-
-PAPER_TASKS = {
-    task.name: task
-    for task in (
-        PaperTask(
-            *("iwslt14.de-en", "de", "en", IWSLT14_TEST, 6750),
-            figures=(
-                _labo("35.2", "bleu_tokenized_lowercase"),
-                PublishedFigure(
-                    *("34.4-35.3", "label smoothing", "public runs of fairseq's recipe"),
-                    convention="bleu_tokenized_lowercase",
-                    stated=True,
-                ),
-                _joey("35.28"),
-            ),
-        ),
-        PaperTask(
-            *("iwslt14.en-de", "en", "de", IWSLT14_TEST, 6750),
-            figures=(_labo("28.8", "bleu_tokenized_lowercase"), _joey("28.88")),
-        ),
-        PaperTask(
-            *("iwslt14.en-fr", "en", "fr", "dev2010 + tst2010 + tst2011 + tst2012", 4493),
-            figures=(_labo("40.9", "bleu_tokenized_lowercase"), _joey("38.86")),
-        ),
-        PaperTask(
-            *("iwslt14.fr-en", "fr", "en", "dev2010 + tst2010 + tst2011 + tst2012", 4493),
-            figures=(_labo("40.3", "bleu_tokenized_lowercase"), _joey("40.35")),
-        ),
-        PaperTask(
-            *("iwslt17.fr-en", "fr", "en", "not on record", None),
-            figures=(_labo("37.2", "bleu_tokenized_lowercase"),),
-        ),
-        PaperTask(
-            *("wmt14.en-de", "en", "de", "newstest2014", 3003),
-            figures=(
-                _labo("28.3", "bleu_tokenized_compounds"),
-                PublishedFigure(
-                    *("29.3", "label smoothing", OTT_PAPER),
-                    convention="bleu_tokenized_compounds",
-                    stated=True,
-                ),
-                PublishedFigure(
-                    *("28.6", "label smoothing, the same output", OTT_PAPER),
-                    convention="bleu",
-                    stated=True,
-                ),
-            ),
-        ),
-        PaperTask(
-            *("wmt14.de-en", "de", "en", "newstest2014", 3003),
-            figures=(_labo("32.3", "bleu_tokenized"),),
-        ),
-    )
-}
-
-
-def paper_task(name: str, *, corpus: str, source_lang: str, target_lang: str) -> PaperTask:
-    """The published task `name`, if the corpus at hand is that task's.
-
-    Raises UserError for an unknown name, another corpus or another direction.
-    """
-    task = PAPER_TASKS.get(name)
-    if task is None:
-        raise UserError(
-            f"--paper: expected one of {', '.join(PAPER_TASKS)}, found {name!r}; a task without "
-            "a published figure has nothing to be compared with"
-        )
-    found = f"{corpus} {source_lang}-{target_lang}"
-    plain = re.sub(r"[^a-z0-9]", "", corpus.lower())
-    directions = (task.source_lang, task.target_lang) == (source_lang, target_lang)
-    names = (task.corpus, f"{task.corpus}{task.source_lang}{task.target_lang}")
-    if plain not in names or not directions:
-        raise UserError(
-            f"--paper {name}: expected a corpus {task.corpus}, "
-            f"{task.source_lang}-{task.target_lang}, found {found}; the scores of different test "
-            "or training sets cannot be compared: choose the corpus or the task that fits"
-        )
-    return task
-
-
-def compare_with_paper(
-    task: PaperTask, scores: dict[str, dict[str, Any]], *, sentences: int
-) -> list[str]:
-    """Lines: each published figure beside our score in the convention of that figure."""
-    lines = []
-    for figure in task.figures:
-        ours = scores[figure.convention]
-        assumed = "" if figure.stated else " (assumed: the paper's convention was not at hand)"
-        lines.append(
-            f"{task.name}: ours {ours['score']:.2f}, published {figure.score} "
-            f"[{figure.method}; {figure.source}] | {ours['label']}{assumed} | "
-            f"{ours['signature']}"
-        )
-    if task.sentences is not None and sentences != task.sentences:
-        lines.append(
-            f"{task.name}: NOT comparable: expected the {task.sentences} sentences of "
-            f"{task.test_set}, found {sentences}"
-        )
-    return lines
+def _scored(
+    label: str, metric: Any, hypotheses: Sequence[str], references: Sequence[str]
+) -> dict[str, Any]:
+    result = metric.corpus_score(list(hypotheses), [list(references)])
+    score, signature = round(result.score, 2), str(metric.get_signature())
+    return {"label": label, "score": score, "signature": signature, "text": str(result)}

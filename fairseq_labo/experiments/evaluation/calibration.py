@@ -12,14 +12,14 @@ The bins are our own and not torchmetrics' (the tests' oracle): that library kee
 confidence until the end, gives c = 1 a bin of its own, and does not return the bins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sentence
+from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, subset_sentences
 
 LOG2 = 0.6931471805599453
 NUM_BINS = 15
@@ -52,12 +52,12 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         values = asdict(self)
-        bins = [{**each, "tokens": each["tokens"]} for each in values.pop("bins")]
-        rounded = {key: round(value, 6) for key, value in values.items()}
-        return {
-            **rounded,
-            "bins": [{key: round(value, 6) for key, value in each.items()} for each in bins],
-        }
+        bins = [_rounded(each) for each in values.pop("bins")]
+        return {**_rounded(values), "bins": bins}
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in values.items()}
 
 
 class TokenCalibration:
@@ -125,16 +125,9 @@ class TokenCalibration:
         )
 
 
-def measure(sentences: Iterable[Sentence], *, num_bins: int = NUM_BINS) -> Calibration:
-    """Calibration over all tokens of `sentences`."""
-    calibration = TokenCalibration(num_bins=num_bins)
-    for sentence in sentences:
-        calibration.update(sentence.logits, sentence.target)
-    return calibration.summary()
-
-
 def measure_subset(loaded: LoadedModel, *, subset: str, max_tokens: int) -> Calibration:
     """Calibration over a subset of the data that the model was loaded with."""
-    from fairseq_labo.experiments.evaluation.teacher_forcing import subset_sentences
-
-    return measure(subset_sentences(loaded, subset=subset, max_tokens=max_tokens))
+    calibration = TokenCalibration()
+    for sentence in subset_sentences(loaded, subset=subset, max_tokens=max_tokens):
+        calibration.update(sentence.logits, sentence.target)
+    return calibration.summary()

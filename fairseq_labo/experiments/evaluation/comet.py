@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.bleu import Texts
 
 
 def check_comet(model: Path) -> None:
@@ -24,21 +25,12 @@ def check_comet(model: Path) -> None:
         )
 
 
-def score_comet(
-    model: Path,
-    *,
-    sources: Sequence[str],
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    cpu: bool,
-) -> dict[str, Any]:
+def score_comet(model: Path, texts: Texts, *, sources: Sequence[str], cpu: bool) -> dict[str, Any]:
     """COMET's system score (0–100) of detokenized text, with the model's name and version."""
     check_comet(model)
     comet = importlib.import_module("comet")
-    samples = [
-        {"src": source, "mt": hypothesis, "ref": reference}
-        for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
-    ]
+    triples = zip(sources, texts.hypotheses, texts.references, strict=True)
+    samples = [{"src": source, "mt": ours, "ref": reference} for source, ours, reference in triples]
     import torch
 
     gpus = int(torch.cuda.is_available() and not cpu)

@@ -8,18 +8,19 @@ import contextlib
 import io
 import logging
 import re
-import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from fairseq_labo.experiments.command import show_command
+import fairseq_labo
+from fairseq_labo.experiments.console import say, show_command
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 
-USER_DIR = Path(__file__).parents[2]
+USER_DIR = Path(fairseq_labo.__file__).parent
 LOGGERS = ("fairseq", "fairseq_cli", "py.warnings")
 PROGRESS_SECONDS = 5.0
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
@@ -28,44 +29,37 @@ RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How to translate: beam search, batches, device, and options passed to fairseq as they are.
-
-    post_process: fairseq's name of the subwords that are joined to tokens.
-    """
+    """How to translate: beam search, batches, device, and options passed to fairseq as they are."""
 
     beam: int = 5
     lenpen: float = 1.0
     max_tokens: int = 4000
     cpu: bool = False
-    extra: tuple[str, ...] = ()
-    post_process: str = "subword_nmt"
+    passed_on: Sequence[str] = ()
 
     def arguments(self) -> list[str]:
         """Flags of fairseq-generate; hypotheses are cut at 1.2 × source length + 10 tokens."""
-        return [
-            *("--beam", str(self.beam), "--lenpen", str(self.lenpen)),
-            *("--max-len-a", "1.2", "--max-len-b", "10", "--max-tokens", str(self.max_tokens)),
-            # By default fairseq drops the last sentences if they do not fill a multiple of 8.
-            *("--required-batch-size-multiple", "1", "--post-process", self.post_process),
-            *("--log-format", "none", *(["--cpu"] if self.cpu else []), *self.extra),
-        ]
+        # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
+        # loads data in a process of its own, for whose end torch waits 5 s.
+        flags = (
+            f"--beam {self.beam} --lenpen {self.lenpen} --max-len-a 1.2 --max-len-b 10 "
+            f"--max-tokens {self.max_tokens} --required-batch-size-multiple 1 --num-workers 0 "
+            "--log-format none"
+        )
+        return [*flags.split(), *(["--cpu"] if self.cpu else []), *self.passed_on]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "beam": self.beam,
-            "lenpen": self.lenpen,
-            "max_tokens": self.max_tokens,
-            "extra": list(self.extra),
-        }
+        beam, lenpen, max_tokens = self.beam, self.lenpen, self.max_tokens
+        extra = list(self.passed_on)
+        return {"beam": beam, "lenpen": lenpen, "max_tokens": max_tokens, "extra": extra}
 
 
 def generate(
     checkpoint: Path,
+    corpus: PreparedCorpus,
     *,
-    data: Path,
     subset: str,
     output: Path,
-    expected: int,
     settings: GenerationSettings,
 ) -> tuple[Path, float]:
     """Translate a subset; return fairseq's results file and the seconds of translating alone.
@@ -73,15 +67,17 @@ def generate(
     Written into `output`: generate-SUBSET.txt (the numbered results) and generate.log (the rest).
     Raises UserError if fairseq-generate fails, with the end of its log.
     """
-    arguments = [str(data / "bin"), "--user-dir", str(USER_DIR), "--task", "translation"]
-    arguments += ["--path", str(checkpoint), "--gen-subset", subset, *settings.arguments()]
+    arguments = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--task", "translation"]
+    arguments += ["--path", str(checkpoint), "--gen-subset", subset]
+    arguments += ["--post-process", corpus.post_process] if corpus.post_process else []
+    arguments += settings.arguments()
     show_command(["fairseq-generate", *arguments])
     results_path, log_path = output / f"generate-{subset}.txt", output / "generate.log"
     with (
         results_path.open("w", encoding="utf-8", newline="\n") as results,
         log_path.open("w", encoding="utf-8", newline="\n") as log,
     ):
-        stream = _Output(results, log, expected=expected)
+        stream = _Output(results, log, expected=corpus.num_sentences(subset))
         try:
             with _logged_to(log), contextlib.redirect_stdout(stream):
                 _fairseq_generate(arguments)
@@ -101,7 +97,7 @@ def _fairseq_generate(arguments: list[str]) -> None:
     from fairseq import options
     from fairseq_cli import generate as fairseq_generate
 
-    # What the entry point itself does, but for an option of speech models.
+    # As fairseq-generate's entry point, without its option of speech models.
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -122,7 +118,8 @@ def _logged_to(log: TextIO) -> Iterator[None]:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
-    # fairseq calls basicConfig, which must find something, or it takes the redirected output.
+    # fairseq calls basicConfig, which installs a handler on the redirected standard output unless
+    # the root logger has one.
     root = logging.getLogger()
     root.addHandler(placeholder := logging.NullHandler())
     logging.captureWarnings(True)
@@ -164,8 +161,4 @@ class _Output(io.TextIOBase):
     def show(self) -> None:
         """One line of progress."""
         self._shown = time.monotonic()
-        print(
-            f"translated {self.count} of {self.expected} sentences, {self.seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"translated {self.count} of {self.expected} sentences, {self.seconds:.0f} s")

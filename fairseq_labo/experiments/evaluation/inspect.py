@@ -1,15 +1,17 @@
-"""Show the labels of sentence pairs: what scripts/inspect_labels.sh runs."""
+"""``labo inspect``: what a loss teaches at each target token of some sentences."""
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
 
-from fairseq_labo.experiments.command import Parser
+from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation import labels
-from fairseq_labo.experiments.evaluation.hypotheses import Corpus
-from fairseq_labo.experiments.evaluation.label_figure import draw_labels
-from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
-from fairseq_labo.experiments.plotting import save
+
+DESCRIPTION = """
+For each target token of some sentence pairs, with the reference given up to there: the smoothing
+distribution of label smoothing (uniform), and that of LABO, P* = softmax(z / beta) of the
+checkpoint's logits z, as a table of its likeliest tokens, and as a figure.
+"""
 
 
 def numbers(text: str) -> list[int]:
@@ -17,29 +19,34 @@ def numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--sentences: expected numbers like 0,5,7, found {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected numbers like 0,5,7, found {text!r}") from error
 
 
-def make_parser() -> Parser:
-    """The flags of scripts/inspect_labels.sh."""
-    parser = Parser("scripts/inspect_labels.sh")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--subset", default="test")
-    parser.add_argument("--sentences")
-    parser.add_argument("--source", action="append", default=[])
-    parser.add_argument("--target", action="append", default=[])
-    parser.add_argument("--beta", type=float, nargs="+", action="extend")
-    parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--top", type=int, default=5)
-    parser.add_argument("--figure", type=Path)
-    parser.add_argument("--cpu", action="store_true")
-    return parser
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``labo inspect``."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="prepared corpus")
+    text = "any translation checkpoint of fairseq for that corpus"
+    add("--checkpoint", type=Path, required=True, metavar="FILE", help=text)
+    text = "sentences of the subset, counted from 0 (default: 0)"
+    add("--sentences", type=numbers, metavar="N,N,...", help=text)
+    add("--subset", default="test", metavar="NAME", help="default: %(default)s")
+    text = "with --target: a sentence pair of your own instead; may be repeated"
+    add("--source", action="append", default=[], metavar="TEXT", help=text)
+    add("--target", action="append", default=[], metavar="TEXT", help="see --source")
+    # "extend" would add to a default, so the default is filled in by `run`.
+    text = f"LABO's temperature; several are shown side by side (default: {DEFAULT_BETA:g})"
+    add("--beta", type=float, nargs="+", action="extend", metavar="B", help=text)
+    text = "weight of the smoothing, for the captions (default: %(default)s)"
+    add("--label-smoothing", type=float, default=DEFAULT_ALPHA, metavar="A", help=text)
+    add("--top", type=int, default=5, metavar="K", help="tokens shown (default: %(default)s)")
+    text = "write FILE.png and FILE.svg (numbered if there are several sentences)"
+    add("--figure", type=Path, metavar="FILE", help=text)
+    add("--cpu", action="store_true", help="do not use the GPU")
 
 
-def main(arguments: Sequence[str]) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the tables, and draw a figure for each sentence if asked to."""
-    options = make_parser().parse_args(list(arguments))
     if len(options.source) != len(options.target):
         raise UserError(
             f"expected a --target for each --source, found {len(options.source)} and "
@@ -47,25 +54,30 @@ def main(arguments: Sequence[str]) -> None:
         )
     if options.source and options.sentences:
         raise UserError("expected --sentences or --source with --target, found both")
-    corpus = Corpus.read(options.data)
+    corpus = PreparedCorpus.read(options.data)
     corpus.release_name(options.subset)
     if not options.checkpoint.is_file():
         raise UserError(f"expected a checkpoint at {options.checkpoint}, found none")
-    loaded = load_model(options.checkpoint, data=options.data, cpu=options.cpu)
+    from fairseq_labo.experiments.evaluation import smoothing
+    from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
+
+    loaded = load_model(options.checkpoint, bin_dir=corpus.bin_dir, cpu=options.cpu)
     if options.source:
         pairs = list(zip(options.source, options.target, strict=True))
-        samples, dataset = labels.text_samples(loaded, corpus, pairs)
+        batches = smoothing.text_batches(loaded, corpus, pairs)
     else:
-        samples, dataset = labels.subset_samples(
-            loaded, subset=options.subset, numbers=numbers(options.sentences or "0")
-        )
-    betas = options.beta or [2.0]
-    inspected = labels.inspect(loaded, samples, dataset, betas=betas, top=options.top)
-    for number, sentence in enumerate(inspected):
-        print("\n".join(labels.table(sentence, label_smoothing=options.label_smoothing)))
+        numbered = options.sentences or [0]
+        batches = smoothing.subset_batches(loaded, subset=options.subset, numbers=numbered)
+    betas = options.beta or [DEFAULT_BETA]
+    inspected = smoothing.inspect(loaded, batches, betas=betas, top=options.top)
+    for number, sentence in enumerate(inspected, start=1):
+        print("\n".join(smoothing.table(sentence, label_smoothing=options.label_smoothing)))
         if options.figure is not None:
-            stem = options.figure.stem + (f"-{number + 1}" if len(inspected) > 1 else "")
-            figure = draw_labels(sentence, label_smoothing=options.label_smoothing)
-            written = save(figure, options.figure.with_name(f"{stem}.png"))
-            print(f"written: {', '.join(map(str, written))}")
+            from fairseq_labo.experiments.evaluation.smoothing_figure import draw
+            from fairseq_labo.experiments.plotting import save
+
+            suffix = f"-{number}" if len(inspected) > 1 else ""
+            figure = draw(sentence, label_smoothing=options.label_smoothing)
+            path = options.figure.with_name(f"{options.figure.stem}{suffix}.png")
+            print(f"written: {', '.join(map(str, save(figure, path)))}")
         print()

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import fairseq_labo  # noqa: F401  (criterions, and the safe loading of checkpoints)
 from fairseq_labo.experiments.errors import UserError
 
 
@@ -35,8 +34,8 @@ class Sentence:
     logits: Tensor
 
 
-def load_model(checkpoint: Path, *, data: Path, cpu: bool = False) -> LoadedModel:
-    """Load a translation checkpoint with the dictionaries of data/bin.
+def load_model(checkpoint: Path, *, bin_dir: Path, cpu: bool = False) -> LoadedModel:
+    """Load a translation checkpoint with the dictionaries of `bin_dir`.
 
     On the GPU if there is one, unless `cpu`. Raises UserError if the checkpoint does not fit the
     data's dictionaries.
@@ -44,17 +43,16 @@ def load_model(checkpoint: Path, *, data: Path, cpu: bool = False) -> LoadedMode
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     from fairseq import checkpoint_utils
 
-    overrides = {"data": str(data / "bin")}
     try:
         models, _, task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides=overrides
+            [str(checkpoint)], arg_overrides={"data": str(bin_dir)}
         )
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise
         raise UserError(
-            f"{checkpoint}: expected a model of the dictionaries of {data}/bin, found other "
-            f"sizes; evaluate it on the data it was trained on ({error})"
+            f"{checkpoint}: expected a model of the dictionaries of {bin_dir}, found other sizes; "
+            f"evaluate it on the data it was trained on ({error})"
         ) from error
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return LoadedModel(models[0].to(device).eval(), task, device)

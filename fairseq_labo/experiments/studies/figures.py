@@ -14,7 +14,7 @@ from fairseq_labo.experiments.studies.results import Results, RunResult
 def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
     """Draw and save every figure; name to PNG and SVG."""
     figures = {"validation-curves": validation_curves(results)}
-    for test in results.study.tests:
+    for test in results.tests:
         figures[f"bleu-{test}"] = scores_with_intervals(results, test)
         figures[f"reliability-{test}"] = reliability_diagrams(results, test)
     return {name: save(figure, folder / name) for name, figure in figures.items()}
@@ -34,11 +34,10 @@ def validation_curves(results: Results) -> Figure:
     with style():
         figure = Figure(figsize=(6.4, 3.8))
         axes = figure.subplots()
-        switches: dict[int, list[str]] = {}
         for name, color in colors(results).items():
             curves = [
-                {each.updates: each.nll_bits for each in found.log.validations}
-                for found in results.methods[name]
+                {each.updates: each.nll_bits for each in run.validations}
+                for run in results.methods[name]
             ]
             for curve in curves:
                 axes.plot(list(curve), list(curve.values()), color=color, alpha=0.35, linewidth=0.8)
@@ -46,10 +45,13 @@ def validation_curves(results: Results) -> Figure:
             axes.plot(
                 list(mean), list(mean.values()), color=color, marker="o", markersize=3, label=name
             )
-            for found in results.methods[name]:
-                if found.log.stage_switch is not None:
-                    switches.setdefault(found.log.stage_switch, []).append(name)
-        _mark_switches(axes, switches, colors(results))
+        for name, color in colors(results).items():
+            switches = dict.fromkeys(run.stage_switch_updates for run in results.methods[name])
+            label: str | None = f"stage 2 of {name}"
+            for updates in switches:
+                if updates is not None:
+                    axes.axvline(updates, color=color, linestyle="--", linewidth=1, label=label)
+                    label = None  # once in the legend
         axes.set_xlim(left=0)
         axes.set_xlabel("updates")
         axes.set_ylabel("validation NLL (bits per token)")
@@ -64,36 +66,19 @@ def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
     return {updates: statistics.fmean(curve[updates] for curve in curves) for updates in common}
 
 
-def _mark_switches(
-    axes: Any, switches: Mapping[int, Sequence[str]], color_of: Mapping[str, str]
-) -> None:
-    marked = set()
-    for updates, names in switches.items():
-        for name in dict.fromkeys(names):
-            label = f"stage 2 of {name}" if name not in marked else None
-            marked.add(name)
-            axes.axvline(updates, color=color_of[name], linestyle="--", linewidth=1, label=label)
-
-
 def scores_with_intervals(results: Results, test: str) -> Figure:
     """The headline score of each method: every seed with its 95 % bootstrap interval, the mean."""
     with style():
         figure = Figure(figsize=(6.4, 0.9 + 0.55 * len(results.methods)))
         axes = figure.subplots()
         for row, (name, color) in enumerate(colors(results).items()):
-            found = [each.compared[test] for each in results.methods[name]]
-            for number, each in enumerate(found):
-                y = row + 0.22 * (number - (len(found) - 1) / 2) / max(1, len(found) - 1) * 2
-                axes.errorbar(
-                    *(each.bootstrap_mean, y),
-                    xerr=each.half_width,
-                    color=color,
-                    elinewidth=1,
-                    capsize=2,
-                    fmt="none",
-                )
+            compared = [run.compared[test] for run in results.methods[name]]
+            for number, each in enumerate(compared):
+                y = row + 0.22 * (number - (len(compared) - 1) / 2) / max(1, len(compared) - 1) * 2
+                bar: Any = {"color": color, "elinewidth": 1, "capsize": 2, "fmt": "none"}
+                axes.errorbar(each.bootstrap_mean, y, xerr=each.half_width, **bar)
                 axes.plot(each.score, y, "o", color=color, markersize=4)
-            mean = statistics.fmean(each.score for each in found)
+            mean = statistics.fmean(each.score for each in compared)
             axes.plot([mean] * 2, [row - 0.38, row + 0.38], color="black", linewidth=1.6)
         axes.set_yticks(range(len(results.methods)), list(results.methods))
         axes.set_ylim(len(results.methods) - 0.5, -0.5)
@@ -126,47 +111,33 @@ def reliability_diagrams(results: Results, test: str) -> Figure:
     return figure
 
 
-def pooled_bins(found: Sequence[RunResult], test: str) -> list[dict[str, float]]:
+def pooled_bins(runs: Sequence[RunResult], test: str) -> list[dict[str, float]]:
     """The reliability bins of several runs as if their tokens were one set."""
     pooled = []
-    for bins in zip(*(each.scores[test]["calibration"]["bins"] for each in found), strict=True):
+    for bins in zip(*(each.scores[test]["calibration"]["bins"] for each in runs), strict=True):
         tokens = sum(each["tokens"] for each in bins)
         weights = [each["tokens"] / max(1, tokens) for each in bins]
         means = {
             key: sum(w * each[key] for w, each in zip(weights, bins, strict=True))
             for key in ("accuracy", "confidence")
         }
-        pooled.append(
-            {"lower": bins[0]["lower"], "upper": bins[0]["upper"], "tokens": tokens, **means}
-        )
+        pooled.append({**bins[0], "tokens": tokens, **means})
     return pooled
 
 
 def _reliability(axes: Any, bins: Sequence[Mapping[str, float]], color: str) -> None:
     total = sum(each["tokens"] for each in bins)
-    lower = [each["lower"] for each in bins]
     width = bins[0]["upper"] - bins[0]["lower"]
     filled = [each for each in bins if each["tokens"]]
-    axes.bar(
-        [each["lower"] for each in filled],
-        [each["accuracy"] for each in filled],
-        width=width,
-        align="edge",
-        color=color,
-        alpha=0.55,
-        edgecolor="white",
+    lower, confidence, accuracy = (
+        [each[key] for each in filled] for key in ("lower", "confidence", "accuracy")
     )
+    bars: Any = {"align": "edge", "color": color, "alpha": 0.55, "edgecolor": "white"}
+    axes.bar(lower, accuracy, width=width, **bars)
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
-    axes.plot(
-        [each["confidence"] for each in filled],
-        [each["accuracy"] for each in filled],
-        ".",
-        color="black",
-        markersize=4,
-    )
-    axes.stairs(
-        [each["tokens"] / total for each in bins], [*lower, 1.0], color="#777777", linewidth=0.9
-    )
+    axes.plot(confidence, accuracy, ".", color="black", markersize=4)
+    edges = [*(each["lower"] for each in bins), 1.0]
+    axes.stairs([each["tokens"] / total for each in bins], edges, color="#777777", linewidth=0.9)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_aspect("equal")

@@ -1,23 +1,36 @@
 """The tables of a study's report."""
 
+import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, PaperTask
-from fairseq_labo.experiments.studies.document import Block, Table
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.published import PaperTask
 from fairseq_labo.experiments.studies.results import (
     Results,
     RunResult,
-    mean_and_deviation,
     mean_with_deviation,
 )
+from fairseq_labo.experiments.studies.search import best
 from fairseq_labo.experiments.studies.significance import LEVEL
+from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, setting_name
+from fairseq_labo.experiments.studies.translations import Translation
 
 Value = Callable[[RunResult], float]
 
 
-def cell(found: Sequence[RunResult], value: Value, digits: int) -> str:
+@dataclass(frozen=True)
+class Table:
+    """Cells of text; the first `left_columns` are words, the others numbers (to the right)."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left_columns: int = 1
+
+
+def cell(runs: Sequence[RunResult], value: Value, digits: int) -> str:
     """`mean_with_deviation` of a value of some runs."""
-    return mean_with_deviation([value(each) for each in found], digits)
+    return mean_with_deviation([value(each) for each in runs], digits)
 
 
 def measure(test: str, key: str, scale: float = 1.0) -> Value:
@@ -25,31 +38,26 @@ def measure(test: str, key: str, scale: float = 1.0) -> Value:
     return lambda each: scale * each.scores[test]["calibration"][key]
 
 
-def trained(key: str) -> Value:
-    """A value of a run's train.json."""
-    return lambda each: float(each.trained[key])
+def score(test: str, key: str) -> Value:
+    """A run's score on `test` in a convention."""
+    return lambda each: float(each.scores[test][key]["score"])
 
 
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, NLL, ECE."""
-    score = results.study.score
-
-    def points(each: RunResult) -> float:
-        return float(each.scores[test][score]["score"])
-
-    of_baseline = results.methods[results.study.baseline]
-    baseline = mean_and_deviation([points(each) for each in of_baseline])
+    points = score(test, results.score)
+    baseline = statistics.fmean(map(points, results.methods[results.baseline]))
     rows = []
-    for name, found in results.methods.items():
-        difference = mean_and_deviation([points(each) for each in found])[0] - baseline[0]
-        compared = [f"{difference:+.2f}", significant(found, test)]
+    for name, runs in results.methods.items():
+        difference = statistics.fmean(map(points, runs)) - baseline
+        compared = [f"{difference:+.2f}", significant(runs, test)]
         rows.append(
             [
                 name,
-                cell(found, points, 2),
-                *(["–", "–"] if name == results.study.baseline else compared),
-                cell(found, measure(test, "nll_bits"), 3),
-                cell(found, measure(test, "ece", 100), 2),
+                cell(runs, points, 2),
+                *(["–", "–"] if name == results.baseline else compared),
+                cell(runs, measure(test, "nll_bits"), 3),
+                cell(runs, measure(test, "ece", 100), 2),
             ]
         )
     return Table(["method", "BLEU", "difference", "significant", "NLL", "ECE %"], rows)
@@ -66,33 +74,33 @@ def calibration(results: Results, test: str) -> Table:
         "entropy": (measure(test, "entropy_bits"), 3),
     }
     rows = [
-        [name, *(cell(found, value, digits) for value, digits in columns.values())]
-        for name, found in results.methods.items()
+        [name, *(cell(runs, value, digits) for value, digits in columns.values())]
+        for name, runs in results.methods.items()
     ]
     return Table(["method", *columns], rows)
 
 
-def significant(found: Sequence[RunResult], test: str) -> str:
+def significant(runs: Sequence[RunResult], test: str) -> str:
     """For how many seeds both paired tests find a difference: ``1 of 2``."""
     p_values = [
-        (each.compared[test].p_bootstrap, each.compared[test].p_randomization) for each in found
+        (each.compared[test].p_bootstrap, each.compared[test].p_randomization) for each in runs
     ]
     both = sum(all(p is not None and p < LEVEL for p in pair) for pair in p_values)
-    return f"{both} of {len(found)}"
+    return f"{both} of {len(runs)}"
 
 
 def significance(results: Results, test: str) -> Table:
     """One row a method and seed: difference from the baseline of that seed, p of both tests."""
-    baseline = {each.run.seed: each for each in results.methods[results.study.baseline]}
+    baseline = {each.seed: each for each in results.methods[results.baseline]}
     rows = []
-    for name, found in results.methods.items():
-        if name == results.study.baseline:
+    for name, runs in results.methods.items():
+        if name == results.baseline:
             continue
-        for each in found:
+        for each in runs:
             compared = each.compared[test]
-            difference = compared.score - baseline[each.run.seed].compared[test].score
+            difference = compared.score - baseline[each.seed].compared[test].score
             p_values = [compared.p_bootstrap, compared.p_randomization]
-            rows.append([name, str(each.run.seed), f"{difference:+.2f}", *map(p_value, p_values)])
+            rows.append([name, str(each.seed), f"{difference:+.2f}", *map(p_value, p_values)])
     return Table(["method", "seed", "difference", "p (bootstrap)", "p (randomization)"], rows)
 
 
@@ -103,66 +111,90 @@ def p_value(value: float | None) -> str:
     return f"{value:.4f}{'*' if value < LEVEL else ''}"
 
 
-def conventions(results: Results, test: str) -> list[Block]:
-    """Every convention of BLEU, and chrF, of every method; and their signatures."""
-    first = next(iter(results.methods.values()))[0].scores[test]
-    keys = [*CONVENTIONS, "chrf", *(["comet"] if "comet" in first else [])]
-    rows = []
-    for key in keys:
-
-        def points(each: RunResult, key: str = key) -> float:
-            return float(each.scores[test][key]["score"])
-
-        cells = [cell(found, points, 2) for found in results.methods.values()]
-        rows.append([first[key]["label"], *cells])
-    signatures = [[first[key]["label"], first[key]["signature"]] for key in keys]
-    return [
-        Table(["", *results.methods], rows),
-        Table(["score", "signature"], signatures, left_columns=2),
+def conventions(results: Results, test: str) -> Table:
+    """One row a convention of BLEU, and chrF: each method's score."""
+    rows = [
+        [label, *(cell(runs, score(test, key), 2) for runs in results.methods.values())]
+        for key, label, _ in _labels(results, test)
     ]
+    return Table(["", *results.methods], rows)
+
+
+def signatures(results: Results, test: str) -> Table:
+    """One row a convention: its signature."""
+    rows = [each[1:] for each in _labels(results, test)]
+    return Table(["score", "signature"], rows, left_columns=2)
+
+
+def _labels(results: Results, test: str) -> list[tuple[str, str, str]]:
+    first = results.runs[0].scores[test]
+    keys = [*CONVENTIONS, "chrf", *(["comet"] if "comet" in first else [])]
+    return [(key, first[key]["label"], first[key]["signature"]) for key in keys]
 
 
 def published(results: Results, task: PaperTask, test: str) -> Table:
     """One row a published figure: the figure, and each method's score in its convention."""
-    rows = []
-    for figure in task.figures:
-
-        def points(each: RunResult, convention: str = figure.convention) -> float:
-            return float(each.scores[test][convention]["score"])
-
-        assumed = "" if figure.stated else " (assumed)"
-        rows.append(
-            [
-                f"{figure.method}; {figure.source}",
-                CONVENTIONS[figure.convention].label + assumed,
-                figure.score,
-                *(cell(found, points, 2) for found in results.methods.values()),
-            ]
-        )
+    rows = [
+        [
+            f"{figure.method}; {figure.source}",
+            CONVENTIONS[figure.convention].label + ("" if figure.stated else " (assumed)"),
+            figure.score,
+            *(cell(runs, score(test, figure.convention), 2) for runs in results.methods.values()),
+        ]
+        for figure in task.figures
+    ]
     header = ["published by", "convention", "published", *results.methods]
     return Table(header, rows, left_columns=2)
+
+
+def search(results: Results, method: str) -> Table:
+    """One row a setting of the method's grid: its metric on the validation set."""
+    metric, among = results.search.metric, results.search.methods[method]
+    chosen = best(among, metric)
+    rows = [
+        [
+            setting_name(each.setting) + (" (chosen)" if each is chosen else ""),
+            mean_with_deviation(each.values, 4 if metric == "nll" else 2),
+        ]
+        for each in among
+    ]
+    return Table([method, f"{metric} on {VALIDATION_SUBSET}"], rows)
+
+
+def translation(chosen: Translation) -> Table:
+    """One row a text: source, reference, each method's."""
+    return Table([f"sentence {chosen.sentence}", ""], chosen.rows(), left_columns=2)
 
 
 def training(results: Results) -> Table:
     """One row a method: its flags, updates done, speed, memory (the GPU's if all had one)."""
     peaks = {"peak host memory, MiB": "peak_memory_mib"}
-    every = [each for found in results.methods.values() for each in found]
-    if all("peak_gpu_memory_mib" in each.trained for each in every):
+    if all("peak_gpu_memory_mib" in each.trained for each in results.runs):
         peaks["peak GPU memory, MiB"] = "peak_gpu_memory_mib"
     rows = []
-    for name, found in results.methods.items():
-        run = found[0].run
-        flags = [f"--{key.replace('_', '-')} {value}" for key, value in run.flags().items()]
-        extra = [*run.study.train_extra, *run.method.extra]
-        updates = sorted({each.log.validations[-1].updates for each in found})
+    for name, runs in results.methods.items():
+        updates = sorted({each.validations[-1].updates for each in runs})
         rows.append(
             [
                 name,
-                " ".join([*flags, *(["--", *extra] if extra else [])]),
+                " ".join(without_seed(runs[0])),
                 "/".join(map(str, updates)),
-                cell(found, lambda each: each.log.words_per_second, 0),
-                *(cell(found, trained(key), 0) for key in peaks.values()),
+                cell(runs, lambda each: each.words_per_second, 0),
+                *(trained(runs, key) for key in peaks.values()),
             ]
         )
-    header = ["method", "scripts/train.sh", "updates", "words/s", *peaks]
+    header = ["method", "labo train", "updates", "words/s", *peaks]
     return Table(header, rows, left_columns=2)
+
+
+def without_seed(run: RunResult) -> list[str]:
+    """Arguments of `labo train` that all runs of the method have."""
+    place = run.train_arguments.index("--seed")
+    return [*run.train_arguments[:place], *run.train_arguments[place + 2 :]]
+
+
+def trained(runs: Sequence[RunResult], key: str) -> str:
+    """A value of the runs' train.json; a dash if one of them has none."""
+    if any(each.trained.get(key) is None for each in runs):
+        return "–"
+    return cell(runs, lambda each: float(each.trained[key]), 0)

@@ -1,169 +1,211 @@
-"""The results of a study, gathered from its runs: everything that the report shows.
+"""The results of a study: everything that the report shows, and all that results.json holds.
 
-`gather` reads what the runs left, `Results.as_json` writes it down; neither holds paths.
+`gather` reads what the runs left; `Results` is written to results.json and read from it again.
+Neither holds paths.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, ValidationError
+
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.evaluation.hypotheses import Corpus
 from fairseq_labo.experiments.files import read_json, read_lines
 from fairseq_labo.experiments.studies import runner, search
-from fairseq_labo.experiments.studies.run import Run, final_runs
+from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256, run_name
+from fairseq_labo.experiments.studies.schema import Model, problems
 from fairseq_labo.experiments.studies.search import Candidate
-from fairseq_labo.experiments.studies.significance import Compared, compare_systems
+from fairseq_labo.experiments.studies.significance import Comparison, compare_systems
 from fairseq_labo.experiments.studies.study import Study
-from fairseq_labo.experiments.training.log import TrainingLog, read_training_log
+from fairseq_labo.experiments.studies.translations import Translation, choose_translations
+from fairseq_labo.experiments.training.log import Validation, read_training_log
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """One run: scores.json of each test set, its training, what it ran on."""
+class CorpusResult(Model):
+    """Which corpus it was."""
 
-    run: Run
-    scores: Mapping[str, dict[str, Any]]
-    log: TrainingLog
-    trained: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    compared: dict[str, Compared]
+    name: str
+    languages: tuple[str, str]
+    raw_sha256: dict[str, str] | None
 
 
-@dataclass(frozen=True)
-class Results:
-    """All runs by method, in the order of the study; the searches; the tests' signatures."""
+class SearchResult(Model):
+    """By method: every setting of its grid with the metric's values, and the chosen one."""
 
-    study: Study
-    corpus: Corpus
-    methods: Mapping[str, Sequence[RunResult]]
-    searches: Mapping[str, Sequence[Candidate]]
-    choices: Mapping[str, Mapping[str, str]]
-    signatures: Mapping[str, str]
-
-    def as_json(self) -> dict[str, Any]:
-        """All numbers, for results.json."""
-        return {
-            "study": self.study.name,
-            "description": self.study.description,
-            "corpus": {
-                "name": self.corpus.name,
-                "languages": list(self.corpus.languages),
-                "raw_sha256": self.corpus.manifest.get("raw_sha256"),
-            },
-            "baseline": self.study.baseline,
-            "score": self.study.score,
-            "significance": dict(self.signatures),
-            "search": {
-                "metric": self.study.search.metric,
-                "seeds": list(self.study.search.seeds),
-                "methods": {
-                    name: [
-                        {"setting": dict(each.setting), "values": list(each.values)}
-                        for each in found
-                    ]
-                    for name, found in self.searches.items()
-                },
-                "choices": {name: dict(setting) for name, setting in self.choices.items()},
-            },
-            "runs": [_run_json(result) for found in self.methods.values() for result in found],
-        }
+    metric: str
+    seeds: tuple[int, ...]
+    methods: dict[str, tuple[Candidate, ...]]
+    choices: dict[str, dict[str, str]]
 
 
-def _run_json(result: RunResult) -> dict[str, Any]:
-    run, log = result.run, result.log
-    return {
-        "method": run.method.name,
-        "setting": dict(run.setting),
-        "seed": run.seed,
-        "train_arguments": run.train_arguments(),
-        "evaluate_arguments": run.evaluate_arguments(),
-        "checkpoint": run.study.evaluation.checkpoint,
-        "scores": dict(result.scores),
-        "compared": {test: found.as_json() for test, found in result.compared.items()},
-        "validations": [asdict(each) for each in log.validations],
-        "stage_switch_updates": log.stage_switch,
-        "words_per_second": log.words_per_second,
-        "trained": dict(result.trained),
-        "environment": dict(result.environment),
-    }
+class RunResult(Model):
+    """One run: scores.json of each test set, its training, what it ran on.
+
+    words_per_second: median over epochs of fairseq's target tokens per second.
+    """
+
+    method: str
+    setting: dict[str, str]
+    seed: int
+    train_arguments: tuple[str, ...]
+    evaluate_arguments: tuple[str, ...]
+    checkpoint: str
+    scores: dict[str, dict[str, Any]]
+    compared: dict[str, Comparison]
+    validations: tuple[Validation, ...]
+    stage_switch_updates: int | None
+    words_per_second: float
+    trained: dict[str, Any]
+    environment: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return run_name(self.method, self.setting, self.seed)
 
 
-def gather(study: Study, root: Path, corpus: Corpus) -> Results:
+class Results(Model):
+    """All runs in the order of the study; the searches; signatures of the significance tests."""
+
+    study: str
+    description: str
+    corpus: CorpusResult
+    baseline: str
+    score: str
+    significance: dict[str, str]
+    search: SearchResult
+    runs: tuple[RunResult, ...] = Field(min_length=1)
+    # Files from before have none of these.
+    paper: str | None = None
+    translations: dict[str, tuple[Translation, ...]] = Field(default_factory=dict)
+    note: str = ""
+
+    @cached_property
+    def methods(self) -> dict[str, list[RunResult]]:
+        """Runs by method."""
+        methods: dict[str, list[RunResult]] = {}
+        for run in self.runs:
+            methods.setdefault(run.method, []).append(run)
+        return methods
+
+    @property
+    def tests(self) -> list[str]:
+        return list(self.runs[0].scores)
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(run.seed for run in self.runs))
+
+
+def read_results(path: Path) -> Results:
+    """A results.json; UserError with a line for each entry that is not as expected."""
+    content = read_json(path)
+    if content is None:
+        raise UserError(f"{path}: expected a study's results.json, found none")
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        wrong = problems(error, Results)
+        raise UserError("\n".join(f"{path}: {line}" for line in wrong)) from error
+
+
+def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
     """Read the runs of a finished study, and test the methods against the baseline.
 
     Raises UserError naming the runs that are missing.
     """
     choices = search.choose(study, root)
-    unchosen = [each.name for each in study.methods if each.grid and each.name not in choices]
     runs = final_runs(study, root, choices=choices)
     missing = [run.name for run in runs if not runner.is_done(run, study.tests)]
-    if missing or unchosen:
+    missing += [
+        f"the search of {name}"
+        for name, method in study.methods.items()
+        if method.grid and name not in choices
+    ]
+    if missing:
         raise UserError(
             "expected all runs of the study to be done, found these missing: "
-            f"{', '.join([*missing, *(f'the search of {name}' for name in unchosen)])}; "
-            "run compare.sh without --report-only"
+            f"{', '.join(missing)}; run labo compare without --report-only"
         )
     compared, signatures = _compare(study, runs, corpus)
-    methods: dict[str, list[RunResult]] = {method.name: [] for method in study.methods}
-    for run in runs:
-        methods[run.method.name].append(
-            RunResult(
-                run=run,
-                scores={test: run.scores(test) or {} for test in study.tests},
-                log=read_training_log(run.folder / "train.log"),
-                trained=runner.read_trained(run),
-                environment=read_json(run.folder / "environment.json") or {},
-                compared={test: compared[test][run.seed][run.method.name] for test in study.tests},
-            )
-        )
-    searches = {name: search.candidates(study, root, name) or [] for name in choices}
-    return Results(study, corpus, methods, searches, choices, signatures)
+    searches = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
+    return Results(
+        study=study.name,
+        description=study.description,
+        corpus=CorpusResult(
+            name=corpus.name, languages=corpus.languages, raw_sha256=raw_sha256(corpus)
+        ),
+        baseline=study.baseline,
+        score=study.score,
+        significance=signatures,
+        search=SearchResult(
+            metric=study.search.metric,
+            seeds=study.search_seeds,
+            methods=searches,
+            choices=choices,
+        ),
+        runs=tuple(_result(run, {test: compared[test][run.name] for test in study.tests})
+                   for run in runs),
+        paper=study.paper,
+        translations={test: choose_translations(runs, corpus, test) for test in study.tests},
+    )  # fmt: skip
+
+
+def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
+    log = read_training_log(run.folder / "train.log")
+    return RunResult(
+        method=run.method,
+        setting=dict(run.setting),
+        seed=run.seed,
+        train_arguments=tuple(run.train_arguments()),
+        evaluate_arguments=tuple(run.evaluate_arguments()),
+        checkpoint=run.study.evaluate.checkpoint,
+        scores={test: run.scores(test) or {} for test in run.study.tests},
+        compared=compared,
+        validations=log.validations,
+        stage_switch_updates=log.stage_switch,
+        words_per_second=log.words_per_second,
+        trained=read_json(run.folder / runner.TRAINED),
+        environment=read_json(run.folder / "environment.json") or {},
+    )
 
 
 def _compare(
-    study: Study, runs: Sequence[Run], corpus: Corpus
-) -> tuple[dict[str, dict[int, dict[str, Compared]]], dict[str, str]]:
-    """By test set, seed and method: each against the baseline of the same seed."""
+    study: Study, runs: Sequence[Run], corpus: PreparedCorpus
+) -> tuple[dict[str, dict[str, Comparison]], dict[str, str]]:
+    """By test set and run's name: the run against the baseline of the same seed."""
     language = corpus.languages[1]
     tokens = "tok." if CONVENTIONS[study.score].tokens else ""
-    compared: dict[str, dict[int, dict[str, Compared]]] = {}
+    compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
     signatures: dict[str, str] = {}
     for test in study.tests:
-        by_seed: dict[int, dict[str, Compared]] = {}
         for seed in study.seeds:
+            of_seed = [run for run in runs if run.seed == seed]
             systems = {
-                run.method.name: list(
-                    read_lines(run.scores_folder(test) / f"hyp.{tokens}{language}")
-                )
-                for run in runs
-                if run.seed == seed
+                run.method: list(read_lines(run.scores_folder(test) / f"hyp.{tokens}{language}"))
+                for run in of_seed
             }
             if tokens:
-                folder = next(run for run in runs if run.seed == seed).scores_folder(test)
+                folder = of_seed[0].scores_folder(test)
                 references = list(read_lines(folder / f"ref.tok.{language}"))
             else:
                 references = corpus.raw(test, language)
-            by_seed[seed], signatures = compare_systems(
+            by_method, signatures = compare_systems(
                 systems,
                 references,
                 baseline=study.baseline,
                 convention=study.score,
                 settings=study.significance,
             )
-        compared[test] = by_seed
+            compared[test] |= {run.name: by_method[run.method] for run in of_seed}
     return compared, signatures
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and the sample standard deviation (n − 1), which one value does not have."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
 def mean_with_deviation(values: Sequence[float], digits: int) -> str:
-    """``mean ± deviation``, or the value alone for one seed."""
-    mean, deviation = mean_and_deviation(values)
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+    """``mean ± sample standard deviation (n − 1)``, or the value alone where there is one."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

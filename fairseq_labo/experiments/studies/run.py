@@ -1,17 +1,23 @@
 """The runs of a study: what each is, where it lives, which commands it takes."""
 
 import json
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.hypotheses import Corpus
-from fairseq_labo.experiments.files import read_json, write_json
-from fairseq_labo.experiments.studies.study import Method, Study, setting_name
+from fairseq_labo.experiments.files import read_json, sha256_of, write_json
+from fairseq_labo.experiments.studies.study import Study, setting_name
+from fairseq_labo.experiments.training.flags import option
+from fairseq_labo.experiments.training.presets import split_flags
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
+
+def labo(*words: object) -> list[str]:
+    """A command of `labo`, run by the Python that this process runs."""
+    return [sys.executable, "-m", "fairseq_labo.experiments.cli", *map(str, words)]
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Run:
     """One training of a method in one setting of its grid with one seed."""
 
     study: Study
-    method: Method
+    method: str
     setting: Mapping[str, str]
     seed: int
     root: Path
@@ -27,32 +33,36 @@ class Run:
     @property
     def name(self) -> str:
         """``labo/seed-1``, ``labo/label_smoothing=0.1,labo_beta=2/seed-1``."""
-        parts = [self.method.name, setting_name(self.setting), f"seed-{self.seed}"]
-        return "/".join(part for part in parts if part)
+        return run_name(self.method, self.setting, self.seed)
 
     @property
     def folder(self) -> Path:
         return self.root / "runs" / self.name
 
-    def flags(self) -> dict[str, str]:
-        """Flags of scripts/train.sh: the study's, then the method's, then the setting's."""
-        return {**self.study.train_flags, **self.method.flags, **self.setting}
-
     def train_arguments(self) -> list[str]:
-        """Arguments of scripts/train.sh but --data and --save-dir."""
-        flags = [part for key, value in self.flags().items() for part in (_option(key), value)]
-        extra = [*self.study.train_extra, *self.method.extra]
+        """Arguments of `labo train` but those of the corpus, and --save-dir.
+
+        Flags: the study's, then the method's, then the setting's. The text is part of a run's
+        config: it must not change for a study that is done.
+        """
+        train, method = self.study.train, self.study.methods[self.method]
+        given = {**train.flags, **method.flags, **self.setting}
+        own, of_fairseq = split_flags(given, method.criterion)
+        flags = [part for key, value in own.items() for part in (option(key), value)]
+        extra = [*train.extra, *method.extra, *of_fairseq]
         return [*flags, "--seed", str(self.seed), *(["--", *extra] if extra else [])]
 
     def train_command(self) -> list[str]:
-        return [
-            *(str(SCRIPTS / "train.sh"), "--data", str(self.study.corpus)),
-            *("--save-dir", str(self.folder), *self.train_arguments()),
-        ]
+        study = self.study
+        subwords = ["--subwords", study.subwords] if study.subwords else []
+        return labo(
+            "train", "--data", study.corpus, *subwords,
+            "--save-dir", self.folder, *self.train_arguments(),
+        )  # fmt: skip
 
     def evaluate_arguments(self) -> list[str]:
-        """Arguments of scripts/evaluate.sh but the checkpoint, the data and the subset."""
-        settings = self.study.evaluation
+        """Arguments of `labo evaluate` but the checkpoint, those of the corpus and the subset."""
+        settings = self.study.evaluate
         arguments = ["--beam", str(settings.beam), "--lenpen", str(settings.lenpen)]
         arguments += ["--max-tokens", str(settings.max_tokens)]
         if settings.checkpoint.startswith("average"):
@@ -60,82 +70,92 @@ class Run:
         return [*arguments, *(["--allow-empty"] if settings.allow_empty else [])]
 
     def evaluate_command(self, subset: str) -> list[str]:
-        chosen = self.study.evaluation.checkpoint
-        name = "checkpoint_last.pt" if chosen == "last" else "checkpoint_best.pt"
-        return [
-            *(str(SCRIPTS / "evaluate.sh"), "--data", str(self.study.corpus)),
-            *("--checkpoint", str(self.folder / name), "--subset", subset),
-            *("--output", str(self.scores_folder(subset)), *self.evaluate_arguments()),
-        ]
+        study = self.study
+        last = study.evaluate.checkpoint == "last"
+        given: list[object] = ["--subwords", study.subwords] if study.subwords else []
+        given += ["--tokenizer", study.tokenizer] if study.tokenizer else []
+        for name, path in study.references.items():
+            given += ["--references", f"{name}={path}"]
+        return labo(
+            "evaluate", "--data", study.corpus, *given, "--subset", subset,
+            "--checkpoint", self.folder / f"checkpoint_{'last' if last else 'best'}.pt",
+            "--output", self.scores_folder(subset), *self.evaluate_arguments(),
+        )  # fmt: skip
 
     def scores_folder(self, subset: str) -> Path:
         return self.folder / f"{subset}-scores"
 
     def scores(self, subset: str) -> dict[str, Any] | None:
         """The finished evaluation of a subset, or None."""
-        found = read_json(self.scores_folder(subset) / "scores.json")
-        return found if isinstance(found, dict) else None
+        scores = read_json(self.scores_folder(subset) / "scores.json")
+        return scores if isinstance(scores, dict) else None
 
-    def config(self, corpus: Corpus) -> dict[str, Any]:
+    def config(self, corpus: PreparedCorpus) -> dict[str, Any]:
         """What decides the run's results; a folder belongs to one config for ever."""
         return {
-            "method": self.method.name,
+            "method": self.method,
             "setting": dict(self.setting),
             "seed": self.seed,
             "train": self.train_arguments(),
-            "evaluate": {"checkpoint": self.study.evaluation.checkpoint, **_rest(self.study)},
-            "corpus": {"name": corpus.name, "raw_sha256": corpus.manifest.get("raw_sha256")},
+            "evaluate": self.study.evaluate.model_dump(),
+            "corpus": {"name": corpus.name, "raw_sha256": raw_sha256(corpus)},
         }
 
-    def claim(self, corpus: Corpus) -> None:
+    def claim(self, corpus: PreparedCorpus) -> None:
         """Make the folder and write config.json, or check that it is of the same config.
 
         Raises UserError if the folder was made for another config.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path, config = self.folder / "config.json", self.config(corpus)
-        found = read_json(path)
-        if found is None:
+        before = read_json(path)
+        if not isinstance(before, dict):
             if any(path for path in self.folder.iterdir() if path.suffix != ".part"):
                 raise UserError(
                     f"{self.folder}: expected an empty folder or one of this study (with "
                     "config.json), found other content; choose another --output"
                 )
             write_json(path, config)
-        elif found != json.loads(json.dumps(config)):
-            different = ", ".join(key for key in config if found.get(key) != config[key])
+        elif before != json.loads(json.dumps(config)):
+            different = ", ".join(key for key in config if before.get(key) != config[key])
             raise UserError(
                 f"{self.folder}: expected a run with the study's present settings, found one with "
                 f"another {different}; choose another --output, or remove that folder"
             )
 
 
-def _option(key: str) -> str:
-    return "--" + key.replace("_", "-")
+def run_name(method: str, setting: Mapping[str, str], seed: int) -> str:
+    """The name of a run, which is its folder's path."""
+    parts = [method, setting_name(setting), f"seed-{seed}"]
+    return "/".join(part for part in parts if part)
 
 
-def _rest(study: Study) -> dict[str, Any]:
-    values = asdict(study.evaluation)
-    values.pop("checkpoint")
-    return values
+def raw_sha256(corpus: PreparedCorpus) -> dict[str, str] | None:
+    """SHA-256 of the raw texts: the manifest's, or of the references that flags give."""
+    if corpus.manifest:
+        return None if corpus.raw_sha256 is None else dict(corpus.raw_sha256)
+    target = corpus.languages[1]
+    return {
+        f"{subset}.{target}": sha256_of(path) for subset, path in corpus.given.references.items()
+    }
 
 
 def search_runs(study: Study, root: Path) -> list[Run]:
     """The runs among which the settings of grids are chosen."""
     return [
-        Run(study, method, setting, seed, root)
-        for method in study.methods
+        Run(study, name, setting, seed, root)
+        for name, method in study.methods.items()
         if method.grid
         for setting in method.settings()
-        for seed in study.search.seeds
+        for seed in study.search_seeds
     ]
 
 
 def final_runs(study: Study, root: Path, *, choices: Mapping[str, Mapping[str, str]]) -> list[Run]:
     """The runs that are scored on the tests: methods without a grid, and chosen settings."""
     return [
-        Run(study, method, choices[method.name] if method.grid else {}, seed, root)
-        for method in study.methods
-        if not method.grid or method.name in choices
+        Run(study, name, choices[name] if method.grid else {}, seed, root)
+        for name, method in study.methods.items()
+        if not method.grid or name in choices
         for seed in study.seeds
     ]

@@ -5,11 +5,11 @@ train.json after training, SUBSET-scores/scores.json after an evaluation. Whatev
 at a kill is taken up again: training from fairseq's last checkpoint, an evaluation from its start.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -19,14 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments import provenance as machine
+from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.console import say
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.hypotheses import Corpus
 from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.training.log import read_training_log
 
 TRAINED = "train.json"
+RESOURCES = "resources.json"  # written by labo train
+PEAK = "peak_memory_mib"
 LOG = "run.log"
 TAIL_LINES = 15
 
@@ -40,10 +43,10 @@ class Runner:
     """Runs of one study on this machine; `jobs` of them at a time.
 
     threads: OMP_NUM_THREADS of each run. lock: descriptor of the study's lock, which the runs
-    inherit, so that one that outlives a killed compare.sh still holds it.
+    inherit, so that one that outlives a killed labo compare still holds it.
     """
 
-    corpus: Corpus
+    corpus: PreparedCorpus
     jobs: int
     threads: int
     lock: int | None = None
@@ -62,10 +65,10 @@ class Runner:
         waiting = [run for run in runs if not is_done(run, subsets)]
         show(f"{len(runs) - len(waiting)} of {len(runs)} runs done before, {len(waiting)} to do, "
              f"{self.jobs} at a time, {self.threads} threads each")  # fmt: skip
+        failures = []
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
-            futures = [pool.submit(self._run, run, tuple(subsets)) for run in waiting]
-            failures = []
             try:
+                futures = [pool.submit(self._run, run, tuple(subsets)) for run in waiting]
                 for future in as_completed(futures):
                     error = future.exception()
                     if isinstance(error, UserError):
@@ -73,7 +76,7 @@ class Runner:
                         failures.append(str(error))
                     else:
                         future.result()
-            except BaseException:
+            except BaseException:  # a signal too, which the command line raises as SystemExit
                 self.stop()
                 raise
         if failures:
@@ -84,7 +87,8 @@ class Runner:
         with self._lock:
             self._stopped = True
             for process in self._processes:
-                _signal(process, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
 
     def _run(self, run: Run, subsets: Sequence[str]) -> None:
         try:
@@ -92,7 +96,7 @@ class Runner:
                 self._train(run)
             for subset in subsets:
                 if run.scores(subset) is None:
-                    seconds, _ = self._execute(run, run.evaluate_command(subset))
+                    seconds = self._execute(run, run.evaluate_command(subset))
                     show(f"{run.name}: {subset} scored in {seconds:.0f} s")
         except _Stopped:
             return
@@ -100,34 +104,31 @@ class Runner:
     def _train(self, run: Run) -> None:
         mend_last_checkpoint(run.folder)
         environment = {
-            **machine.describe_machine(),
-            "processor": machine.processor_name(),
+            **provenance.describe_machine(),
+            "processor": provenance.processor_name(),
             "jobs": self.jobs,
             "threads": self.threads,
-            "keeps_freed_memory": bool(machine.keep_freed_memory()),
+            "keeps_freed_memory": bool(provenance.keep_freed_memory()),
         }
         write_json(run.folder / "environment.json", environment)
-        seconds, peak_mib = self._execute(run, run.train_command())
+        seconds = self._execute(run, run.train_command())
         log = read_training_log(run.folder / "train.log")
-        trained = {"seconds": round(seconds, 1), "peak_memory_mib": round(peak_mib)}
-        gpu_mib = machine.peak_gpu_mib(log.least_gpu_gib_free)
+        # Of the training process itself: what wait4 says of a child begins at its parent's size.
+        resources = read_json(run.folder / RESOURCES) or {}
+        trained = {"seconds": round(seconds, 1), PEAK: resources.get(PEAK)}
+        gpu_mib = provenance.peak_gpu_mib(log.least_gpu_gib_free)
         if gpu_mib is not None:
             trained["peak_gpu_memory_mib"] = round(gpu_mib)
         write_json(run.folder / TRAINED, {**trained, "resumed": log.resumed})
         show(f"{run.name}: trained in {seconds:.0f} s")
 
-    def _execute(self, run: Run, command: Sequence[str]) -> tuple[float, float]:
-        """Run a command, output added to the run's log; its seconds and peak memory in MiB.
-
-        The peak is the largest resident set of any process in it.
-        """
+    def _execute(self, run: Run, command: Sequence[str]) -> float:
+        """Run a command, output added to the run's log; return its seconds."""
         environment = {
-            **machine.keep_freed_memory(),
+            **provenance.keep_freed_memory(),
             **os.environ,
             "OMP_NUM_THREADS": str(self.threads),
         }
-        # The scripts use the virtual environment that this process runs in.
-        environment.setdefault("VENV", sys.prefix)
         log_path = run.folder / LOG
         started = time.monotonic()
         with log_path.open("ab") as log:
@@ -143,30 +144,18 @@ class Runner:
                     start_new_session=True,  # so that all of it can be ended
                 )
                 self._processes.add(process)
-            _, status, usage = os.wait4(process.pid, 0)
+            status = process.wait()
         with self._lock:
             self._processes.discard(process)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        if status != 0:
             if self._stopped:
                 raise _Stopped
             lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
             raise UserError(
-                f"{run.name}: a command failed with status {process.returncode}; run again to "
-                f"take it up; the end of {log_path}:\n" + "\n".join(lines[-TAIL_LINES:])
+                f"{run.name}: a command failed with status {status}; run again to take it up; the "
+                f"end of {log_path}:\n" + "\n".join(lines[-TAIL_LINES:])
             )
-        return time.monotonic() - started, usage.ru_maxrss / _RSS_PER_MIB
-
-
-# Linux counts KiB, macOS bytes.
-_RSS_PER_MIB = 1024 * 1024 if sys.platform == "darwin" else 1024
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+        return time.monotonic() - started
 
 
 def is_done(run: Run, subsets: Sequence[str]) -> bool:
@@ -184,29 +173,16 @@ def mend_last_checkpoint(folder: Path) -> None:
     starts afresh. The damaged file is kept beside it.
     """
     last, best = folder / "checkpoint_last.pt", folder / "checkpoint_best.pt"
-    if not last.exists() or _is_whole(last):
+    if not last.exists() or zipfile.is_zipfile(last):  # whose directory stands at its end
         return
     last.replace(folder / "damaged_checkpoint_last.pt")
-    if best.exists() and _is_whole(best):
+    if best.exists() and zipfile.is_zipfile(best):
         partial = folder / "checkpoint_last.pt.part"
         shutil.copyfile(best, partial)
         partial.replace(last)
     show(f"{last} was cut off: going on from {'the best one' if last.exists() else 'the start'}")
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    # A zip file's directory stands at its end.
-    return zipfile.is_zipfile(checkpoint)
-
-
-def read_trained(run: Run) -> dict[str, Any]:
-    """train.json of a finished training."""
-    found = read_json(run.folder / TRAINED)
-    if not isinstance(found, dict):
-        raise UserError(f"{run.folder}: expected a finished training, found none; run compare.sh")
-    return found
-
-
 def show(line: str) -> None:
     """One line of progress, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    say(f"{time.strftime('%H:%M:%S')} {line}")

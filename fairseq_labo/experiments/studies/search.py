@@ -1,10 +1,9 @@
 """The choice of a grid's setting: by the validation set alone, and made once."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
@@ -26,31 +25,26 @@ class Candidate:
         return statistics.fmean(self.values)
 
 
-def read_metric(scores: Mapping[str, Any], metric: str) -> float:
-    """A metric of scores.json: a convention of BLEU, chrf or nll."""
-    return float(scores[metric]["score"])
-
-
 def candidates(study: Study, root: Path, method: str) -> list[Candidate] | None:
     """Every setting of a method's grid with its values, or None if some are still missing."""
     values: dict[str, list[float]] = {}
     settings: dict[str, Mapping[str, str]] = {}
     for run in search_runs(study, root):
-        if run.method.name != method:
+        if run.method != method:
             continue
         scores = run.scores(VALIDATION_SUBSET)
         if scores is None:
             return None
         name = setting_name(run.setting)
         settings[name] = run.setting
-        values.setdefault(name, []).append(read_metric(scores, study.search.metric))
-    return [Candidate(settings[name], tuple(found)) for name, found in values.items()]
+        values.setdefault(name, []).append(float(scores[study.search.metric]["score"]))
+    return [Candidate(settings[name], tuple(each)) for name, each in values.items()]
 
 
-def best(found: list[Candidate], metric: str) -> Candidate:
+def best(among: Sequence[Candidate], metric: str) -> Candidate:
     """The candidate of the lowest mean NLL, or the highest mean score; the first of equals."""
     sign = 1 if metric == "nll" else -1
-    return min(found, key=lambda candidate: sign * candidate.mean)
+    return min(among, key=lambda candidate: sign * candidate.mean)
 
 
 def choose(study: Study, root: Path) -> dict[str, dict[str, str]]:
@@ -65,20 +59,20 @@ def choose(study: Study, root: Path) -> dict[str, dict[str, str]]:
     path = root / CHOICES
     recorded: dict[str, dict[str, str]] = read_json(path) or {}
     choices = {}
-    for method in study.methods:
-        found = candidates(study, root, method.name) if method.grid else None
-        if found is None:
+    for name, method in study.methods.items():
+        among = candidates(study, root, name) if method.grid else None
+        if among is None:
             continue
-        setting = dict(best(found, study.search.metric).setting)
-        before = recorded.get(method.name, setting)
+        setting = dict(best(among, study.search.metric).setting)
+        before = recorded.get(name, setting)
         if before != setting:
             raise UserError(
-                f"{path}: expected {setting_name(before)} to stay the choice for {method.name}, "
+                f"{path}: expected {setting_name(before)} to stay the choice for {name}, "
                 f"found {setting_name(setting)} better on {VALIDATION_SUBSET}; the test set was "
                 "scored for the first choice and is scored once: start the larger search in "
                 "another --output"
             )
-        choices[method.name] = setting
+        choices[name] = setting
     if choices and {**recorded, **choices} != recorded:
         write_json(path, {**recorded, **choices})
     return choices

@@ -6,7 +6,7 @@ They know nothing of other seeds; the standard deviation over seeds does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sacrebleu.significance import PairedTest
@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """A system against the baseline on one test set: score, 95 % interval, p of both tests.
 
     The interval is mean ± half_width of bootstrapped scores. The baseline has no p.
@@ -30,9 +30,6 @@ class Compared:
     p_bootstrap: float | None
     p_randomization: float | None
 
-    def as_json(self) -> dict[str, Any]:
-        return {key: value and round(value, 5) for key, value in asdict(self).items()}
-
 
 def compare_systems(
     hypotheses: Mapping[str, Sequence[str]],
@@ -41,7 +38,7 @@ def compare_systems(
     baseline: str,
     convention: str,
     settings: Significance,
-) -> tuple[dict[str, Compared], dict[str, str]]:
+) -> tuple[dict[str, Comparison], dict[str, str]]:
     """Every system against `baseline`, and the signatures of both tests.
 
     `hypotheses` and `references` are text or tokens, as the convention asks. The seed of the
@@ -58,11 +55,13 @@ def compare_systems(
     signatures = {}
     for test, samples in (("bs", settings.bootstrap), ("ar", settings.randomization)):
         metric = chosen.metric()
-        found = PairedTest(systems, {"BLEU": metric}, prepared, test_type=test, n_samples=samples)()
-        signatures[test] = str(found[0]["BLEU"])
-        results[test] = dict(zip(found[1]["System"], found[1]["BLEU"], strict=True))
+        signature, scores = PairedTest(
+            systems, {"BLEU": metric}, prepared, test_type=test, n_samples=samples
+        )()
+        signatures[test] = str(signature["BLEU"])
+        results[test] = dict(zip(scores["System"], scores["BLEU"], strict=True))
     compared = {
-        str(name): Compared(
+        str(name): Comparison(
             score=float(bootstrap.score),
             bootstrap_mean=float(bootstrap.mean),
             half_width=float(bootstrap.ci),

@@ -4,13 +4,13 @@
 
     name: microworld
     corpus: ../data/microworld      # prepared folder, relative to this file
-    prepare: data-prep/prepare-microworld.sh    # what makes that folder where there is none
+    prepare: microworld             # what `labo prepare` is called with where there is none
     paper: iwslt14.de-en            # only where it is that task: figures to stand beside ours
     seeds: [1, 2]
     tests: [test]                   # subsets that are scored at the end
     baseline: label_smoothing       # the method that the others are tested against
-    score: bleu                     # convention of the headline, see evaluation.conventions
-    train:                          # flags of scripts/train.sh, for every method
+    score: bleu                     # convention of the headline, see evaluation.bleu
+    train:                          # flags of `labo train`, for every method
       size: small
       epochs: 3
       extra: --dropout 0.1          # passed on to fairseq-train
@@ -24,80 +24,216 @@
 
 A method with a grid is trained in every combination of its values; the setting with the best mean
 of the search's metric on the validation set is chosen, and it alone is scored on the tests.
+
+Of a corpus that fairseq-preprocess alone has made, the file also says what the folder does not:
+``subwords: subword-nmt``, ``tokenizer: moses``, ``references: {test: test.en}``.
 """
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from fairseq_labo.experiments.data.prepared import SUBWORDS, TOKENIZERS, Given
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
+from fairseq_labo.experiments.studies.schema import Model, Wrong, one_of
+from fairseq_labo.experiments.training.presets import check_flag
 
 VALIDATION_SUBSET = "valid"
+RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
 
 
-@dataclass(frozen=True)
-class Evaluation:
+def _text(value: Any) -> str:
+    """A flag's value as the command line has it: .inf is inf, a switch true or false."""
+    if isinstance(value, str | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise ValueError(f"expected a number or a text, found {value!r}")
+
+
+def _words(value: Any) -> Any:
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+def _different(values: Sequence[Any]) -> Sequence[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"expected different values, found {list(values)}")
+    return values
+
+
+def _underscored(entries: Any) -> Any:
+    if not isinstance(entries, dict):
+        return entries
+    return {str(key).replace("-", "_"): entry for key, entry in entries.items()}
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+FlagText = Annotated[str, BeforeValidator(_text)]
+Seeds = Annotated[tuple[StrictInt, ...], Field(min_length=1), AfterValidator(_different)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1)]
+Grid = Annotated[Mapping[str, FlagTexts], BeforeValidator(_underscored)]
+
+
+class Evaluation(Model):
     """How models are evaluated. checkpoint: "best", "last" or e.g. "average5"."""
 
-    checkpoint: str = "best"
-    beam: int = 5
-    lenpen: float = 1.0
-    max_tokens: int = 4000
-    allow_empty: bool = False
+    checkpoint: Annotated[str, Field(pattern=r"^(best|last|average[1-9][0-9]*)$")] = "best"
+    beam: Positive = 5
+    lenpen: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    max_tokens: Positive = 4000
+    allow_empty: StrictBool = False
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(Model):
     """How the setting of a grid is chosen: a metric on the validation set, and the seeds."""
 
-    metric: str = "nll"
-    seeds: tuple[int, ...] = ()
+    metric: Annotated[str, one_of(("nll", *CONVENTIONS, "chrf"))] = "nll"
+    seeds: Seeds | None = None  # the study's first
 
 
-@dataclass(frozen=True)
-class Significance:
+class Significance(Model):
     """Samples of the paired bootstrap, trials of approximate randomization."""
 
-    bootstrap: int = 1000
-    randomization: int = 10000
+    bootstrap: Positive = 1000
+    randomization: Positive = 10000
 
 
-@dataclass(frozen=True)
-class Method:
-    """Flags of scripts/train.sh, options passed on to fairseq-train, and a grid of flags."""
+class Training(Model):
+    """Flags of `labo train`, and options that are passed on to fairseq-train."""
 
-    name: str
-    flags: Mapping[str, str]
-    extra: tuple[str, ...] = ()
-    grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    flags: Mapping[str, FlagText] = Field(default_factory=dict)
+    extra: Annotated[tuple[FlagText, ...], BeforeValidator(_words)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flags_apart(cls, value: Any) -> Any:
+        """In the file the flags stand beside `extra` and `grid`, with - or _ in their names."""
+        if not isinstance(value, dict):
+            return value
+        flags = _underscored(value)
+        return {**{key: flags.pop(key) for key in ("extra", "grid") if key in flags},
+                "flags": flags}  # fmt: skip
+
+
+class Method(Training):
+    """A criterion, its flags, and a grid of flags."""
+
+    grid: Grid = Field(default_factory=dict)
+
+    @property
+    def criterion(self) -> str:
+        return self.flags["criterion"]
 
     def settings(self) -> list[dict[str, str]]:
         """Every combination of the grid's values; one empty setting without a grid."""
         combinations = itertools.product(*self.grid.values())
         return [dict(zip(self.grid, values, strict=True)) for values in combinations]
 
+    @model_validator(mode="after")
+    def _known_flags(self) -> Self:
+        if "criterion" not in self.flags:
+            raise Wrong("criterion: expected an entry, found none")
+        twice = [key for key in self.grid if key in self.flags]
+        if twice:
+            raise Wrong(*(f"grid.{key}: expected once, found outside, too" for key in twice))
+        # First, for without it no flag can be checked.
+        _check([("criterion", self.criterion)], [self.criterion])
+        in_grid = [(f"grid.{key}", each) for key, values in self.grid.items() for each in values]
+        _check([*self.flags.items(), *in_grid], [self.criterion])
+        return self
 
-@dataclass(frozen=True)
-class Study:
+
+def _check(flags: Iterable[tuple[str, str]], criterions: Sequence[str]) -> None:
+    """Raise an error with each flag (by its place) that none of the criterions takes."""
+    wrong = []
+    for place, value in flags:
+        name = place.removeprefix("grid.")
+        reasons = [_reason(name, value, criterion) for criterion in criterions]
+        if all(reasons):
+            wrong.append(f"{place}: {reasons[0]}")
+    if wrong:
+        raise Wrong(*wrong)
+
+
+def _reason(name: str, value: str, criterion: str) -> str:
+    """Why a criterion's training does not take a flag; empty if it does."""
+    if name in RESERVED:
+        return "expected no such flag: the study itself gives it; leave it out"
+    try:
+        check_flag(name, value, criterion=criterion)
+    except UserError as error:
+        # The error names the flag; in a study its place does.
+        return re.sub(r"^(--)?[\w-]+: (?=expected)", "", str(error))
+    return ""
+
+
+class Study(Model):
     """See the module."""
 
-    name: str
-    corpus: Path
-    methods: tuple[Method, ...]
-    baseline: str
-    seeds: tuple[int, ...]
-    tests: tuple[str, ...]
-    score: str
-    train_flags: Mapping[str, str]
-    train_extra: tuple[str, ...]
-    evaluation: Evaluation
-    search: Search
-    significance: Significance
+    name: Name
     description: str = ""
-    prepare: tuple[str, ...] = ()
-    paper: str | None = None
+    corpus: Path
+    prepare: tuple[str, ...] = ()  # words of `labo prepare`
+    subwords: Annotated[str, one_of(SUBWORDS)] | None = None
+    tokenizer: Annotated[str, one_of(TOKENIZERS)] | None = None
+    references: Mapping[str, Path] = Field(default_factory=dict)
+    paper: Annotated[str, one_of(PAPER_TASKS)] | None = None
+    seeds: Seeds = (1,)
+    tests: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_different)] = ("test",)
+    score: Annotated[str, one_of(CONVENTIONS)] = "bleu"
+    methods: Annotated[Mapping[Name, Method], Field(min_length=1)]  # before what refers to them
+    baseline: str
+    train: Training = Training()
+    evaluate: Evaluation = Evaluation()
+    search: Search = Search()
+    significance: Significance = Significance()
 
-    def method(self, name: str) -> Method:
-        return next(method for method in self.methods if method.name == name)
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """The seeds that every setting of a grid is trained with."""
+        return self.search.seeds or self.seeds[:1]
+
+    @property
+    def given(self) -> Given:
+        """What the study says of a corpus that fairseq-preprocess alone has made."""
+        return Given(self.subwords, self.tokenizer, self.references)
+
+    @field_validator("tests")
+    @classmethod
+    def _no_validation_set(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if VALIDATION_SUBSET in value:
+            raise ValueError(f"expected test sets, found {VALIDATION_SUBSET}")
+        return value
+
+    @field_validator("baseline")
+    @classmethod
+    def _is_a_method(cls, value: str, info: ValidationInfo) -> str:
+        names = list(info.data.get("methods", {value: None}))  # not there if they are wrong
+        if value not in names:
+            raise ValueError(f"expected one of {', '.join(names)}, found {value!r}")
+        return value
+
+    @field_validator("train")
+    @classmethod
+    def _known_flags(cls, value: Training, info: ValidationInfo) -> Training:
+        criterions = [method.criterion for method in info.data.get("methods", {}).values()]
+        _check(value.flags.items(), criterions or ["cross_entropy"])
+        return value
 
 
 def setting_name(setting: Mapping[str, str]) -> str:

@@ -1,225 +1,113 @@
-"""Reading a study file: YAML to `evaluation.study.Study`, every entry checked."""
+"""Reading a study file: YAML to `studies.study.Study`, all errors at once."""
 
-import math
+import contextlib
+import io
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, PAPER_TASKS
-from fairseq_labo.experiments.studies.study import (
-    VALIDATION_SUBSET,
-    Evaluation,
-    Method,
-    Search,
-    Significance,
-    Study,
-)
+from fairseq_labo.experiments.studies.schema import problems
+from fairseq_labo.experiments.studies.study import Study
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-REPOSITORY = Path(__file__).parents[3]
-PREPARATION = re.compile(r"data-prep/prepare-[a-z0-9-]+\.sh")
-# Flags of scripts/train.sh that the study itself gives.
-RESERVED = {"data", "save_dir", "seed", "extra", "grid"}
-SEARCH_METRICS = ("nll", *CONVENTIONS, "chrf")
+EMBEDDED = Path(__file__).parent
+LARGEST_BYTES = 1_000_000
+OLD_FORM = re.compile(r"data-prep/prepare-([a-z0-9-]+)\.sh")  # how `prepare:` began before
+GIVEN_BY_THE_STUDY = ("--destdir", "--source-dir", "--archive")
 
 
-def read_study(path: Path, *, corpus: Path | None = None) -> Study:
-    """Read and check a study file; `corpus` replaces the folder that it names.
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, a few of which can stand for gigabytes, and without repeated keys."""
 
-    Raises UserError, naming the entry, for what is missing, unknown or of the wrong kind.
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken; write the entry out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        content = super().construct_mapping(node, deep=deep)
+        if len(content) != len(node.value):
+            raise yaml.YAMLError(f"an entry is there twice{node.start_mark}")
+        return content
+
+
+def find_study(name: str) -> Path:
+    """The file of that path, or the study of that name that comes with the package.
+
+    Raises UserError if there is neither.
     """
+    if (path := Path(name)).is_file():
+        return path
+    embedded = sorted(path.stem for path in EMBEDDED.glob("*.yaml"))
+    if name in embedded:
+        return EMBEDDED / f"{name}.yaml"
+    raise UserError(f"{name}: expected a study file, or one of {', '.join(embedded)}; found none")
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; UserError if it is not one, or a suspicious one."""
+    if path.stat().st_size > LARGEST_BYTES:
+        raise UserError(f"{path}: expected at most {LARGEST_BYTES} bytes, found more")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: expected a study file, found none") from error
-    except yaml.YAMLError as error:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected YAML, found an error: {error}") from error
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file. Raises UserError with a line for each wrong entry."""
+    return make_study(read_yaml(path), path)
+
+
+def make_study(content: Any, path: Path) -> Study:
+    """The study that `content` says; `path` is the file's, for errors and relative folders."""
+    wrong = []
+    words: tuple[str, ...] = ()
+    if isinstance(content, dict) and content.get("prepare") is not None:
+        try:
+            words = _preparation(content["prepare"])
+        except UserError as error:
+            wrong.append(f"prepare: {error}")
+        content = {**content, "prepare": words}
     try:
-        return _study(content, path=path, corpus=corpus)
-    except _Wrong as error:
-        raise UserError(f"{path}: {error}") from error
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        wrong += problems(error, Study)
+    if wrong:
+        raise UserError("\n".join(f"{path}: {line}" for line in wrong))
+    # An embedded study's data lie where the commands' data lie.
+    base = cli.default_folder() if path.parent == EMBEDDED else path.parent
+    references = {subset: base / file for subset, file in study.references.items()}
+    return study.model_copy(update={"corpus": base / study.corpus, "references": references})
 
 
-class _Wrong(Exception):
-    """Something in the file is not as expected."""
-
-
-def _study(content: Any, *, path: Path, corpus: Path | None) -> Study:
-    keys = {
-        *("name", "description", "corpus", "prepare", "paper", "seeds", "tests", "baseline"),
-        *("score", "train", "evaluate", "methods", "search", "significance"),
-    }
-    entries = _mapping(content, "the file", allowed=keys)
-    for key in ("name", "corpus", "methods", "baseline"):
-        if key not in entries:
-            raise _Wrong(f"expected an entry {key!r}, found none")
-    train = _mapping(entries.get("train") or {}, "train")
-    methods = tuple(
-        _method(name, value) for name, value in _mapping(entries["methods"], "methods").items()
-    )
-    names = [method.name for method in methods]
-    baseline = str(entries["baseline"])
-    if baseline not in names:
-        raise _Wrong(f"baseline: expected one of {', '.join(names)}, found {baseline!r}")
-    score = str(entries.get("score", "bleu"))
-    if score not in CONVENTIONS:
-        raise _Wrong(f"score: expected one of {', '.join(CONVENTIONS)}, found {score!r}")
-    tests = entries.get("tests", ["test"])
-    if not isinstance(tests, list) or not tests or VALIDATION_SUBSET in tests:
-        raise _Wrong(f"tests: expected a list of test sets (not {VALIDATION_SUBSET}), got {tests}")
-    seeds = _seeds(entries.get("seeds", [1]), "seeds")
-    study = Study(
-        name=_name(entries["name"], "name"),
-        description=str(entries.get("description", "")),
-        prepare=_prepare(entries.get("prepare")),
-        paper=_paper(entries.get("paper")),
-        corpus=corpus or (path.parent / str(entries["corpus"])),
-        methods=methods,
-        baseline=baseline,
-        seeds=seeds,
-        tests=tuple(map(str, tests)),
-        score=score,
-        train_flags=_flags(train, "train"),
-        train_extra=_extra(train.get("extra"), "train"),
-        evaluation=_evaluation(entries.get("evaluate") or {}),
-        search=_search(entries.get("search") or {}, seeds=seeds),
-        significance=_options(Significance, entries.get("significance") or {}, "significance"),
-    )
-    if study.significance.bootstrap < 1 or study.significance.randomization < 1:
-        raise _Wrong("significance: expected numbers of at least 1")
-    return study
-
-
-def _mapping(value: Any, where: str, *, allowed: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise _Wrong(f"{where}: expected entries with names, found {value!r}")
-    unknown = sorted(value.keys() - allowed) if allowed is not None else []
-    if unknown:
-        raise _Wrong(
-            f"{where}: expected entries among {', '.join(sorted(allowed or ()))}, "
-            f"found {', '.join(unknown)}"
-        )
-    return value
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _Wrong(f"{where}: expected letters, digits and any of _.+- , found {value!r}")
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    """A flag's value as the command line has it: .inf is inf."""
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
-    raise _Wrong(f"{where}: expected a number or a text, found {value!r}")
-
-
-def _flags(entries: Mapping[str, Any], where: str) -> dict[str, str]:
-    flags = {}
-    for key, value in entries.items():
-        name = key.replace("-", "_")
-        if name in ("extra", "grid"):
-            continue
-        if name in RESERVED:
-            raise _Wrong(f"{where}: {key} is given by the study itself; leave it out")
-        flags[name] = _text(value, f"{where}.{key}")
-    return flags
-
-
-def _extra(value: Any, where: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return tuple(shlex.split(value))
-    if isinstance(value, list):
-        return tuple(_text(part, f"{where}.extra") for part in value)
-    raise _Wrong(f"{where}.extra: expected options as a text or a list, found {value!r}")
-
-
-def _prepare(value: Any) -> tuple[str, ...]:
-    """A command of data-prep/, and no other: a study file runs nothing else."""
-    if value is None:
-        return ()
-    words = shlex.split(value) if isinstance(value, str) else []
-    if not words or not PREPARATION.fullmatch(words[0]) or not (REPOSITORY / words[0]).is_file():
-        raise _Wrong(
-            f"prepare: expected a script of data-prep/ with its options, found {value!r}; it is "
-            "given as it is called in the repository: data-prep/prepare-multi30k.sh --pair de-en"
-        )
-    flags = {word.partition("=")[0] for word in words}
-    given = sorted({"--destdir", "--source-dir", "--archive"} & flags)
+def _preparation(value: Any) -> tuple[str, ...]:
+    """Words of `labo prepare`, checked by its parser: a study file runs nothing else."""
+    try:
+        corpus, *options = shlex.split(value) if isinstance(value, str) else []
+    except ValueError as error:
+        raise UserError(
+            "expected words of labo prepare, such as multi30k --pair de-en, found "
+            f"{value!r} ({error})"
+        ) from error
+    if found := OLD_FORM.fullmatch(corpus):
+        corpus = found[1]
+    given = sorted({word.partition("=")[0] for word in options} & set(GIVEN_BY_THE_STUDY))
     if given:
-        raise _Wrong(
-            f"prepare: expected no {', '.join(given)}: the folder is the study's corpus, and "
-            "archives are given to compare.sh (--source-dir)"
+        raise UserError(
+            f"expected no {', '.join(given)}: the folder is the study's corpus, and archives are "
+            "given to labo compare (--source-dir)"
         )
-    return tuple(words)
-
-
-def _paper(value: Any) -> str | None:
-    if value is not None and value not in PAPER_TASKS:
-        raise _Wrong(f"paper: expected one of {', '.join(PAPER_TASKS)}, found {value!r}")
-    return value
-
-
-def _method(name: str, value: Any) -> Method:
-    where = f"methods.{_name(name, 'methods')}"
-    entries = _mapping(value, where)
-    if "criterion" not in entries:
-        raise _Wrong(f"{where}: expected an entry criterion, found none")
-    grid = {}
-    for key, values in _mapping(entries.get("grid") or {}, f"{where}.grid").items():
-        flag = key.replace("-", "_")
-        if not isinstance(values, list) or not values or flag in RESERVED:
-            raise _Wrong(f"{where}.grid.{key}: expected a list of values, found {values!r}")
-        if flag in _flags(entries, where):
-            raise _Wrong(f"{where}: expected {key} once, found it in the grid and outside")
-        grid[flag] = tuple(_text(each, f"{where}.grid.{key}") for each in values)
-    return Method(name, _flags(entries, where), _extra(entries.get("extra"), where), grid)
-
-
-def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    good = isinstance(value, list) and value and all(type(seed) is int for seed in value)
-    if not good or len(set(value)) != len(value):
-        raise _Wrong(f"{where}: expected a list of different integers, found {value!r}")
-    return tuple(value)
-
-
-def _options(kind: type[Any], value: Any, where: str) -> Any:
-    """A dataclass of plain values from a mapping, each of the type of its default."""
-    entries = _mapping(value, where, allowed={each.name for each in fields(kind)})
-    for each in fields(kind):
-        found = entries.get(each.name, each.default)
-        kinds = (int, float) if isinstance(each.default, float) else (type(each.default),)
-        if type(found) not in kinds:
-            raise _Wrong(f"{where}.{each.name}: expected a value like {each.default!r}, "
-                         f"found {found!r}")  # fmt: skip
-    return kind(**entries)
-
-
-def _evaluation(value: Any) -> Evaluation:
-    evaluation: Evaluation = _options(Evaluation, value, "evaluate")
-    if not re.fullmatch(r"best|last|average[1-9]\d*", evaluation.checkpoint):
-        raise _Wrong(
-            f"evaluate.checkpoint: expected best, last or averageN, found {evaluation.checkpoint!r}"
-        )
-    return evaluation
-
-
-def _search(value: Any, *, seeds: Sequence[int]) -> Search:
-    entries = _mapping(value, "search", allowed={"metric", "seeds"})
-    metric = str(entries.get("metric", "nll"))
-    if metric not in SEARCH_METRICS:
-        raise _Wrong(
-            f"search.metric: expected one of {', '.join(SEARCH_METRICS)}, found {metric!r}"
-        )
-    return Search(metric, _seeds(entries.get("seeds", [seeds[0]]), "search.seeds"))
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        try:
+            cli.parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
+        except SystemExit as error:
+            reason = said.getvalue().strip().removeprefix("error: ").splitlines()[0]
+            raise UserError(f"expected words of labo prepare, found {value!r}: {reason}") from error
+    return (corpus, *options)

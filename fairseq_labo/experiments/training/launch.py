@@ -1,62 +1,93 @@
-"""Start fairseq-train: look at what was trained before, choose the processes, run them.
+"""Run the planned processes of a training: state, lock, logs, failures, signals, memory.
 
-Usage: python launch.py --save-dir DIR [--gpus N] [--nodes N --node-rank R --master HOST[:PORT]]
-           [--workers N] [--batch-tokens N] [--dry-run] -- DATA fairseq-train options
-
-scripts/train.sh calls this; `launch_plan` says what is started where. The commands are shown on
-standard error, progress on standard output, and the whole output of the first process goes to
-DIR/train.log, that of others to logs beside it. With --dry-run the commands are printed on
-standard output, and nothing is run.
+The commands are shown on standard error, progress on standard output; the whole output of the
+first process goes to train.log in the save-dir, that of others to logs beside it.
 """
 
-import argparse
-import json
-import os
-import shlex
+import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.training import progress as show_progress
-from fairseq_labo.experiments.training.launch_plan import Launch, Request, plan
+from fairseq_labo.experiments.files import locked, write_json
+from fairseq_labo.experiments.training.apart import apart
+from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.launch_plan import Launch
+from fairseq_labo.experiments.training.log import follow
+from fairseq_labo.experiments.training.run_state import state_of_arguments
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
+MAIN_LOG = "train.log"
+RESOURCES = "resources.json"
+# Linux counts KiB, macOS bytes.
+RSS_PER_MIB = 1024 * 1024 if sys.platform == "darwin" else 1024
 
 
-def say(message: str) -> None:
-    """To standard error, after what was printed so far."""
-    sys.stdout.flush()
-    print(message, file=sys.stderr, flush=True)
+def check_folder(save_dir: Path) -> None:
+    """Raise UserError if no folder can be made there."""
+    nearest = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f"--save-dir: expected a folder, found a file at {nearest}; give another")
+
+
+def train_in(save_dir: Path, launch: Launch, training: list[str]) -> int:
+    """Train, unless the run is finished, as the only one in `save_dir`; the exit status.
+
+    After a training, resources.json holds its `seconds`, and as `peak_memory_mib` the largest
+    resident set of any of its processes on this machine.
+    """
+    first = launch.log == MAIN_LOG
+    # Several machines or tasks of one training share the folder, each with a log of its own.
+    with locked(save_dir, name=".lock" if first else f".{launch.log}.lock") as lock:
+        if is_finished(training, save_dir=save_dir):
+            return 0
+        began = time.monotonic()
+        status = run(launch, save_dir=save_dir, lock=lock)
+        if status == 0 and first:
+            seconds = round(time.monotonic() - began, 1)
+            write_json(
+                save_dir / RESOURCES, {"seconds": seconds, "peak_memory_mib": peak_memory_mib()}
+            )
+    return status
+
+
+def peak_memory_mib() -> int:
+    """The largest resident set of any process that this one has started and awaited.
+
+    The kernel counts a process's memory from what its parent held when it started it. That is
+    this process, which is smaller than any training, and not who started this one.
+    """
+    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / RSS_PER_MIB)
 
 
 def is_finished(training: list[str], *, save_dir: Path) -> bool:
     """Whether nothing is left to train; says so, or what a resume does."""
-    if not (save_dir / "checkpoint_last.pt").exists() and "--restore-file" not in training:
+    if (
+        not (save_dir / "checkpoint_last.pt").exists()
+        and value_of("--restore-file", training) is None
+    ):
         return False
-    script = Path(__file__).with_name("run_state.py")
-    log = save_dir / "train.log"
-    done = subprocess.run(
-        [sys.executable, script, "--log", log, "--", *training], capture_output=True, text=True
-    )
-    if done.returncode != 0:
+    try:
+        state = apart(state_of_arguments, training, save_dir / MAIN_LOG)
+    except Exception as error:
         # Arguments or a checkpoint that fairseq-train will refuse, too, with its own words.
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        say(f"could not read how far this run is: {said[-1]}")
+        say(f"could not read how far this run is: {type(error).__name__}: {error}")
         return False
-    state = json.loads(done.stdout.splitlines()[-1])
-    if state["finished"]:
+    if state.finished:
         say(
-            f"finished: {state['finished']} ({state['checkpoint']}). Nothing is trained. To train "
+            f"finished: {state.finished} ({state.checkpoint}). Nothing is trained. To train "
             f"on, raise the limit; to train afresh, take another --save-dir"
         )
         return True
-    if state["rebuilds_batches"]:
+    if state.rebuilds_batches:
         say(
-            f"warning: resuming in epoch {state['epoch']}: fairseq, with any criterion, forms "
+            f"warning: resuming in epoch {state.epoch}: fairseq, with any criterion, forms "
             f"other batches than without the interruption, so the result will differ a little. "
             f"With '-- --update-epoch-batch-itr True' from the start it forms them anew in every "
             f"epoch, and a restart changes nothing"
@@ -64,12 +95,28 @@ def is_finished(training: list[str], *, save_dir: Path) -> bool:
     return False
 
 
-def run(launch: Launch, *, save_dir: Path) -> int:
-    """Run the commands at the same time; the exit status, that of the first that failed."""
+def run(launch: Launch, *, save_dir: Path, lock: int | None = None) -> int:
+    """Run the commands at the same time; the exit status, that of the first that failed.
+
+    The processes hold `lock`, a file descriptor, for as long as they live.
+    """
     save_dir.mkdir(parents=True, exist_ok=True)
     processes: list[subprocess.Popen[str]] = []
     failed: list[int] = []
     ending = threading.Event()
+
+    def start(command: list[str], output: Any) -> None:
+        show_command(command)
+        processes.append(
+            subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                pass_fds=() if lock is None else (lock,),
+            )
+        )
 
     def watch(process: subprocess.Popen[str], log: Path) -> None:
         """When a worker fails, end the first, which would wait for it."""
@@ -79,13 +126,13 @@ def run(launch: Launch, *, save_dir: Path) -> int:
             processes[0].terminate()
 
     try:
-        processes.append(_start(launch.commands[0], subprocess.PIPE))
+        start(launch.commands[0], subprocess.PIPE)
         for rank, command in enumerate(launch.commands[1:], start=1):
             log = save_dir / f"train.worker-{rank}.log"
             with log.open("a", encoding="utf-8") as output:
-                processes.append(_start(command, output))
+                start(command, output)
             threading.Thread(target=watch, args=(processes[-1], log), daemon=True).start()
-        show_progress.follow(processes[0].stdout or [], save_dir / launch.log)
+        follow(processes[0].stdout or [], save_dir / launch.log)
         if (status := processes[0].wait()) != 0:
             failed.append(status)
         else:  # the others end with it
@@ -98,14 +145,10 @@ def run(launch: Launch, *, save_dir: Path) -> int:
     return failed[0] if failed[0] > 0 else 128 - failed[0]
 
 
-def _start(command: list[str], output: Any) -> subprocess.Popen[str]:
-    say("+ " + shlex.join(command))
-    return subprocess.Popen(
-        command, stdout=output, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
-    )
-
-
 def _end(processes: list[subprocess.Popen[str]]) -> None:
+    # A second signal would leave the rest alive.
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     for process in processes:
         if process.poll() is None:
             process.terminate()
@@ -114,50 +157,6 @@ def _end(processes: list[subprocess.Popen[str]]) -> None:
             process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-
-
-def _interrupted(number: int, _: Any) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """Options; those after -- are fairseq-train's."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--save-dir", type=Path, required=True)
-    for name in ("--gpus", "--nodes", "--node-rank", "--batch-tokens"):
-        parser.add_argument(name, type=int)
-    parser.add_argument("--master")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("training", nargs="+", help="arguments of fairseq-train, after --")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status."""
-    options = parse_arguments(arguments)
-    request = Request(
-        gpus=options.gpus,
-        nodes=options.nodes,
-        node_rank=options.node_rank,
-        master=options.master,
-        workers=options.workers,
-        batch_tokens=options.batch_tokens,
-    )
-    try:
-        launch = plan(request, options.training, python=sys.executable, environ=os.environ)
-    except UserError as error:
-        say(f"error: {error}")
-        return 1
-    if options.dry_run:
-        print("\n".join(shlex.join(command) for command in launch.commands))
-        return 0
-    if is_finished(options.training, save_dir=options.save_dir):
-        return 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupted)
-    return run(launch, save_dir=options.save_dir)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            process.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)

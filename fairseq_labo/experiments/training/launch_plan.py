@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training.flags import value_of, whole
 from fairseq_labo.experiments.training.slurm import Task, first_host, job_port, srun_task
 
 DEFAULT_PORT = 29500
@@ -100,13 +101,13 @@ def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list
     Raises UserError if the batch cannot be divided evenly, or if --max-tokens or --update-freq
     contradict it.
     """
-    places = [index for index, word in enumerate(training) if word == "--max-tokens"]
-    if not places or "--update-freq" in training:
+    given = value_of("--max-tokens", training)
+    if given is None or value_of("--update-freq", training) is not None:
         raise UserError(
             "--batch-tokens needs --max-tokens, and sets --update-freq itself: expected the one "
-            "and not the other, found " + ("both" if places else "no --max-tokens")
+            "and not the other, found " + ("both" if given else "no --max-tokens")
         )
-    limit = int(training[places[-1] + 1])
+    limit = whole("", 1).read("max_tokens", given)
     share, rest = divmod(batch_tokens, workers)
     frequency = -(-share // limit)
     if batch_tokens < 1 or rest or not share or share % frequency:
@@ -140,8 +141,6 @@ def plan(
         share = batch_flags(training, batch_tokens=request.batch_tokens, workers=world_size)
         training = [*training, *share]
     train = [python, "-m", "fairseq_cli.train", *training]
-    if gpus < 0 or request.workers < 1 or (request.nodes is not None and request.nodes < 1):
-        raise UserError("expected --gpus of 0 or more, --nodes and --workers of 1 or more")
     if request.workers > 1 and (gpus > 0 or task or (request.nodes or 1) > 1):
         raise UserError("--workers is for the CPU of one machine: pass --gpus 0 with it")
     if task is not None:

@@ -1,8 +1,9 @@
-"""What fairseq-train's log (JSON lines, as scripts/train.sh keeps it) says of a training."""
+"""The one reader of fairseq-train's log (JSON lines): while it is written, and afterwards."""
 
 import json
 import re
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch (\d+), after (\d+) updates")
 DONE = re.compile(r"done training in ([\d.]+) seconds")
 LOADED = "Loaded checkpoint"
+# Lines of the log that a reader wants as they are.
+NOTEWORTHY = re.compile(r"Loaded checkpoint|stage 2 begins|WARNING|ERROR|Error\b|done training")
+SHOWN = {
+    "train_inner": ("loss", "ppl", "smoothing", "wps", "num_updates"),
+    "train": ("train_loss", "train_nll_loss", "train_wps", "train_wall"),
+    "valid": ("valid_loss", "valid_nll_loss", "valid_ppl"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,32 @@ class TrainingLog:
     least_gpu_gib_free: float | None = None
 
 
+def parse_report(line: str) -> tuple[str, dict[str, Any]] | None:
+    """The kind of report ("train", "valid", "train_inner") and its values, or None."""
+    found = REPORT.search(line)
+    return (found[1], json.loads(found[2])) if found else None
+
+
+def shorten(line: str) -> str | None:
+    """The short form of a line of the log, or None if it says nothing of interest."""
+    report = parse_report(line)
+    if report is None:
+        return line.split(" | ")[-1] if NOTEWORTHY.search(line) else None
+    kind, values = report
+    shown = [f"{key} {values[key]}" for key in SHOWN[kind] if values.get(key) is not None]
+    return f"epoch {values['epoch']:>3} | {kind:<11} | {' | '.join(shown)}"
+
+
+def follow(lines: Iterable[str], path: Path) -> None:
+    """Add the lines to a log as they come, and print the short form of those of interest."""
+    with path.open("a", encoding="utf-8") as log:
+        for line in lines:
+            log.write(line)
+            log.flush()
+            if (short := shorten(line.rstrip("\n"))) is not None:
+                print(short, flush=True)
+
+
 def read_training_log(path: Path) -> TrainingLog:
     """Raises UserError if the log is missing or holds no finished training."""
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
@@ -53,11 +87,11 @@ def read_training_log(path: Path) -> TrainingLog:
             switch = int(found[2])
         if found := DONE.search(line):
             seconds.append(float(found[1]))
-        if found := REPORT.search(line):
-            values = json.loads(found[2])
-            if found[1] == "train_inner":
+        if report := parse_report(line):
+            kind, values = report
+            if kind == "train_inner":
                 free += [float(values["gb_free"])] if values.get("gb_free") else []
-            elif found[1] == "train":
+            elif kind == "train":
                 speeds.append(float(values["train_wps"]))
             else:
                 validation = _validation(values)

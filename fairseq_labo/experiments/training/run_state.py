@@ -1,20 +1,13 @@
 """What fairseq-train would do if it were started: begin, resume, or nothing, being finished.
 
-Usage: python run_state.py [--log train.log] -- DATA fairseq-train options
-
-Prints one line of JSON: `checkpoint` (null: training begins), `epoch` and `num_updates` where it
-goes on, `finished` (why nothing is left to do, or null) and `rebuilds_batches`.
-
 fairseq has no such check. It asks whether --max-update is reached after an update, so that a
 finished run that is started again is trained by one more; with --patience it begins to count
 anew. The limits and the checkpoint are read as fairseq reads them, by its own parser.
 """
 
-import argparse
-import json
 import re
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +18,9 @@ DEFAULT_RESTORE_FILE = "checkpoint_last.pt"
 
 @dataclass(frozen=True)
 class RunState:
-    """Where training goes on; epochs count from 1, updates from 0."""
+    """Where training goes on (epochs count from 1, updates from 0), or why it does not."""
 
-    checkpoint: str | None = None
+    checkpoint: str | None = None  # None: training begins
     epoch: int = 1
     num_updates: int = 0
     finished: str | None = None
@@ -43,6 +36,11 @@ def training_config(arguments: list[str]) -> Any:
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
 
 
+def state_of_arguments(arguments: list[str], log: Path) -> RunState:
+    """`run_state` of fairseq-train with these arguments."""
+    return run_state(training_config(arguments), log=log)
+
+
 def run_state(config: Any, *, log: Path | None = None) -> RunState:
     """The state of a run, from its configuration, its last checkpoint and its log."""
     saving = config.checkpoint
@@ -52,8 +50,6 @@ def run_state(config: Any, *, log: Path | None = None) -> RunState:
     if not path.exists():
         return RunState()
     import torch
-
-    import fairseq_labo  # noqa: F401  (torch's safe loader then reads fairseq's checkpoints)
 
     # Mapped, not read, where the format allows it: the optimizer's state may be large.
     mapped = zipfile.is_zipfile(path)
@@ -107,16 +103,3 @@ def stopped_after(log: Path) -> int | None:
                 elif found := STOPPED_EARLY.search(line):
                     stopped = int(found[1])
     return stopped
-
-
-def main() -> None:
-    """Print the state as JSON, on the last line (fairseq prints on its own account)."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("training", nargs="+", help="arguments of fairseq-train, after --")
-    options = parser.parse_args()
-    print(json.dumps(asdict(run_state(training_config(options.training), log=options.log))))
-
-
-if __name__ == "__main__":
-    main()

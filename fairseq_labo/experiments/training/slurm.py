@@ -33,8 +33,8 @@ def srun_task(environ: Mapping[str, str], *, nodes: int | None) -> Task | None:
         job_nodes = int(environ.get("SLURM_JOB_NUM_NODES", "1"))
         if job_nodes > 1:
             raise UserError(
-                f"this SLURM job has {job_nodes} machines, but train.sh was started on one of them "
-                f"only: write 'srun scripts/train.sh ...' in the job, or pass --nodes 1"
+                f"this SLURM job has {job_nodes} machines, but labo train was started on one of "
+                f"them only: write 'srun labo train ...' in the job, or pass --nodes 1"
             )
         return None
     task = Task(

@@ -1,34 +1,60 @@
-"""fairseq's preprocessor inside the test process: it starts in seconds, and runs in less."""
+"""A server on this machine, and releases in their layouts."""
 
-from __future__ import annotations
-
-import logging
-from collections.abc import Sequence
+import gzip
+import hashlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import binarize
+from fairseq_labo.experiments.data import transfer
+from fairseq_labo.experiments.data.download import Source
+from tests.experiments.data import broken, releases
+from tests.experiments.data.server import CONTENT, Server
 
 
 @pytest.fixture
-def in_process_fairseq(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `binarize` call fairseq's main instead of a process of its own."""
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine, and no pauses between attempts."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(transfer, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transfer, "PIECE_BYTES", len(CONTENT) // 20)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
-    def run_logged(command: Sequence[str], log_file: Path) -> int:
-        from fairseq import options
-        from fairseq_cli import preprocess
 
-        assert command[1:3] == ["-m", "fairseq_cli.preprocess"]
-        logger = logging.getLogger("fairseq_cli.preprocess")
-        before = list(logger.handlers)
-        try:
-            preprocess.main(options.get_preprocessing_parser().parse_args(command[3:]))
-        finally:
-            for handler in set(logger.handlers) - set(before):
-                logger.removeHandler(handler)
-                handler.close()
-        log_file.touch()
-        return 0
+@pytest.fixture
+def server(running: Server) -> str:
+    """The address of that server."""
+    return f"http://127.0.0.1:{running.server_port}"
 
-    monkeypatch.setattr(binarize, "run_logged", run_logged)
+
+@pytest.fixture(params=sorted({**broken.ARCHIVES, **broken.LOOSE}))
+def release(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """Each corpus in its layout."""
+    folder = tmp_path / "release"
+    releases.WRITERS[request.param](folder)
+    return request.param, folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> tuple[Path, list[Source]]:
+    """A folder in the original layout, and the rows of its files."""
+    folder = tmp_path / "release" / "data" / "task1" / "raw"
+    folder.mkdir(parents=True)
+    sources = []
+    for name, size in releases.TINY_COUNTS.items():
+        for lang, sentence in releases.TINY_SENTENCES.items():
+            text = "".join(sentence.format(name[-6:] + str(i)) + "\n" for i in range(size))
+            data = gzip.compress(text.encode(), mtime=0)
+            file = f"{name}.{lang}.gz"
+            (folder / file).write_bytes(data)
+            url = f"http://127.0.0.1:9/{file}"
+            digest = hashlib.sha256(data).hexdigest()
+            sources.append(Source("multi30k", file, (url,), len(data), f"sha256:{digest}"))
+    return tmp_path / "release", sources

@@ -1,17 +1,19 @@
 """Releases in their original layouts, generated, with the traps of the real ones in them."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_labo.experiments.data import prepare
-from fairseq_labo.experiments.data.corpora import CORPORA
-from fairseq_labo.experiments.data.recipe import Corpus, Counts, Part
+import pytest
+
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.data import download, prepare
+from fairseq_labo.experiments.data.corpora import multi30k
+from fairseq_labo.experiments.data.download import Source
+from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
 
 # White space and line ends of other kinds, which must not end a line of the corpus.
 SEPARATORS = ["\u2028", "\u0085", "\x0c", "\r", "\x1c", "\u00a0"]
@@ -20,6 +22,14 @@ WORDS = {
     "en": ["dog", "street", "runs", "well-known", "don't", "year", "apples"],
     "fr": ["l'école", "chien", "été", "peut-être", "année", "« oui »", "pommes"],
     "vi": ["chó", "đường", "chạy", "năm", "táo", "nhà", "không"],
+}
+
+# Of another Multi30k, in the release's layout; the hashes of its files are known.
+TINY_COUNTS = {"train": 50, "val": 6, "test_2016_flickr": 5, "test_2017_flickr": 4}
+TINY_COUNTS["test_2017_mscoco"] = 3
+TINY_SENTENCES = {
+    "de": "Ein Mann, der {} Hüte\u2028 trägt, sagt: 'Nein' & geht.",
+    "en": "A man wearing {} hats\x0c says 'no' & doesn't stay.",
 }
 
 
@@ -228,10 +238,14 @@ WRITERS = {
 }
 
 
+def declared(name: str, *options: str) -> Corpus:
+    """The corpus that `labo prepare NAME` declares."""
+    return prepare.corpus_of(cli.parse(["prepare", name, *options]))
+
+
 def corpus_without_counts(name: str, *options: str) -> Corpus:
     """The declared corpus, but for the counts, which a generated release cannot have."""
-    args = prepare.parser().parse_args([name, "--destdir", "x", *options])
-    corpus: Corpus = CORPORA[name].corpus(args)
+    corpus = declared(name, *options)
     parts = {
         split: Part(
             part.name, tuple(replace(member, expected_lines=None) for member in part.members)
@@ -241,11 +255,34 @@ def corpus_without_counts(name: str, *options: str) -> Corpus:
     return replace(corpus, parts=parts, counts=Counts())
 
 
+def tiny_multi30k(pair: str = "de-en", **counts: int) -> Corpus:
+    """Multi30k with the counts of the tiny release, or others."""
+    corpus = declared("multi30k", "--pair", pair)
+    parts = {
+        split: Part(
+            name,
+            (
+                Member(
+                    f"{multi30k.LAYOUT}/{name}.{{lang}}.gz",
+                    expected_lines=counts.get(split, TINY_COUNTS[name]),
+                ),
+            ),
+        )
+        for split, (name, _) in multi30k.PARTS.items()
+    }
+    return replace(corpus, parts=parts)
+
+
+def main(words: Sequence[str], *, corpus: Corpus, sources: Sequence[Source] = ()) -> int:
+    """`labo prepare ...` of another corpus than the declared one; return the exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "corpus_of", lambda options: corpus)
+        patch.setattr(download, "read_sources", lambda corpus: list(sources))
+        return cli.main(["prepare", *words])
+
+
 def run(name: str, source_dir: Path, destdir: Path, *options: str) -> int:
-    """`prepare NAME --source-dir ...` of a generated release, without known hashes."""
+    """`labo prepare NAME --source-dir ...` of a generated release, without counts and hashes."""
     own = [*options, "--bpe-size", "60"] if name != "iwslt14-15k" else list(options)
-    return prepare.main(
-        [name, "--destdir", str(destdir), "--source-dir", str(source_dir), *own],
-        corpus=corpus_without_counts(name, *own),
-        sources=[],
-    )
+    words = [name, "--destdir", str(destdir), "--source-dir", str(source_dir), *own]
+    return main(words, corpus=corpus_without_counts(name, *own))

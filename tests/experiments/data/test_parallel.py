@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import bpe, moses, parallel
+from fairseq_labo.experiments.data import moses, parallel
 from fairseq_labo.experiments.data.parallel import Workers
 from fairseq_labo.experiments.files import read_lines, write_lines
 
@@ -65,17 +65,6 @@ def test_memory_does_not_grow_with_the_file(
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
-
-
-def test_subwords_are_remembered_within_bounds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bpe, "CACHED_WORDS", 50)
-    write_lines(tmp_path / "codes", ["#version: 0.2", "a b</w>"])
-    encoder = bpe.load_codes(tmp_path / "codes")
-    for number in range(500):
-        assert bpe.encode(f"w{number} ab", encoder).endswith(" ab")
-        assert len(encoder.cache) <= 53
 
 
 def _number(line: str) -> str:

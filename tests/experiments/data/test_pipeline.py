@@ -1,25 +1,26 @@
 """Raw text to fairseq's data, with its real preprocessor; a few seconds for each run of it."""
 
 import importlib.util
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from fairseq.data.data_utils import post_process
 
+from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import binarize, bpe, pipeline
-from fairseq_labo.experiments.data.splits import Split
+from fairseq_labo.experiments.data.recipe import Corpus, Part, Recipe
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, read_lines, write_lines
+from tests.conftest import REPOSITORY
+from tests.experiments.data import releases
 
 LANGUAGES = ("de", "en")
-SPLITS = {
-    "train": Split("training", 60),
-    "valid": Split("dev"),
-    "test": Split("eval_2016"),
-    "test1": Split("eval_2017"),
-}
 SIZES = {"train": 60, "valid": 7, "test": 5, "test1": 1}
 ODD = ["\x0c", "\x85", "\u2028", "\x1c", "\r"]
 DATA_FILES = 2 + 4 * 2 * 2  # dictionaries; splits x languages x (bin, idx)
@@ -38,10 +39,12 @@ def _write_raw(folder: Path) -> Path:
     return folder
 
 
-def _prepare(raw: Path, destdir: Path, **options: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = {"source_lang": "de", "target_lang": "en", "splits": SPLITS}
-    settings |= {"corpus": "tiny", "bpe_merges": 80}
-    return pipeline.prepare(raw, destdir, **(settings | options))
+def _prepare(raw: Path, destdir: Path, *options: str) -> int:
+    """`labo prepare own` of the text in `raw`; options that are given again count."""
+    words = ["prepare", "own", "--name", "tiny", "--pair", "de-en", "--bpe-size", "80"]
+    for split in SIZES:
+        words += [f"--{split.rstrip('1')}", str(raw / split)]
+    return cli.main([*words, "--destdir", str(destdir), *options])
 
 
 def _content(destdir: Path) -> dict[str, bytes]:
@@ -61,7 +64,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     destdir = tmp_path_factory.mktemp("prepared") / "tiny"
-    _prepare(raw, destdir)
+    assert _prepare(raw, destdir) == 0
     return destdir
 
 
@@ -73,7 +76,7 @@ def test_layout_and_alignment(raw: Path, prepared: Path) -> None:
             tokens = list(read_lines(prepared / "tok" / name))
             subwords = list(read_lines(prepared / "bpe" / name))
             assert len(tokens) == len(subwords) == size
-            assert [bpe.decode(line) for line in subwords] == tokens
+            assert [post_process(line, "subword_nmt") for line in subwords] == tokens
             index = prepared / "bin" / f"{split}.de-en.{lang}.idx"
             words = sum(len(line.split(" ")) for line in subwords if line)
             assert binarize.read_index(index) == (size, words + size)
@@ -89,9 +92,10 @@ def test_layout_and_alignment(raw: Path, prepared: Path) -> None:
 def test_manifest(prepared: Path) -> None:
     manifest = read_json(prepared / "manifest.json")
     names = {split: entry["name"] for split, entry in manifest["splits"].items()}
-    assert names == {split: entry.name for split, entry in SPLITS.items()}
+    assert names == {split: split for split in SIZES}
     assert {split: entry["lines"] for split, entry in manifest["splits"].items()} == SIZES
-    assert manifest["splits"]["train"]["expected_lines"] == 60
+    assert manifest["splits"]["train"]["expected_lines"] is None
+    assert (manifest["corpus"], manifest["tokenizer"]) == ("tiny", "moses")
     valid = manifest["splits"]["valid"]
     assert valid["tokens"] == {"de": 6 * 11, "en": 5 * 10 + 5}
     assert valid["unknown_tokens"] == {"de": 0, "en": 1}
@@ -114,19 +118,24 @@ def test_second_run_is_skipped(
     monkeypatch.setattr(binarize, "binarize", never)
     monkeypatch.setattr(importlib.util, "find_spec", never)
     before = _content(prepared)
-    _prepare(raw, prepared, workers=2)
+    assert _prepare(raw, prepared, "--workers", "2") == 0
     printed = capsys.readouterr().out
     assert "is up to date" in printed
-    assert f"scripts/train.sh --data {prepared} --save-dir runs/tiny --criterion" in printed
+    assert f"labo train --data {prepared} --save-dir runs/tiny --criterion" in printed
     rows = {line.split()[0]: line.split() for line in printed.split("\n") if line}
-    assert rows["train"][:5] == ["train", "training", "de", "60", "60"]
-    assert rows["valid"][:5] == ["valid", "dev", "de", "7", "-"]
+    assert rows["train"][:5] == ["train", "train", "de", "60", "-"]
+    assert rows["valid"][:5] == ["valid", "valid", "de", "7", "-"]
     assert _content(prepared) == before
 
 
 @pytest.mark.parametrize("change", ["merges", "direction", "force", "raw", "file"])
 def test_a_change_prepares_again(
-    raw: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    raw: Path,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
 ) -> None:
     def stop(*args: object, **kwargs: object) -> None:
         raise UserError("a stage ran")
@@ -134,18 +143,18 @@ def test_a_change_prepares_again(
     destdir = tmp_path / "dest"
     shutil.copytree(prepared, destdir)
     monkeypatch.setattr(binarize, "binarize", stop)
-    options: dict[str, Any] = {
-        "merges": {"bpe_merges": 40},
-        "direction": {"source_lang": "en", "target_lang": "de"},
-        "force": {"force": True},
-    }.get(change, {})
+    options = {
+        "merges": ["--bpe-size", "40"],
+        "direction": ["--pair", "en-de"],
+        "force": ["--force"],
+    }.get(change, [])
     if change == "raw":
         raw = Path(shutil.copytree(raw, tmp_path / "raw"))
         write_lines(raw / "test1.en", ["Another dog."])
     if change == "file":
         (destdir / "bin" / "test1.de-en.en.bin").unlink()
-    with pytest.raises(UserError, match="a stage ran"):
-        _prepare(raw, destdir, **options)
+    assert _prepare(raw, destdir, *options) == 1
+    assert "a stage ran" in capsys.readouterr().err
     assert not (destdir / "manifest.json").exists()
 
 
@@ -163,89 +172,108 @@ def test_interrupted_run_goes_on_and_gives_the_same_bytes(
             return original(codes, line)
 
         patch.setattr(bpe, "encode_with", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            _prepare(raw, destdir)
+        assert _prepare(raw, destdir) == 128 + signal.SIGINT
     assert (destdir / "work" / "codes" / "codes").exists()
     assert not (destdir / "work" / "subwords").exists()
     assert not (destdir / "manifest.json").exists()
     (destdir / "work" / ".partial-left-over").mkdir()
     capsys.readouterr()
-    _prepare(raw, destdir, workers=3)
+    assert _prepare(raw, destdir, "--workers", "3") == 0
     printed = capsys.readouterr().out
     assert "apply BPE: " in printed and "learn BPE: " not in printed
     assert _content(destdir) == _content(prepared)
 
 
 def test_bad_text_leaves_the_prepared_folder_alone(
-    raw: Path, prepared: Path, tmp_path: Path
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = _content(prepared)
     bad = Path(shutil.copytree(raw, tmp_path / "raw"))
     write_lines(bad / "train.en", ["one line"])
-    with pytest.raises(UserError, match=r"train\.de, line 2 has no partner"):
-        _prepare(bad, prepared)
-    with pytest.raises(UserError, match="expected 60 lines, found 5"):
-        _prepare(raw, prepared, splits=SPLITS | {"test": Split("eval_2016", 60)})
-    for option in ("bpe_merges", "workers"):
-        with pytest.raises(UserError, match="expected a number of at least 1, found 0"):
-            _prepare(raw, prepared, **{option: 0})
+    assert _prepare(bad, prepared) == 1
+    assert f"{bad / 'train.de'}, line 2 has no partner" in capsys.readouterr().err
+    for option in ("--bpe-size", "--workers"):
+        assert _prepare(raw, prepared, option, "0") == 1
+        assert f"{option}: expected a number of at least 1, found 0" in capsys.readouterr().err
     assert _content(prepared) == before
 
 
-def test_a_folder_of_other_content_is_refused(raw: Path, tmp_path: Path) -> None:
+def test_another_name_is_written_down(raw: Path, prepared: Path, tmp_path: Path) -> None:
+    destdir = Path(shutil.copytree(prepared, tmp_path / "dest"))
+    before = read_json(destdir / "manifest.json")
+    assert _prepare(raw, destdir, "--name", "other") == 0
+    assert read_json(destdir / "manifest.json") == before | {"corpus": "other"}
+
+
+def test_a_folder_of_other_content_is_refused(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     own = tmp_path / "mine" / "raw" / "notes.txt"
     own.parent.mkdir(parents=True)
     own.write_text("keep me", encoding="utf-8")
     (tmp_path / "mine" / "manifest.json").write_text('{"format": "other"}', encoding="utf-8")
-    for attempt in (
-        lambda: _prepare(raw, tmp_path / "mine", force=True),
-        lambda: pipeline.claim(tmp_path / "mine"),
-    ):
-        with pytest.raises(UserError, match="expected an empty folder, none, or one prepared"):
-            attempt()
+    assert _prepare(raw, tmp_path / "mine", "--force") == 1
+    error = capsys.readouterr().err
+    assert "expected an empty folder, none, or one prepared before, found other content" in error
     assert own.read_text(encoding="utf-8") == "keep me"
 
 
-def test_raw_text_in_the_folders_that_are_made_again_is_refused(prepared: Path) -> None:
+def test_text_in_the_folders_that_are_made_again_is_refused(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = _content(prepared)
-    with pytest.raises(UserError, match="expected the raw text outside"):
-        _prepare(prepared / "raw", prepared, force=True)
+    assert _prepare(prepared / "raw", prepared, "--force") == 1
+    assert "train.de: expected the text outside" in capsys.readouterr().err
     assert _content(prepared) == before
 
 
-def test_without_fairseq(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "names", [["train"], ["valid", "train"], ["train", "valid", "test1"], ["train", "test"]]
+)
+def test_splits_must_be_in_fairseqs_order(names: list[str]) -> None:
+    corpus = Corpus("tiny", "de-en", {name: Part(name, ()) for name in names}, Recipe())
+    with pytest.raises(UserError, match="expected the splits train, valid and then test"):
+        pipeline.check_settings(corpus)
+
+
+def test_without_fairseq(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'fairseq_labo\[fairseq\]'"):
-        _prepare(raw, tmp_path / "dest")
+    assert _prepare(raw, tmp_path / "dest") == 1
+    assert "pip install 'fairseq_labo[fairseq]'" in capsys.readouterr().err
     assert not (tmp_path / "dest").exists()
 
 
-def test_failure_of_fairseq_shows_the_end_of_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Any program that fails will do, and starts faster.
-    fake = tmp_path / "python"
-    fake.write_text("#!/bin/sh\nseq 1 100\necho No space left >&2\nexit 3\n", encoding="utf-8")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
-    log = tmp_path / "preprocess.log"
-    with pytest.raises(UserError, match=r"status 3, expected 0; .*preprocess\.log") as caught:
-        binarize.binarize(
-            tmp_path, tmp_path / "bin", source_lang="de", target_lang="en",
-            splits=["train", "valid"], workers=1, log_file=log,
-        )  # fmt: skip
-    assert "\n100\nNo space left\n" in str(caught.value)
-    assert "\n50\n" not in str(caught.value)
+@pytest.mark.slow
+def test_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """A whole preparation, with processes and fairseq, killed as it binarizes and before."""
+    releases.write_multi30k(tmp_path / "release")
+    code = "import sys; from tests.experiments.data import releases; from pathlib import Path\n"
+    code += "sys.exit("
+    code += f"releases.run('multi30k', Path({str(tmp_path / 'release')!r}), Path(sys.argv[1]),"
+    code += " '--workers', '2'))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
+    def start(destdir: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(destdir)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
-def test_index_that_does_not_match_the_text(prepared: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(prepared, tmp_path / "copy"))
-    languages = {"source_lang": "de", "target_lang": "en"}
-    measured = binarize.measure(copy / "bpe", copy / "bin", "test", "de", **languages)
-    assert measured == (binarize.read_index(copy / "bin" / "test.de-en.de.idx")[1] - 5, 0)
-    write_lines(copy / "bpe" / "test.de", ["Ein Hund"])
-    with pytest.raises(UserError, match="expected 1 sentences and 3 tokens as in"):
-        binarize.measure(copy / "bpe", copy / "bin", "test", "de", **languages)
-    (copy / "bin" / "test.de-en.de.idx").write_bytes(b"no index")
-    with pytest.raises(UserError, match="expected an index of fairseq's mmap data"):
-        binarize.read_index(copy / "bin" / "test.de-en.de.idx")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    running = start(whole)
+    for sign in ("work/text", "logs/preprocess.log"):
+        process = start(killed)
+        while not (killed / sign).exists() and process.poll() is None:
+            time.sleep(0.02)
+        assert process.poll() is None, sign
+        process.kill()
+        process.wait()
+        assert not (killed / "manifest.json").exists()
+    assert start(killed).wait() == 0
+    assert running.wait() == 0
+    results = [_content(destdir) for destdir in (whole, killed)]
+    assert results[0] == results[1] and "manifest.json" in results[0]

@@ -3,8 +3,6 @@
 The validation and test sets of IWSLT'14 there are outputs of fairseq's own recipe before BPE.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import replace
@@ -13,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import bpe, extract, prepare
+from fairseq_labo.experiments.data import bpe, extract
 from fairseq_labo.experiments.data.corpora import CORPORA, iwslt14_15k
 from fairseq_labo.experiments.data.locate import Request, locate
 from fairseq_labo.experiments.data.parallel import Workers
-from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.files import read_lines
 from tests.conftest import REPOSITORY
+from tests.experiments.data import releases
 
 CORPORA_FOLDER = Path(os.environ.get("LABO_CORPORA", REPOSITORY.parent / "shared" / "corpora"))
 
@@ -34,8 +32,7 @@ def folder_of(name: str) -> Path:
 
 def extracted(name: str, folder: Path, target: Path) -> dict[str, int]:
     """Pairs of each part, with hashes and counts checked."""
-    args = prepare.parser().parse_args([name, "--destdir", str(target)])
-    corpus: Corpus = CORPORA[name].corpus(args)
+    corpus = releases.declared(name)
     located = locate(corpus, Request(source_dir=folder), target)
     pairs: dict[str, int] = extract.extract(corpus, located.containers, target)["pairs"]
     return pairs
@@ -53,8 +50,7 @@ def test_pairs_of_tatoeba(tmp_path: Path) -> None:
 def test_subwords_of_iwslt14_are_as_recorded(tmp_path: Path) -> None:
     """The recorded merges, applied by the project, give the recorded numbers of tokens."""
     folder = folder_of("iwslt14-de-en")
-    args = prepare.parser().parse_args(["iwslt14-15k", "--destdir", str(tmp_path)])
-    corpus = iwslt14_15k.corpus(args)
+    corpus = releases.declared("iwslt14-15k")
     sets = replace(corpus, parts={split: corpus.parts[split] for split in ("valid", "test")})
     located = locate(sets, Request(source_dir=folder), tmp_path)
     extract.extract(sets, located.containers, tmp_path)

@@ -1,24 +1,18 @@
 """Stages: skipped, made again, and killed at every moment."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import binarize, stages
+from fairseq_labo.experiments.data import stages
 from fairseq_labo.experiments.data.stages import Stage, StageRunner
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_json
-from tests.experiments.data import releases
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -47,7 +41,7 @@ def _stages(destdir: Path, log: list[str] | None = None, *, text: str = "a") -> 
 
 
 def _run(destdir: Path, stages_: list[Stage], *, force: bool = False) -> None:
-    with locked(destdir):
+    with locked(destdir, name="work/lock"):
         StageRunner(destdir, force=force).run(stages_)
 
 
@@ -117,9 +111,13 @@ def test_a_stage_that_fails_leaves_what_was(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(UserError, match="found another preparation"):
-        locked(tmp_path).__enter__()
-    with locked(tmp_path):
+    with (
+        locked(tmp_path, name="work/lock"),
+        pytest.raises(UserError, match="found another process at work"),
+        locked(tmp_path, name="work/lock"),
+    ):
+        raise AssertionError("both hold it")
+    with locked(tmp_path, name="work/lock"):
         pass
 
 
@@ -172,55 +170,3 @@ def test_killed_before_every_change_on_disk(tmp_path: Path) -> None:
             work()
             assert _content(destdir) == expected[text], (beginning, event)
     assert kills > 25
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="prctl is Linux's; run_logged calls it there only"
-)
-def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
-    for parent, ends in ((os.getpid(), False), (os.getpid() + 1, True)):
-        child = os.fork()
-        if child == 0:
-            binarize.end_with(parent)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) == ends
-
-
-def test_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    """A whole preparation, with processes and fairseq, killed as it binarizes and before."""
-    releases.write_multi30k(tmp_path / "release")
-    code = "import sys; from tests.experiments.data import releases; from pathlib import Path\n"
-    code += "sys.exit("
-    code += f"releases.run('multi30k', Path({str(tmp_path / 'release')!r}), Path(sys.argv[1]),"
-    code += " '--workers', '2'))"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep' / 'microworld'}",
-    }
-
-    def start(destdir: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", code, str(destdir)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    running = start(whole)
-    for sign in ("work/text", "logs/preprocess.log"):
-        process = start(killed)
-        while not (killed / sign).exists() and process.poll() is None:
-            time.sleep(0.02)
-        assert process.poll() is None, sign
-        process.kill()
-        process.wait()
-        assert not (killed / "manifest.json").exists()
-    assert start(killed).wait() == 0
-    assert running.wait() == 0
-    results = [
-        {name: data for name, data in _content(destdir).items() if not name.startswith("logs/")}
-        for destdir in (whole, killed)
-    ]
-    assert results[0] == results[1] and "manifest.json" in results[0]

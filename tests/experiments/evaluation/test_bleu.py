@@ -4,9 +4,7 @@ import math
 
 import pytest
 
-from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation import bleu as conventions
-from fairseq_labo.experiments.evaluation.bleu import PAPER_TASKS, Texts, score_text, split_compounds
+from fairseq_labo.experiments.evaluation.bleu import Texts, score_text, split_compounds
 
 # One sentence as text and as tokens. By hand, against the references below:
 TEXTS = Texts(
@@ -38,6 +36,14 @@ def by_hand(*precisions: float) -> float:
 )
 def test_by_hand(name: str, precisions: tuple[float, ...]) -> None:
     assert score_text(TEXTS)[name]["score"] == pytest.approx(by_hand(*precisions), abs=0.005)
+
+
+def test_of_two_sentences_by_hand() -> None:
+    """7 of 8 words, 5 of 6, 3 of 4 and 1 of 2 n-grams; nothing is too short."""
+    hypotheses = ["The dog sees a", "Two old red houses"]
+    references = ["The dog sees a", "Two old red Houses"]  # cased, so "houses" is wrong
+    scores = score_text(Texts(hypotheses, references, hypotheses, references))
+    assert scores["bleu"]["score"] == pytest.approx(by_hand(7 / 8, 5 / 6, 3 / 4, 1 / 2), abs=0.005)
 
 
 def test_signatures_tell_the_conventions_apart() -> None:
@@ -88,45 +94,3 @@ def test_tokenized_is_what_fairseq_score_computes() -> None:
 )
 def test_compound_splitting(tokens: str, split: str) -> None:
     assert split_compounds(tokens) == split
-
-
-def test_paper_scores_stand_beside_figures_of_their_convention() -> None:
-    task = conventions.paper_task(
-        "wmt14.en-de", corpus="wmt14-en-de", source_lang="en", target_lang="de"
-    )
-    scores = score_text(TEXTS)
-    lines = conventions.compare_with_paper(task, scores, sentences=3003)
-    compounds, cased = scores["bleu_tokenized_compounds"]["score"], scores["bleu"]["score"]
-    assert f"ours {compounds:.2f}, published 28.3" in lines[0] and "assumed" in lines[0]
-    assert f"ours {compounds:.2f}, published 29.3" in lines[1] and "assumed" not in lines[1]
-    assert f"ours {cased:.2f}, published 28.6" in lines[2] and "tok:13a" in lines[2]
-    assert len(lines) == 3
-    assert "NOT comparable" in conventions.compare_with_paper(task, scores, sentences=500)[-1]
-
-
-@pytest.mark.parametrize("name", PAPER_TASKS)
-def test_every_figure_names_a_convention(name: str) -> None:
-    task = PAPER_TASKS[name]
-    assert name == f"{task.corpus}.{task.source_lang}-{task.target_lang}"
-    assert task.figures and {figure.convention for figure in task.figures} <= set(
-        conventions.CONVENTIONS
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "corpus", "languages", "match"),
-    [
-        ("wmt99.en-de", "wmt14", ("en", "de"), "expected one of iwslt14.de-en"),
-        ("wmt14.en-de", "multi30k", ("en", "de"), "expected a corpus wmt14, en-de"),
-        ("iwslt14.de-en", "iwslt14", ("en", "de"), "found iwslt14 en-de"),
-        # A part of the training text is another task.
-        ("iwslt14.de-en", "iwslt14-15k", ("de", "en"), "found iwslt14-15k de-en"),
-    ],
-)
-def test_a_paper_of_another_test_set_is_refused(
-    name: str, corpus: str, languages: tuple[str, str], match: str
-) -> None:
-    with pytest.raises(UserError, match=match):
-        conventions.paper_task(
-            name, corpus=corpus, source_lang=languages[0], target_lang=languages[1]
-        )

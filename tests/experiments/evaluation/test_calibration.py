@@ -16,7 +16,7 @@ def calibrated(probabilities: torch.Tensor, target: torch.Tensor, bins: int) -> 
 
 
 def test_four_tokens_by_hand() -> None:
-    """Three types; two bins: (0, 0.5] holds the first token, (0.5, 1] the others."""
+    """A vocabulary of three; two bins: (0, 0.5] holds the first token, (0.5, 1] the others."""
     p = torch.tensor([[0.5, 0.25, 0.25], [0.75, 0.125, 0.125], [0.125, 0.875, 0.0], [1, 0, 0]])
     target = torch.tensor([0, 1, 1, 0])  # right, wrong, right, right
     found = calibrated(p, target, 2).summary()
@@ -63,7 +63,7 @@ def test_agrees_with_torchmetrics(bins: int, scale: float) -> None:
 
 
 def test_certain_predictions_fall_into_the_last_bin() -> None:
-    """Confidence 1 belongs to (14/15, 1]; masked types (−inf) do no harm."""
+    """Confidence 1 belongs to (14/15, 1]; masked tokens (−inf) do no harm."""
     logits = torch.tensor([[0.0, -math.inf, -math.inf]] * 3)
     calibration = TokenCalibration()
     calibration.update(logits, torch.zeros(3, dtype=torch.long))

@@ -1,4 +1,4 @@
-"""scripts/evaluate.sh from end to end on a tiny model, and what it refuses."""
+"""``labo evaluate`` from end to end on a tiny model, and what it refuses."""
 
 import json
 import re
@@ -6,36 +6,46 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.data.prepared import PreparedCorpus, given_by
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation import comet, evaluate
-from fairseq_labo.experiments.evaluation import hypotheses as scoring
-from fairseq_labo.experiments.evaluation.hypotheses import Corpus, check_references, read_texts
+from fairseq_labo.experiments.evaluation import evaluate
+from fairseq_labo.experiments.evaluation.bleu import Texts, score_text
 from fairseq_labo.experiments.files import read_lines
 from tests.conftest import REPOSITORY, run_fairseq
 
 
-@pytest.fixture(scope="module")
-def evaluated(trained: Path, toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of evaluating the best checkpoint; the checkpoint's folder is read only."""
-    output = tmp_path_factory.mktemp("evaluated")
-    evaluate.main(
-        [
-            *("--data", str(toy_corpus), "--checkpoint", str(trained / "checkpoint_best.pt")),
-            *("--output", str(output), "--cpu"),
-        ]
-    )
-    return output
+def words(data: Path, checkpoint: Path, *options: object) -> list[str]:
+    """A command line of ``labo evaluate``, on the CPU."""
+    given = ["--data", data, "--checkpoint", checkpoint, "--cpu", *options]
+    return ["evaluate", *map(str, given)]
 
 
 def scores_in(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "scores.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of evaluating the best checkpoint; the checkpoint's folder is read only."""
+    output = tmp_path_factory.mktemp("evaluated")
+    assert cli.main(words(toy_corpus, trained / "checkpoint_best.pt", "--output", output)) == 0
+    return output
+
+
+@pytest.fixture(scope="module")
+def bare(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What fairseq-preprocess alone would have left of the toy corpus."""
+    return shutil.copytree(toy_corpus / "bin", tmp_path_factory.mktemp("bare") / "data")
+
+
+@pytest.mark.slow
 def test_tokenized_bleu_is_the_one_fairseq_generate_prints(evaluated: Path) -> None:
     log = (evaluated / "generate.log").read_text(encoding="utf-8")
     (printed,) = re.findall(r"BLEU4 = ([\d.]+)", log)
@@ -43,20 +53,25 @@ def test_tokenized_bleu_is_the_one_fairseq_generate_prints(evaluated: Path) -> N
     assert float(printed) > 30
 
 
+@pytest.mark.slow
 def test_files_are_in_the_test_sets_order(evaluated: Path, toy_corpus: Path) -> None:
-    assert list(read_lines(evaluated / "ref.tok.en")) == list(
-        read_lines(toy_corpus / "tok" / "test.en")
-    )
+    targets = list(read_lines(evaluated / "ref.tok.en"))
+    assert targets == list(read_lines(toy_corpus / "tok" / "test.en"))
     hypotheses = list(read_lines(evaluated / "hyp.en"))
+    tokens = list(read_lines(evaluated / "hyp.tok.en"))
     assert len(hypotheses) == 77
+    references = list(read_lines(toy_corpus / "raw" / "test.en"))
     report = scores_in(evaluated)
-    again = scoring.score(hypotheses, list(read_lines(toy_corpus / "raw" / "test.en")))
-    assert report["bleu"]["score"] == again["bleu"]["score"]
+    again = score_text(Texts(hypotheses, references, tokens, targets))
+    assert {name: report[name] for name in again} == again
     assert report["lowercase_output"] is False
-    assert report["subset"]["sentences"] == 77 and report["generation"]["beam"] == 5
+    assert report["subset"] == {"name": "test", "release_name": "test", "sentences": 77}
+    generation = {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []}
+    assert {key: report["generation"][key] for key in generation} == generation
     assert report["checkpoint"]["path"] == "checkpoint_best.pt"
 
 
+@pytest.mark.slow
 def test_nll_is_that_of_fairseq_validate(evaluated: Path, trained: Path, toy_corpus: Path) -> None:
     output = run_fairseq(
         "validate",
@@ -72,11 +87,12 @@ def test_nll_is_that_of_fairseq_validate(evaluated: Path, trained: Path, toy_cor
     assert sum(each["tokens"] for each in report["calibration"]["bins"]) == tokens
 
 
+@pytest.mark.slow
 def test_average_through_the_shell(trained: Path, toy_corpus: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(REPOSITORY / "scripts" / "evaluate.sh", "--data", toy_corpus, "--cpu"),
-            *("--checkpoint", trained, "--average", "2", "--output", tmp_path, "--beam", "2"),
+            REPOSITORY / "scripts" / "evaluate.sh",
+            *words(toy_corpus, trained, "--average", 2, "--output", tmp_path, "--beam", 2)[1:],
             *("--subset", "valid", "--", "--nbest", "1"),
         ],
         capture_output=True,
@@ -88,6 +104,7 @@ def test_average_through_the_shell(trained: Path, toy_corpus: Path, tmp_path: Pa
     newest = sorted(trained.glob("checkpoint_*_*.pt"), key=lambda path: path.stat().st_mtime)[-2:]
     assert report["checkpoint"]["averaged_from"] == [path.name for path in newest]
     assert report["subset"]["name"] == "valid" and report["generation"]["beam"] == 2
+    assert report["generation"]["extra"] == ["--nbest", "1"]
     models = [torch.load(path, weights_only=True)["model"] for path in newest]
     averaged = torch.load(tmp_path / "averaged.pt", weights_only=True)["model"]
     for name, tensor in averaged.items():
@@ -98,84 +115,172 @@ def test_average_through_the_shell(trained: Path, toy_corpus: Path, tmp_path: Pa
     assert "+ " in done.stderr and "--nbest 1" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_folder_of_fairseq_preprocess_scores_the_same(
+    evaluated: Path, bare: Path, trained: Path, toy_corpus: Path, tmp_path: Path
+) -> None:
+    flags = ["--subwords", "subword-nmt", "--tokenizer", "moses"]
+    flags += ["--references", str(toy_corpus / "raw" / "test.en"), "--output", str(tmp_path)]
+    assert cli.main(words(bare, trained / "checkpoint_best.pt", *flags)) == 0
+    ours, theirs = scores_in(tmp_path), scores_in(evaluated)
+    for name in ("bleu", "bleu_lowercase", "bleu_tokenized", "chrf", "nll", "calibration"):
+        assert ours[name] == theirs[name], name
+    assert ours["corpus"] == "data" and ours["subset"]["sentences"] == 77
+
+
+@pytest.mark.slow
+def test_without_a_tokenizer_and_subwords(
+    bare: Path, trained: Path, toy_corpus: Path, tmp_path: Path
+) -> None:
+    """The subwords themselves as text: hypotheses are neither joined nor detokenized."""
+    flags = ["--subwords", "none", "--tokenizer", "none", "--output", str(tmp_path)]
+    flags += ["--references", f"test={toy_corpus / 'bpe' / 'test.en'}", "--beam", "1"]
+    assert cli.main(words(bare, trained / "checkpoint_best.pt", *flags)) == 0
+    tokens = (tmp_path / "hyp.tok.en").read_text(encoding="utf-8")
+    assert (tmp_path / "hyp.en").read_text(encoding="utf-8") == tokens
+    bpe = (toy_corpus / "bpe" / "test.en").read_text(encoding="utf-8")
+    assert (tmp_path / "ref.tok.en").read_text(encoding="utf-8") == bpe
+
+
+@pytest.mark.parametrize(
+    ("missing", "match"),
+    [
+        ("--references", r"give --references test=FILE \(raw en"),
+        ("--subwords", "expected --subwords"),
+        ("--tokenizer", "expected --tokenizer"),
+    ],
+)
+def test_a_missing_flag_is_named(
+    missing: str, match: str, bare: Path, toy_corpus: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    flags = {"--subwords": "subword-nmt", "--tokenizer": "moses"}
+    flags["--references"] = str(toy_corpus / "raw" / "test.en")
+    del flags[missing]
+    given = [word for flag in flags.items() for word in flag]
+    assert cli.main(words(bare, tmp_path / "none.pt", *given)) == 1
+    assert re.search(match, capsys.readouterr().err)
+
+
+def test_raw_sources_for_comet(
+    bare: Path, toy_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate.comet, "check_comet", lambda model: None)
+    raw = toy_corpus / "raw"
+    flags = ["--subwords", "subword-nmt", "--tokenizer", "moses", "--comet", "model.ckpt"]
+    flags += ["--references", str(raw / "test.en")]
+
+    def sources(data: Path, *more: object) -> list[str]:
+        options = cli.parse(words(data, tmp_path, *flags, *more))
+        corpus = PreparedCorpus.read(data, given_by(options))
+        return list(evaluate.check(options, corpus)[1])
+
+    expected = list(read_lines(raw / "test.de"))
+    assert sources(bare, "--sources", raw / "test.de") == expected
+    with pytest.raises(UserError, match=r"expected 77 raw sources .* found 0; give --sources"):
+        sources(bare)
+    with pytest.raises(UserError, match="found 80; give --sources"):
+        sources(bare, "--sources", raw / "valid.de")
+    flags = ["--comet", "model.ckpt"]
+    assert sources(toy_corpus) == expected
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         (["--paper", "wmt14.en-de"], "expected a corpus wmt14, en-de, found toy de-en"),
         (["--subset", "test7"], "expected a subset among train, valid, test, found 'test7'"),
         (["--checkpoint", "nowhere.pt"], "expected a checkpoint at nowhere.pt, found none"),
-        (["--average", "9"], "expected 9 numbered checkpoints .* found 3"),
+        (["--average", "9"], "expected 9 numbered checkpoints .* found 1"),
         (["--comet", "model.ckpt"], "expected the package unbabel-comet, found none"),
-        (["--beam", "x"], "invalid int value: 'x'; see scripts/evaluate.sh -h"),
-        (["--bea", "5"], "unrecognized arguments: --bea 5"),
+        (["--data", "nowhere"], "expected a prepared corpus in nowhere"),
     ],
 )
 def test_refusals(
-    options: list[str], match: str, trained: Path, toy_corpus: Path, tmp_path: Path
+    options: list[str],
+    match: str,
+    toy_corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["--data", str(toy_corpus), "--checkpoint", str(trained / "checkpoint_best.pt")]
-    with pytest.raises(UserError, match=match):
-        evaluate.main([*arguments, "--output", str(tmp_path / "out"), *options])
+    (tmp_path / "checkpoint1.pt").touch()
+    given = words(toy_corpus, tmp_path, "--output", tmp_path / "out", *options)
+    assert cli.main(given) == 1
+    assert re.search(match, capsys.readouterr().err)
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
-def test_a_failing_generation_shows_its_end(
-    trained: Path, toy_corpus: Path, tmp_path: Path
-) -> None:
-    arguments = ["--data", str(toy_corpus), "--checkpoint", str(trained / "checkpoint_best.pt")]
-    (tmp_path / "scores.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=r"(?s)fairseq-generate failed.*--nonsense"):
-        evaluate.main([*arguments, "--output", str(tmp_path), "--", "--nonsense"])
-    assert not (tmp_path / "scores.json").exists()  # no old result beside new output
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--beam", "x"], "invalid int value: 'x'; see labo evaluate -h"),
+        (["--bea", "5"], "unrecognized arguments: --bea 5"),
+        (["--paper", "wmt99.en-de"], "invalid choice: 'wmt99.en-de'"),
+    ],
+)
+def test_wrong_flags(options: list[str], match: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        cli.main(words(Path("data"), Path("model.pt"), *options))
+    assert error.value.code == 2
+    assert match in capsys.readouterr().err
 
 
-def test_changed_references_are_refused(evaluated: Path, toy_corpus: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "toy"
-    shutil.copytree(toy_corpus, changed)
-    path = changed / "raw" / "test.en"
-    path.write_text(path.read_text(encoding="utf-8").replace("dog", "cat", 1), encoding="utf-8")
-    with pytest.raises(UserError, match="expected the text that the corpus was prepared from"):
-        Corpus.read(changed).raw("test", "en")
-    # Without a recorded hash the binarized references tell.
-    manifest = json.loads((changed / "manifest.json").read_text(encoding="utf-8"))
-    del manifest["raw_sha256"]
-    corpus = Corpus(changed, manifest)
-    with pytest.raises(UserError, match=r"found .* in the binarized data"):
-        read_texts(evaluated / "generate-test.txt", corpus, subset="test", allow_empty=False)
-
-
-def test_references_differ_in_letters_only_if_they_differ() -> None:
-    raw = ["Caf\u00e9's \u201cTest\u201d, 3.5%!", "unknown words"]
-    tokens = ["caf\u00e9 &apos;s \u201c test \u201d , 3.5 % !", "<<unk>> words"]
-    check_references(raw, tokens, language="en")
-    with pytest.raises(UserError, match="sentence 0"):
-        check_references(raw, ["caf\u00e9 &apos;s test , 3.6 %", ""], language="en")
-
-
-@pytest.mark.parametrize("allow_empty", [True, False])
-def test_empty_hypotheses(
-    allow_empty: bool, evaluated: Path, toy_corpus: Path, tmp_path: Path
-) -> None:
-    text = (evaluated / "generate-test.txt").read_text(encoding="utf-8")
-    log = tmp_path / "generate-test.txt"
-    log.write_text(re.sub(r"(?m)^(D-4\t[^\t]*\t).*$", r"\1", text), encoding="utf-8")
-    corpus = Corpus.read(toy_corpus)
-    if allow_empty:
-        texts = read_texts(log, corpus, subset="test", allow_empty=True)
-        assert texts.hypotheses[4] == "" and len(texts.hypotheses) == 77
-    else:
-        with pytest.raises(UserError, match=r"found 1 empty \(the first: number 4\)"):
-            read_texts(log, corpus, subset="test", allow_empty=False)
+def test_defaults() -> None:
+    options = cli.parse(["evaluate", "--data", "d", "--checkpoint", "f/c.pt", "--", "--nbest", "2"])
+    assert evaluate.output_folder(options) == Path("f/test-scores")
+    assert (options.beam, options.lenpen, options.max_tokens) == (5, 1.0, 4000)
+    assert options.passed_on == ["--nbest", "2"] and not options.cpu
+    options = cli.parse(words(Path("d"), Path("f/c.pt"), "--average", 3, "--subset", "valid"))
+    assert evaluate.output_folder(options) == Path("f/valid-average3-scores")
 
 
 def test_lowercase_output_is_told() -> None:
-    assert evaluate.has_capitals("der Hund") and not evaluate.has_capitals("der hund, 3 %")
-    report = {"bleu": {"label": "x", "signature": "y", "score": 1.0}, "lowercase_output": True}
-    assert "The output has no capitals" in evaluate.human_table(report)[-1]
-    assert len(evaluate.human_table({**report, "lowercase_output": False})) == 2
+    assert evaluate.has_capitals(["3 %", "der Hund"])
+    assert not evaluate.has_capitals(["der hund, 3 %"])
+    corpus = SimpleNamespace(name="x", release_name=lambda subset: "tst")
+    texts = Texts(["der hund", " "], ["Der Hund", "x"], ["", ""], ["", ""])
+    described = evaluate.describe(corpus, "test", texts)
+    assert described["lowercase_output"] and described["empty_hypotheses"] == 1
+    assert described["subset"] == {"name": "test", "release_name": "tst", "sentences": 2}
+    upper = evaluate.describe(corpus, "test", Texts(["Der"], ["Der"], [""], [""]))
+    assert not upper["lowercase_output"]
 
 
-def test_comet_needs_a_local_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(comet.importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(UserError, match="nothing is downloaded here"):
-        comet.check_comet(tmp_path / "model.ckpt")
+def test_human_table() -> None:
+    measures = dict.fromkeys(("nll_bits", "entropy_bits", "accuracy", "ece", "mce", "brier"), 0.5)
+    report = {
+        "bleu": {"label": "sacreBLEU", "signature": "nrefs:1", "score": 9.5},
+        "chrf": {"label": "chrF", "signature": "nc:6", "score": 30.25},
+        "lowercase_output": True,
+        "calibration": {"tokens": 7, "bins": [{}], **measures},
+        "paper": ["wmt14.en-de: ours"],
+    }
+    lines = evaluate.human_table(report)
+    assert [line.split() for line in lines[:3]] == [
+        ["score", "signature"],
+        ["sacreBLEU", "9.50", "nrefs:1"],
+        ["chrF", "30.25", "nc:6"],
+    ]
+    assert lines[1].index("9.50") == lines[2].index("30.25") + 1  # decimal points in one column
+    assert "The output has no capitals" in lines[3]
+    assert lines[-2:] == ["", "wmt14.en-de: ours"]
+    plain = evaluate.human_table({**report, "lowercase_output": False, "paper": []})
+    assert len(plain) == len(lines) - 3
+
+
+def test_help_loads_no_library() -> None:
+    """Described without torch, fairseq, sacreBLEU or sacremoses of their own accord."""
+    program = (
+        "import sys, types\n"
+        "for name in ('torch', 'fairseq', 'sacrebleu', 'sacremoses', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "package = types.ModuleType('fairseq_labo')\n"
+        f"package.__path__ = [{str(REPOSITORY / 'fairseq_labo')!r}]\n"
+        f"package.__file__ = {str(REPOSITORY / 'fairseq_labo' / '__init__.py')!r}\n"
+        "sys.modules['fairseq_labo'] = package\n"
+        "from fairseq_labo.experiments import cli\n"
+        "print(len(cli.parser_of('evaluate').format_help()))\n"
+        "print(len(cli.parser_of('inspect').format_help()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr

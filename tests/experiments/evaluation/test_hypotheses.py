@@ -1,14 +1,19 @@
-"""Scoring: hypotheses in order and complete, BLEU as sacreBLEU computes it."""
+"""Hypotheses of a generation log: in order, complete, beside the references they belong to."""
 
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
-import score
 
+from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from tests.conftest import REPOSITORY
+from fairseq_labo.experiments.evaluation.hypotheses import (
+    check_references,
+    read_hypotheses,
+    read_texts,
+    text_of_tokens,
+)
+from fairseq_labo.experiments.files import read_lines
 
 GENERATED = """\
 S-1\tein Hund
@@ -24,13 +29,13 @@ Generate test with beam=5: BLEU4 = 1.00
 def test_hypotheses_come_in_the_order_of_the_test_set(tmp_path: Path) -> None:
     log = tmp_path / "generate-test.txt"
     log.write_text(GENERATED, encoding="utf-8")
-    assert score.read_hypotheses(log, expected=2) == ["a tree .", "the dog &apos;s house"]
+    assert read_hypotheses(log, expected=2) == ["a tree .", "the dog &apos;s house"]
 
 
 def test_empty_hypothesis_keeps_its_line(tmp_path: Path) -> None:
     log = tmp_path / "generate-test.txt"
     log.write_text("D-0\t-1.0\t\nD-1\t-1.0\tdog\n", encoding="utf-8")
-    assert score.read_hypotheses(log, expected=2) == ["", "dog"]
+    assert read_hypotheses(log, expected=2) == ["", "dog"]
 
 
 @pytest.mark.parametrize(
@@ -40,46 +45,84 @@ def test_missing_or_foreign_hypotheses(tmp_path: Path, expected: int, match: str
     log = tmp_path / "generate-test.txt"
     log.write_text(GENERATED, encoding="utf-8")
     with pytest.raises(UserError, match=match):
-        score.read_hypotheses(log, expected=expected)
+        read_hypotheses(log, expected=expected)
 
 
-def test_bleu_by_hand() -> None:
-    """7 of 8 words, 5 of 6, 3 of 4 and 1 of 2 n-grams; nothing is too short."""
-    hypotheses = ["The dog sees a", "Two old red houses"]
-    references = ["The dog sees a", "Two old red Houses"]
-    # 1-grams 7/8, 2-grams 5/6, 3-grams 3/4, 4-grams 1/2; cased, so "houses" is wrong.
-    expected = 100 * (7 / 8 * 5 / 6 * 3 / 4 * 1 / 2) ** 0.25
-    found = score.score(hypotheses, references)
-    assert found["bleu"]["score"] == pytest.approx(expected, abs=0.005)
-    assert found["bleu"]["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|")
-    assert "nc:6" in found["chrf"]["signature"]
+def corpus_of(tokenizer: str) -> PreparedCorpus:
+    given = Given(subwords="none", tokenizer=tokenizer)
+    return PreparedCorpus(Path("x"), Path("x"), "x", ("de", "en"), {"test": "test"}, {}, given)
 
 
-def test_nll_is_read_under_either_name(tmp_path: Path) -> None:
-    log = tmp_path / "validate.log"
-    line = "2026-01-01 00:00:00 | INFO | {} | {}\n"
-    config = line.format("fairseq_cli.validate", "{'_name': None}")
-    smoothed = line.format("test", '{"test_loss": "3.5", "test_nll_loss": "2.25"}')
-    log.write_text(config + smoothed, encoding="utf-8")
-    assert score.read_nll(log, subset="test") == 2.25
-    log.write_text(config + line.format("test", '{"test_loss": "2.5"}'), encoding="utf-8")
-    assert score.read_nll(log, subset="test") == 2.5
-    with pytest.raises(UserError, match="report of valid, found none"):
-        score.read_nll(log, subset="valid")
+def test_text_of_tokens() -> None:
+    line = "the dog &apos;s house ."
+    assert text_of_tokens(corpus_of("moses"))(line) == "the dog's house."
+    assert text_of_tokens(corpus_of("none"))(line) == line
 
 
-def test_errors_have_no_traceback(tmp_path: Path, toy_corpus: Path) -> None:
+def test_without_a_tokenizer_text_is_the_tokens(tmp_path: Path) -> None:
     log = tmp_path / "generate-test.txt"
-    log.write_text(GENERATED, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, REPOSITORY / "scripts" / "score.py", "--generated", log),
-            *("--data", toy_corpus, "--checkpoint", "none.pt", "--output", tmp_path),
-        ],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep' / 'microworld'}"},
-    )
-    assert done.returncode == 1
-    assert "expected hypotheses 0 to 76, found 2" in done.stderr
-    assert "Traceback" not in done.stderr
+    log.write_text("T-0\tA tree , old.\nD-0\t-1\tA tree , red.\n", encoding="utf-8")
+    corpus = corpus_of("none")
+    texts = read_texts(log, corpus, ["A tree , old."], allow_empty=False)
+    assert texts.hypotheses == texts.hypothesis_tokens == ["A tree , red."]
+    assert texts.references == texts.reference_tokens == ["A tree , old."]
+    detokenized = read_texts(log, corpus_of("moses"), ["A tree, old."], allow_empty=False)
+    assert detokenized.hypotheses == ["A tree, red."]
+
+
+def test_references_differ_in_letters_only_if_they_differ() -> None:
+    english = text_of_tokens(corpus_of("moses"))
+    raw = ["Caf\u00e9's \u201cTest\u201d, 3.5%!", "unknown words"]
+    tokens = ["caf\u00e9 &apos;s \u201c test \u201d , 3.5 % !", "<<unk>> words"]
+    check_references(raw, tokens, detokenize=english)
+    with pytest.raises(UserError, match="sentence 0: expected the raw reference"):
+        check_references(raw, ["caf\u00e9 &apos;s test , 3.6 %", ""], detokenize=english)
+    # sentencepiece normalizes by NFKC.
+    check_references(["\u00bd \ufb01sh"], ["1\u20442 fish"], detokenize=str)
+
+
+@pytest.mark.parametrize(
+    "line", ["a d@@ og sees it", "\u2581a \u2581d og \u2581sees \u2581it", "adogseesit"]
+)
+def test_subwords_that_were_not_joined_as_they_should_be(line: str) -> None:
+    with pytest.raises(UserError, match="give the kind that the data has, --subwords"):
+        check_references(["a dog sees it"], [line], detokenize=str)
+    check_references([line], [line], detokenize=str)  # the text itself is like that
+    check_references(["dog"], ["dog"], detokenize=str)
+
+
+def generation_log(path: Path, tokens: list[str], targets: list[str]) -> Path:
+    lines = [f"T-{n}\t{line}\n" for n, line in enumerate(targets)]
+    lines += [f"D-{n}\t-0.5\t{line}\n" for n, line in enumerate(tokens)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def test_changed_references_are_refused(toy_corpus: Path, tmp_path: Path) -> None:
+    targets = list(read_lines(toy_corpus / "tok" / "test.en"))
+    log = generation_log(tmp_path / "generate-test.txt", targets, targets)
+    changed = tmp_path / "toy"
+    shutil.copytree(toy_corpus, changed)
+    path = changed / "raw" / "test.en"
+    path.write_text(path.read_text(encoding="utf-8").replace("dog", "cat", 1), encoding="utf-8")
+    corpus = PreparedCorpus.read(changed)
+    with pytest.raises(UserError, match="expected the text that the corpus was prepared from"):
+        corpus.raw("test", "en")
+    # Without a recorded hash the binarized references tell.
+    with pytest.raises(UserError, match=r"found .* in the binarized data"):
+        read_texts(log, corpus, list(read_lines(path)), allow_empty=False)
+
+
+@pytest.mark.parametrize("allow_empty", [True, False])
+def test_empty_hypotheses(allow_empty: bool, toy_corpus: Path, tmp_path: Path) -> None:
+    targets = list(read_lines(toy_corpus / "tok" / "test.en"))
+    tokens = [*targets[:4], "", *targets[5:]]
+    log = generation_log(tmp_path / "generate-test.txt", tokens, targets)
+    corpus = PreparedCorpus.read(toy_corpus)
+    references = corpus.raw("test", "en")
+    if allow_empty:
+        texts = read_texts(log, corpus, references, allow_empty=True)
+        assert texts.hypotheses[4] == "" and len(texts.hypotheses) == 77
+    else:
+        with pytest.raises(UserError, match=r"found 1 empty \(the first: number 4\)"):
+            read_texts(log, corpus, references, allow_empty=False)

@@ -9,22 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import prepare as preparation
-from fairseq_labo.experiments.evaluation.bleu import (
-    CONVENTIONS,
-    LABO_PAPER,
-    PAPER_TASKS,
-    paper_task,
-)
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.published import LABO_PAPER, PAPER_TASKS, paper_task
 from fairseq_labo.experiments.studies.run import Run, final_runs
 from fairseq_labo.experiments.studies.study import Study
-from fairseq_labo.experiments.studies.study_file import read_study
+from fairseq_labo.experiments.studies.study_file import EMBEDDED, read_study
 from tests.conftest import REPOSITORY
-from tests.experiments.training.test_train import environment
 
 RECIPES = REPOSITORY / "recipes"
-FILES = sorted([*RECIPES.glob("*.yaml"), *(REPOSITORY / "studies").glob("*.yaml")])
-# Of fairseq's recipes, as they are published: flags and values that train.sh must pass on.
+FOLDERS = (RECIPES, REPOSITORY / "studies", EMBEDDED)
+FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))]
+# Of fairseq's recipes, as they are published: flags and values that labo train must pass on.
 PUBLISHED = {
     "iwslt": {
         **{"--arch": "transformer_iwslt_de_en", "--lr": "5e-4", "--warmup-updates": "4000"},
@@ -43,27 +40,24 @@ COMMON = {
 
 def prepared_by(study: Study) -> tuple[str, str, str, bool]:
     """Name, languages and whether the dictionary is joined, of the corpus that `prepare:` makes."""
-    script, *options = study.prepare
-    name = script.removeprefix("data-prep/prepare-").removesuffix(".sh")
-    arguments = preparation.parser().parse_args([name, "--destdir", "x", *options])
-    made = preparation.with_options(preparation.CORPORA[name].corpus(arguments), arguments)
-    return made.name, made.source_lang, made.target_lang, made.recipe.joined_dictionary
+    made = preparation.corpus_of(cli.parse(["prepare", *study.prepare, "--destdir", "x"]))
+    return made.name, *made.languages, made.recipe.joined_dictionary
 
 
 def command_of(run: Run, folder: Path) -> list[str]:
-    """What train.sh would start for a run, on a corpus that looks like the prepared one."""
-    _, source, target, joined = prepared_by(run.study)
+    """What `labo train` would start for a run, on a corpus that looks like the prepared one."""
+    name, source, target, joined = prepared_by(run.study)
     (folder / "bin").mkdir()
-    manifest = {"source_lang": source, "target_lang": target, "joined_dictionary": joined}
+    manifest = {
+        **{"corpus": name, "source_lang": source, "target_lang": target, "splits": {}},
+        "joined_dictionary": joined,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    script, *arguments = run.train_command()
-    arguments[arguments.index("--data") + 1] = str(folder)
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    command = run.train_command()
+    command[command.index("--data") + 1] = str(folder)
+    end = command.index("--") if "--" in command else len(command)
     done = subprocess.run(
-        [script, *arguments[:end], "--dry-run", *arguments[end:]],
-        capture_output=True,
-        text=True,
-        env=environment(PATH="/usr/bin:/bin"),
+        [*command[:end], "--dry-run", *command[end:]], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -78,12 +72,13 @@ def test_every_task_of_the_paper_has_a_recipe() -> None:
 def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
     study = read_study(path)
     assert study.name == path.stem and study.prepare
-    criterions = {method.flags["criterion"] for method in study.methods}
+    criterions = {method.criterion for method in study.methods.values()}
     compared = {"cross_entropy", "label_smoothed_cross_entropy", "tsla_cross_entropy"}
     of_beta = study.name.endswith("-beta")  # compares LABO with itself
     assert criterions == {"labo_cross_entropy"} | (set() if of_beta else compared)
     said = path.read_text(encoding="utf-8")
-    assert f"scripts/compare.sh {path.relative_to(REPOSITORY)} " in said
+    shown = study.name if path.parent == EMBEDDED else path.relative_to(REPOSITORY)
+    assert f"#   labo compare {shown} --" in said
 
 
 @pytest.mark.parametrize("name", sorted(PAPER_TASKS))
@@ -101,9 +96,9 @@ def test_a_recipe_is_its_task(name: str) -> None:
 def test_a_recipe_trains_with_the_published_settings(name: str, tmp_path: Path) -> None:
     study = read_study(RECIPES / f"{name}.yaml")
     runs = final_runs(study, tmp_path / "out", choices={})
-    run = next(run for run in runs if run.method.name == "labo")
+    run = next(run for run in runs if run.method == "labo")
     command = command_of(run, tmp_path)
-    size = study.train_flags["size"]
+    size = study.train.flags["size"]
     for flag, value in {**PUBLISHED[size], **COMMON}.items():
         # fairseq takes the last of an option that stands there twice.
         assert command[len(command) - command[::-1].index(flag)] == value, flag

@@ -8,20 +8,16 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from fairseq_labo.experiments import provenance as machine
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import locked
-from fairseq_labo.experiments.studies import runner as runner_module
+from fairseq_labo.experiments.files import locked, read_json
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.runner import Runner, mend_last_checkpoint
-from fairseq_labo.experiments.training.log import read_training_log
 from tests.conftest import REPOSITORY
-from tests.experiments.studies.test_search import CORPUS, make_study
+from tests.experiments.studies.conftest import CORPUS, make_study
 
 DONE = """\
 2026-01-01 00:00:00 | INFO | train_inner | {"epoch": 1, "loss": "9", "num_updates": "5"}
@@ -35,45 +31,6 @@ updates
 2026-01-01 00:00:00 | INFO | train | {"epoch": 2, "train_wps": "3000"}
 2026-01-01 00:00:00 | INFO | fairseq_cli.train | done training in 7.5 seconds
 """
-
-
-def test_training_log(tmp_path: Path) -> None:
-    log = tmp_path / "train.log"
-    log.write_text(DONE, encoding="utf-8")
-    found = read_training_log(log)
-    assert [(each.epoch, each.updates, each.nll_bits) for each in found.validations] == [
-        (1, 10, 5.0),
-        (2, 20, 4.0),
-    ]
-    assert (found.stage_switch, found.words_per_second, found.seconds) == (10, 2000, 7.5)
-    assert not found.resumed and found.least_gpu_gib_free is None
-
-
-def test_memory_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From what fairseq says was free, at the worst."""
-    log = tmp_path / "train.log"
-    inner = '2026 | INFO | train_inner | {"loss": "9", "num_updates": "5", "gb_free": "%s"}\n'
-    log.write_text(inner % 70.5 + inner % 68 + inner % 71 + DONE, encoding="utf-8")
-    least = read_training_log(log).least_gpu_gib_free
-    assert least == 68
-    assert machine.peak_gpu_mib(None) is None
-    memory = SimpleNamespace(total_memory=80 * 2**30)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
-    assert machine.peak_gpu_mib(least) == 12 * 1024
-    assert machine.keep_freed_memory() == {}
-
-
-def test_training_log_of_a_resumed_training(tmp_path: Path) -> None:
-    """The validation that was repeated counts once; cross entropy has no nll_loss."""
-    log = tmp_path / "train.log"
-    again = '| INFO | valid | {"epoch": 2, "valid_loss": "3.5", "valid_num_updates": "20"}\n'
-    log.write_text(DONE + "Loaded checkpoint x (epoch 2)\n" + again, encoding="utf-8")
-    found = read_training_log(log)
-    assert found.resumed and found.validations[-1].nll_bits == 3.5 and len(found.validations) == 2
-    log.write_text(DONE.rpartition("\n2026")[0], encoding="utf-8")
-    with pytest.raises(UserError, match="expected a finished training"):
-        read_training_log(log)
 
 
 @dataclass(frozen=True)
@@ -92,10 +49,11 @@ class ShellRun(Run):
 
 def shell_run(root: Path, train: str, *, seed: int = 1) -> ShellRun:
     study = make_study()
-    return ShellRun(study, study.methods[0], {}, seed, root, train)
+    return ShellRun(study, "smooth", {}, seed, root, train)
 
 
-FINISH = f"cat > $1/train.log <<'END'\n{DONE}END\n"
+RESOURCES = '{"seconds": 7, "peak_memory_mib": 77}'  # less than this process has
+FINISH = f"echo '{RESOURCES}' > $1/resources.json; cat > $1/train.log <<'END'\n{DONE}END\n"
 
 
 def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
@@ -103,12 +61,19 @@ def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
     for _ in range(2):
         Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test"])
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
-    assert runner_module.read_trained(run)["peak_memory_mib"] > 0
+    assert read_json(run.folder / "train.json")["peak_memory_mib"] == 77
     # Only what is missing: the scores, without another training.
     (run.scores_folder("test") / "scores.json").unlink()
     Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test", "test1"])
     assert run.scores("test") == run.scores("test1") == {}
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
+
+
+def test_resources_that_are_not_known_are_none(tmp_path: Path) -> None:
+    """Of a training that was finished by something else than `labo train`."""
+    run = shell_run(tmp_path, FINISH + "rm $1/resources.json")
+    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=[])
+    assert read_json(run.folder / "train.json")["peak_memory_mib"] is None
 
 
 def test_a_failure_is_told_and_the_others_are_completed(tmp_path: Path) -> None:
@@ -155,10 +120,10 @@ def wait_for(path: Path, seconds: float = 60) -> str:
 
 
 def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
-    """kill -9 of compare.sh leaves its trainings: two must not write into one folder."""
+    """kill -9 of labo compare leaves its trainings: two must not write into one folder."""
     program = (
         "import sys, pathlib\n"
-        "from fairseq_labo.experiments.files import locked\n"
+        "from fairseq_labo.experiments.files import locked, read_json\n"
         "from fairseq_labo.experiments.studies.runner import Runner\n"
         "from tests.experiments.studies.test_runner import CORPUS, shell_run\n"
         "root = pathlib.Path(sys.argv[1])\n"
@@ -168,7 +133,7 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path],
-        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'data-prep' / 'microworld'}"},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     child = int(wait_for(tmp_path / "runs" / "smooth" / "seed-1" / "pid"))
     parent.kill()

@@ -1,4 +1,4 @@
-"""Running the planned processes: logs, failures, signals."""
+"""Running the planned processes: lock, logs, failures, signals, memory."""
 
 import json
 import os
@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.training.launch import is_finished, run
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training import launch as launch_module
+from fairseq_labo.experiments.training.launch import check_folder, is_finished, run, train_in
 from fairseq_labo.experiments.training.launch_plan import Launch
+from fairseq_labo.experiments.training.run_state import RunState
+from tests.conftest import REPOSITORY
 
 
 def program(text: str) -> list[str]:
@@ -57,25 +61,32 @@ def test_one_failure_ends_all(
 @pytest.mark.parametrize(
     ("state", "finished", "said"),
     [
-        ({"finished": "all is done"}, True, "finished: all is done (last.pt). Nothing is trained"),
-        ({"rebuilds_batches": True}, False, "warning: resuming in epoch 2: fairseq, with any"),
-        ({}, False, ""),
+        (
+            RunState("last.pt", finished="all is done"),
+            True,
+            "finished: all is done (last.pt). Nothing is trained",
+        ),
+        (
+            RunState("last.pt", epoch=2, rebuilds_batches=True),
+            False,
+            "warning: resuming in epoch 2: fairseq, with any",
+        ),
+        (RunState("last.pt", epoch=2), False, ""),
     ],
 )
 def test_what_is_said_of_a_resume(
-    state: dict[str, object],
+    state: RunState,
     finished: bool,
     said: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = {"checkpoint": "last.pt", "epoch": 2, "finished": None, "rebuilds_batches": False}
-    output = f"fairseq's own\n{json.dumps(whole | state)}\n"
-    done = subprocess.CompletedProcess([], 0, stdout=output, stderr="")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(launch_module, "apart", lambda *_: state)
     assert not is_finished(["bin"], save_dir=tmp_path)  # no checkpoint: nothing is asked
     assert capsys.readouterr().err == ""
+    assert is_finished(["bin", "--restore-file=x.pt"], save_dir=tmp_path) == finished
+    assert capsys.readouterr().err.startswith(said)
     (tmp_path / "checkpoint_last.pt").touch()
     assert is_finished(["bin"], save_dir=tmp_path) == finished
     assert capsys.readouterr().err.startswith(said)
@@ -90,30 +101,135 @@ def test_an_unreadable_checkpoint_is_left_to_fairseq(
     assert "could not read how far this run is: EOFError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_interrupted_launcher_leaves_nobody(number: signal.Signals, tmp_path: Path) -> None:
-    """SIGTERM, as a cluster sends it, reaches the training; so does Ctrl-C."""
+@pytest.mark.parametrize("path", ["file", "file/below/it"])
+def test_a_folder_that_is_a_file(path: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--save-dir: expected a folder, found a file at .*/file;"):
+        check_folder(tmp_path / path)
+    check_folder(tmp_path / "new" / "folder")
+
+
+def test_one_training_in_a_folder(tmp_path: Path) -> None:
+    """The second says so; the lock is held by the training itself, should labo train be killed."""
+    quick = Launch([program("")])
+    holder = subprocess.Popen([*program(HOLD), str(tmp_path)])
+    wait_for(tmp_path / "pid")
+    with pytest.raises(UserError, match="expected to be alone in this folder"):
+        train_in(tmp_path, quick, [])
+    holder.kill()
+    holder.wait()
+    with pytest.raises(UserError, match="expected to be alone in this folder"):
+        train_in(tmp_path, quick, [])
+    # Another machine's part of a training has a lock of its own.
+    assert train_in(tmp_path, Launch([program("")], "train.node-1.log"), []) == 0
+    assert not (tmp_path / "resources.json").exists()
+    os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
+    for _ in range(100):
+        try:
+            assert train_in(tmp_path, quick, []) == 0
+            break
+        except UserError:  # until the kernel has ended it
+            time.sleep(0.05)
+    assert (tmp_path / "resources.json").exists()
+
+
+HOLD = """
+import pathlib, sys
+from fairseq_labo.experiments.training.launch import train_in
+from fairseq_labo.experiments.training.launch_plan import Launch
+folder = pathlib.Path(sys.argv[1])
+training = "import os, pathlib, sys, time\\n"
+training += "pathlib.Path(sys.argv[1], 'pid').write_text(str(os.getpid())); time.sleep(60)"
+train_in(folder, Launch([[sys.executable, "-c", training, sys.argv[1]]]), [])
+"""
+
+
+def wait_for(path: Path, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not (path.exists() and path.read_text(encoding="utf-8")):
+        time.sleep(0.02)
+
+
+def test_resources_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only of one that ran to its end; a finished run keeps what it had."""
+    resources = tmp_path / "resources.json"
+    assert train_in(tmp_path, Launch([program("raise SystemExit(3)")]), []) == 3
+    assert not resources.exists()
+    assert train_in(tmp_path, Launch([program("import time; time.sleep(0.3)")]), []) == 0
+    found = json.loads(resources.read_text(encoding="utf-8"))
+    assert found.keys() == {"seconds", "peak_memory_mib"} and 0.3 <= found["seconds"] < 20
+    monkeypatch.setattr(launch_module, "is_finished", lambda *_, **__: True)
+    assert train_in(tmp_path, Launch([program("raise SystemExit(3)")]), []) == 0
+    assert json.loads(resources.read_text(encoding="utf-8")) == found
+
+
+MEASURE = """
+import pathlib, sys
+from fairseq_labo.experiments.training.launch import train_in
+from fairseq_labo.experiments.training.launch_plan import Launch
+program = [sys.executable, "-c", f"x = b'x' * ({sys.argv[2]} << 20)"]
+sys.exit(train_in(pathlib.Path(sys.argv[1]), Launch([program]), []))
+"""
+
+
+def test_memory_is_not_that_of_whoever_started_it(tmp_path: Path) -> None:
+    """A caller of 300 MiB more than it has, and trainings of 100 and 150 MiB."""
+    ballast = bytearray(300 << 20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    peaks = []
+    for mib in (100, 150):
+        folder = tmp_path / str(mib)
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-c", MEASURE, folder, str(mib)]
+        subprocess.run(command, check=True, env=environment)
+        found = json.loads((folder / "resources.json").read_text(encoding="utf-8"))
+        peaks.append(found["peak_memory_mib"])
+    assert 100 <= peaks[0] < 130 and 45 < peaks[1] - peaks[0] < 55
+    assert len(ballast) == 300 << 20
+
+
+def test_labo_train_imports_neither_torch_nor_fairseq() -> None:
+    """Its memory is the floor of the training's."""
+    code = (
+        "import sys, fairseq_labo.experiments.training.train\n"
+        "print([name for name in ('torch', 'fairseq', 'numpy') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_interrupted_launcher_leaves_nobody(
+    number: signal.Signals, toy_corpus: Path, tmp_path: Path
+) -> None:
+    """SIGTERM, as a cluster sends it, reaches the training; so do a lost terminal and Ctrl-C.
+
+    Twice, while the training takes its time to end.
+    """
     (tmp_path / "fairseq_cli").mkdir()
     (tmp_path / "fairseq_cli" / "__init__.py").touch()
     (tmp_path / "fairseq_cli" / "train.py").write_text(
-        "import os, pathlib, time\n"
+        "import os, pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.6), os._exit(0)))\n"
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
         "time.sleep(60)\n",
         encoding="utf-8",
     )
     launcher = subprocess.Popen(
         [
-            *(sys.executable, "-m", "fairseq_labo.experiments.training.launch"),
-            *("--save-dir", tmp_path / "run", "--gpus", "0", "--", "bin"),
+            *(sys.executable, "-m", "fairseq_labo.experiments.cli", "train", "--data", toy_corpus),
+            *("--save-dir", tmp_path / "run", "--gpus", "0"),
         ],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
         stderr=subprocess.DEVNULL,
     )
     pid = tmp_path / "pid"
-    for _ in range(200):
-        if pid.exists() and pid.read_text(encoding="utf-8"):
-            break
-        time.sleep(0.05)
+    wait_for(pid)
+    launcher.send_signal(number)
+    time.sleep(0.3)
     launcher.send_signal(number)
     assert launcher.wait(30) == 128 + number
     with pytest.raises(ProcessLookupError):

@@ -137,7 +137,7 @@ def test_one_task_in_a_step_is_one_machine() -> None:
 
 def test_a_job_of_several_machines_needs_srun() -> None:
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
-    with pytest.raises(UserError, match=r"2 machines.* write 'srun scripts/train.sh ...'"):
+    with pytest.raises(UserError, match=r"2 machines.* write 'srun labo train ...'"):
         planned(4, job)
     (command,) = planned(4, job, nodes=1).commands
     assert "--standalone" in command
@@ -153,8 +153,6 @@ def test_a_job_of_several_machines_needs_srun() -> None:
         (1, {}, {"nodes": 2, "node_rank": 0, "master": "a:b"}, "HOST or HOST:PORT, found 'a:b'"),
         (1, {}, {"master": "a"}, "go with --nodes of 2 or more"),
         (1, {}, {"workers": 2}, "pass --gpus 0 with it"),
-        (0, {}, {"workers": 0}, "--workers of 1 or more"),
-        (0, {}, {"gpus": -1}, "--gpus of 0 or more"),
         (1, SRUN | {"PATH": "/nowhere"}, {}, "expected scontrol.* pass --master"),
     ],
 )
@@ -212,6 +210,9 @@ def test_a_batch_is_shared_whatever_the_number_of_workers(
     [
         ([], 4096, 1, "no --max-tokens"),
         (["--max-tokens", "4096", "--update-freq", "2"], 4096, 1, "both"),
+        (["--max-tokens", "4096", "--update-freq=2"], 4096, 1, "both"),
+        (["--max-tokens", "0"], 4096, 1, "--max-tokens: expected a whole number of at least 1"),
+        (["--max-tokens=many"], 4096, 1, "found 'many'"),
         (["--max-tokens", "4096"], 4096, 3, "found 4096"),
         (["--max-tokens", "1000"], 1001, 1, "found 1001"),
         (["--max-tokens", "1000"], 1, 2, "found 1"),

@@ -1,9 +1,11 @@
-"""`scripts/train.sh` as one runs it: what it starts, what it says, what it leaves alone.
+"""`labo train` as one runs it: what it starts, what it says, what it leaves alone.
 
 There is no GPU here: a fake nvidia-smi shows some, and a fake fairseq tells what torchrun set.
 """
 
+import importlib.util
 import itertools
+import json
 import os
 import re
 import shlex
@@ -16,8 +18,9 @@ import yaml
 
 # (importing the plugin also lets torch.load read checkpoints)
 from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
+from fairseq_labo.experiments.cli import main, parser_of
 from fairseq_labo.experiments.training.launch_plan import free_port
-from tests.conftest import REPOSITORY, TINY_MODEL, reports
+from tests.conftest import REPOSITORY, TINY_MODEL, USER_DIR, reports
 
 SCRIPT = REPOSITORY / "scripts" / "train.sh"
 OPTIONS = [*TINY_MODEL, "--max-tokens", "1200", "--max-update", "4", "--log-interval", "1"]
@@ -57,12 +60,61 @@ def show_gpus(folder: Path, count: int) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-def test_dry_run_with_four_gpus(toy_corpus: Path, tmp_path: Path) -> None:
+def dry_run(*words: object, monkeypatch: pytest.MonkeyPatch, path: str = "/nowhere") -> int:
+    """labo train in this process, as where no cluster and no GPU is, unless `path` has some."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", path)
+    return main(["train", *map(str, words)])
+
+
+def blocks() -> list[tuple[str, str]]:
+    """What scripts/train.sh of version 0.1 printed: its arguments, and the command it made."""
+    lines = (Path(__file__).parent / "old_commands.txt").read_text(encoding="utf-8").splitlines()
+    return list(zip(lines[::2], lines[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("flags", "expected"), blocks())
+def test_the_commands_of_before(
+    flags: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Word for word; but now every size validates on every sentence, not small alone."""
+    monkeypatch.chdir(tmp_path)
+    languages = {"corpus": "c", "source_lang": "de", "target_lang": "en", "splits": {}}
+    for name, more in (
+        ("joined", {}),
+        ("separate", {"joined_dictionary": False}),
+        ("piece", {"source_lang": "fr", "subwords": "sentencepiece"}),
+    ):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        manifest = json.dumps({**languages, **more})
+        (tmp_path / name / "manifest.json").write_text(manifest, encoding="utf-8")
+    assert dry_run(*shlex.split(flags)[2:], monkeypatch=monkeypatch) == 0
+    wanted = shlex.split(expected)
+    if "--required-batch-size-multiple" not in wanted:
+        place = wanted.index("--optimizer")
+        wanted[place:place] = ["--required-batch-size-multiple", "1"]
+    wanted = [{"PYTHON": sys.executable, "USER_DIR": str(USER_DIR)}.get(w, w) for w in wanted]
+    assert shlex.split(capsys.readouterr().out) == wanted
+
+
+def test_dry_run_with_four_gpus(
+    toy_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The command, as one would type it; nothing is made or run."""
     save_dir = tmp_path / "save dir"
-    options = ("--criterion", "tsla_cross_entropy", "--epochs", 7, "--dry-run", "--", "--fp16")
-    printed, _ = train_sh(toy_corpus, save_dir, *options, PATH=show_gpus(tmp_path, 4))
-    (line,) = printed.splitlines()
+    options = ["--criterion", "tsla_cross_entropy", "--epochs", 7, "--dry-run", "--", "--fp16"]
+    path = show_gpus(tmp_path, 4)
+    words = ["--data", toy_corpus, "--save-dir", save_dir, *options]
+    assert dry_run(*words, monkeypatch=monkeypatch, path=path) == 0
+    (line,) = capsys.readouterr().out.splitlines()
     python, *command = shlex.split(line)
     assert Path(python).samefile(sys.executable)
     assert command[:4] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -74,29 +126,63 @@ def test_dry_run_with_four_gpus(toy_corpus: Path, tmp_path: Path) -> None:
     assert not save_dir.exists()
 
 
-def test_refusals_reach_the_user(toy_corpus: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [SCRIPT, "--data", toy_corpus, "--save-dir", tmp_path / "x", "--nodes", "2"],
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
-    assert done.returncode == 1 and "error: --nodes 2 needs --node-rank" in done.stderr
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--nodes", "2"], "--nodes 2 needs --node-rank"),
+        (["--epochs", "0"], "--epochs: expected a whole number of at least 1, found '0'"),
+        (["--batch-tokens", "0"], "--batch-tokens: expected a whole number of at least 1"),
+        (["--seed", "text"], "--seed: expected a whole number of at least 0, at most 2147483647"),
+        (["--size", "large"], "--size: expected one of small, iwslt, wmt, found 'large'"),
+        (["--best-by", "ter"], "--best-by: expected one of nll, bleu, found 'ter'"),
+        (["--labo-beta", "0"], "--labo-beta: expected a number above 0, found '0'"),
+        (["--gpus", "-1"], "--gpus: expected a whole number of at least 0, found '-1'"),
+        (["--nodes", "0"], "--nodes: expected a whole number of at least 1, found '0'"),
+        (["--workers", "-1"], "--workers: expected a whole number of at least 1, found '-1'"),
+        (["--smoothing-schedule", "up"], "--smoothing-schedule: expected one of step, linear,"),
+        (["--save-dir", __file__], "--save-dir: expected a folder, found a file at"),
+        (["--data", "/nowhere"], "expected a prepared corpus in /nowhere"),
+    ],
+)
+def test_refusals_reach_the_user(
+    flags: list[str],
+    message: str,
+    toy_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--data", toy_corpus, "--save-dir", tmp_path / "x", *flags]
+    assert dry_run(*words, monkeypatch=monkeypatch) == 1
+    assert f"error: {message}" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
+def test_a_missing_fairseq_is_named(
+    toy_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    words = ["--data", toy_corpus, "--save-dir", tmp_path / "x"]
+    assert dry_run(*words, monkeypatch=monkeypatch) == 1
+    assert "pip install 'fairseq_labo[fairseq]'" in capsys.readouterr().err
+
+
 def test_two_machines_find_each_other(toy_corpus: Path, tmp_path: Path) -> None:
-    """Two times train.sh, as on two machines of two GPUs; torchrun is the real one."""
+    """Two times labo train, as on two machines of two GPUs; torchrun is the real one."""
     fake = tmp_path / "fairseq_cli"
     fake.mkdir()
     (fake / "__init__.py").touch()
     (fake / "train.py").write_text(FAKE_FAIRSEQ, encoding="utf-8")
-    variables = environment(PATH=show_gpus(tmp_path, 2), PYTHONPATH=str(tmp_path))
+    variables = environment(PATH=show_gpus(tmp_path, 2), PYTHONPATH=f"{tmp_path}:{REPOSITORY}")
     port = free_port()
     machines = [
         subprocess.Popen(
             [
-                *(SCRIPT, "--data", toy_corpus, "--save-dir", tmp_path / "run", "--nodes", "2"),
+                *(sys.executable, "-m", "fairseq_labo.experiments.cli", "train", "--nodes", "2"),
+                *("--data", toy_corpus, "--save-dir", tmp_path / "run"),
                 *("--node-rank", str(rank), "--master", f"localhost:{port}"),
             ],
             stdout=subprocess.PIPE,
@@ -113,7 +199,7 @@ def test_two_machines_find_each_other(toy_corpus: Path, tmp_path: Path) -> None:
         workers = sorted(re.findall(r"^WARNING (\d) (\d) (.*)$", output, re.MULTILINE))
         assert workers == [(str(2 * rank + i), str(i), expected) for i in (0, 1)], output
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("train.log", "train.node-1.log")
+        *("train.log", "train.node-1.log", ".lock", ".train.node-1.log.lock", "resources.json")
     }
 
 
@@ -125,6 +211,7 @@ def trained(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return save_dir, printed
 
 
+@pytest.mark.slow
 def test_two_workers_on_the_cpu(trained: tuple[Path, str]) -> None:
     save_dir, printed = trained
     log = (save_dir / "train.log").read_text(encoding="utf-8")
@@ -132,8 +219,11 @@ def test_two_workers_on_the_cpu(trained: tuple[Path, str]) -> None:
     assert reports(log, "valid")[-1]["valid_num_updates"] == "4"
     assert "epoch   1 | valid" in printed and "done training" in printed
     assert (save_dir / "train.worker-1.log").exists()
+    resources = json.loads((save_dir / "resources.json").read_text(encoding="utf-8"))
+    assert resources["peak_memory_mib"] > 100 and resources["seconds"] > 1
 
 
+@pytest.mark.slow
 def test_finished_runs_are_left_alone(trained: tuple[Path, str], toy_corpus: Path) -> None:
     """fairseq by itself would train a fifth update of four."""
     save_dir, _ = trained
@@ -145,12 +235,23 @@ def test_finished_runs_are_left_alone(trained: tuple[Path, str], toy_corpus: Pat
     assert (save_dir / "checkpoint_last.pt").read_bytes() == before
 
 
+@pytest.mark.slow
+def test_r_drop_trains(toy_corpus: Path, tmp_path: Path) -> None:
+    """A criterion of fairseq without a preset: its best checkpoint, too, is by NLL."""
+    flags = ["--criterion", "label_smoothed_cross_entropy_with_rdrop", "--label-smoothing", 0.1]
+    train_sh(toy_corpus, tmp_path, *flags, "--", "--rdrop-alpha", 5, *OPTIONS)
+    log = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert "rdrop_kl_loss" in reports(log, "train_inner")[-1]
+    nll = reports(log, "valid")[-1]["valid_nll_loss"]
+    assert f"checkpoint_best.pt (epoch 1 @ 4 updates, score {nll})" in log
+
+
 def test_every_place_has_the_criterions_defaults() -> None:
-    """train.sh, the configuration file, the recipes and the README against the criterion."""
+    """labo train, the configuration file, the recipes and the README against the criterion."""
     alpha, beta = LaboCrossEntropyConfig().label_smoothing, LaboCrossEntropyConfig().labo_beta
-    script = SCRIPT.read_text(encoding="utf-8")
-    assert f" label_smoothing={alpha:g} labo_beta={beta:g}\n" in script
-    assert f"LABO's temperature (default: {beta:g};" in script
+    described = " ".join(parser_of("train").format_help().split())
+    assert f"cross_entropy has none (default: {alpha:g})" in described
+    assert f"inf is label smoothing (default: {beta:g})" in described
     config = REPOSITORY / "fairseq_labo" / "config" / "translation_labo.yaml"
     criterion = yaml.safe_load(config.read_text(encoding="utf-8"))["criterion"]
     assert (criterion["label_smoothing"], criterion["labo_beta"]) == (alpha, beta)

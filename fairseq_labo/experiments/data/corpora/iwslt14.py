@@ -4,8 +4,6 @@ Source of recipe and counts: fairseq's examples/translation/prepare-iwslt14.sh a
 published with it. The English-French counts are inferred, not published.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fairseq_labo.experiments.data.recipe import (
@@ -57,14 +55,9 @@ COUNTS = {
 }  # fmt: skip
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-
-
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair`; both directions of a pair have the same text."""
-    source, target = options.pair.split("-")
-    pair = "de-en" if "de" in (source, target) else "en-fr"
+    pair = "de-en" if "de" in options.pair else "en-fr"
     archive = f"{pair}.tgz"
     first, second = pair.split("-")
     # Only the German-English sets have published counts, which are checked.
@@ -86,8 +79,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
     )
     return Corpus(
         name="iwslt14",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts={
             "train": Part("train.tags", (training,)),
             "test": Part("+".join(name.removeprefix("TED.") for name in TEST_SETS[pair]), tests),

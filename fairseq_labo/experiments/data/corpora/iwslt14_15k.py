@@ -5,8 +5,6 @@ training text (`bpe_code`), which are applied unless --bpe-size asks for merges 
 results are never called IWSLT'14.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part, Recipe
@@ -18,13 +16,8 @@ FILES = {"train": "train15k", "valid": "valid", "test": "test"}
 TOKENS = {"valid.de": 182_592, "test.de": 161_838, "valid.en": 178_622, "test.en": 156_928}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-
-
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair`."""
-    source, target = options.pair.split("-")
     uses_codes = options.bpe_size is None and options.bpe in (None, "subword-nmt")
     parts = {
         split: Part(name, (Member(f"{name}.{{lang}}.gz", expected_lines=LINES[split]),))
@@ -32,8 +25,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
     }
     return Corpus(
         name="iwslt14-15k",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts=parts,
         recipe=Recipe(
             released_tokens=True,

@@ -6,8 +6,6 @@ The releases of 2016 and 2017 test sets hold the source side only: the reference
 side of the opposite direction.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 
@@ -41,7 +39,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair` with `options.test_set` and `options.valid_set`."""
-    source, target = options.pair.split("-")
     training = Member(
         f"{options.pair}/train.tags.{options.pair}.{{lang}}",
         markup="tags2017",
@@ -54,12 +51,12 @@ def corpus(options: argparse.Namespace) -> Corpus:
     members = tuple(_test_member(options.pair, name) for name in names)
     parts["test"] = Part(options.test_set, members)
     nested = Nested(
-        "2017-01-trnted.tgz", f"2017-01-trnted/texts/{source}/{target}/{options.pair}.tgz"
+        "2017-01-trnted.tgz",
+        f"2017-01-trnted/texts/{options.pair.replace('-', '/')}/{options.pair}.tgz",
     )
     return Corpus(
         name="iwslt17",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts=parts,
         recipe=replace(RECIPE, valid_every=None if "valid" in parts else RECIPE.valid_every),
         sources=f"iwslt17.{options.pair}",

@@ -1,33 +1,62 @@
-"""The microworld: a small generated corpus, German and English, that needs no download."""
+"""The microworld: a small German-English corpus that comes with the package.
 
-from __future__ import annotations
+Its text was generated from a grammar (data-prep/microworld in the repository), with seed 1.
+"""
 
 import argparse
-from functools import partial
+from pathlib import Path
 
-import microworld
+from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part, Recipe
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import sha256_of
 
-from fairseq_labo.experiments.data.recipe import Corpus, Counts, Part, Recipe
-
-TITLE = "the microworld, a small generated German-English corpus"
+TITLE = "the microworld, a small generated German-English corpus that needs no download"
 PAIRS = ("de-en", "en-de")
-SIZES = {"train": 24_000, "valid": 500, "test": 500}
+SEED = 1
+SIZES = {"train": 24_000, "valid": 500, "test": 500}  # pairs that are taken: all
+FOLDER = Path(__file__).resolve().parent.parent / "microworld"
+SHA256 = {
+    "train.tsv.gz": "036d0fb3d1213e77b104df98ba5b5b72654d1a65b50067860eecf7f131a6f187",
+    "valid.tsv.gz": "5e1cb2f7aed458f983cfe7aac2fd096d7846ba04317e31616f93fc58c96caed3",
+    "test.tsv.gz": "5d87172da8220b5be77591c7a1878186d75e379842144069968113921872d7df",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the generator's seed."""
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the generator")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"only {SEED} is here")
 
 
 def corpus(options: argparse.Namespace) -> Corpus:
-    """Return the corpus of `options.pair`; the generator writes its text."""
-    source, target = options.pair.split("-")
+    """Return the corpus of `options.pair`; UserError for another seed than the text's."""
+    if options.seed != SEED:
+        raise UserError(
+            f"--seed: expected {SEED}, whose text comes with the package, found {options.seed}; "
+            f"in data-prep/microworld of the repository run `python -m microworld --seed "
+            f"{options.seed} --destdir DIR`, then `labo prepare own --pair {options.pair} --train "
+            "DIR/train --valid DIR/valid --test DIR/test`"
+        )
     return Corpus(
         name="microworld",
-        source_lang=source,
-        target_lang=target,
-        parts={split: Part(f"seed {options.seed}", ()) for split in SIZES},
+        pair=options.pair,
+        parts={
+            split: Part(f"seed {SEED}", (_member(split, size),)) for split, size in SIZES.items()
+        },
         recipe=Recipe(bpe_size=3_000),
         counts=Counts(splits=SIZES),
-        generate=partial(microworld.write, **(SIZES | {"seed": options.seed})),
+        at_hand={f"{split}.tsv.gz": _checked(f"{split}.tsv.gz") for split in SIZES},
     )
+
+
+def _member(split: str, size: int) -> Member:
+    return Member(f"{split}.tsv.gz", columns=("de", "en"), first_lines=size)
+
+
+def _checked(name: str) -> Path:
+    path = FOLDER / name
+    if not path.is_file() or sha256_of(path) != SHA256[name]:
+        raise UserError(
+            f"{path}: expected the text that comes with fairseq_labo (SHA-256 "
+            f"{SHA256[name][:12]}…), found none or another; install the package again"
+        )
+    return path

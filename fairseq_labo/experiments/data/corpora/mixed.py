@@ -5,8 +5,6 @@ pairs); validation and test set are IWSLT'14's. All lowercase Moses tokens; the 
 released as such is tokenized while it is read. The merges are learned here, on all three.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fairseq_labo.experiments.data.corpora import iwslt14_15k, multi30k, tatoeba
@@ -17,13 +15,8 @@ PAIRS = ("de-en", "en-de")
 TED, TATOEBA, MULTI30K = "iwslt14-de-en", "tatoeba-de-en", "multi30k"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-
-
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair`."""
-    source, target = options.pair.split("-")
     ted = {
         split: Member(f"{TED}/{name}.{{lang}}.gz", expected_lines=iwslt14_15k.LINES[split])
         for split, name in iwslt14_15k.FILES.items()
@@ -37,8 +30,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
     )
     return Corpus(
         name="mixed",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts={
             "train": Part("train15k + tatoeba + multi30k", (ted["train"], *others)),
             "valid": Part("IWSLT'14 valid", (ted["valid"],)),

@@ -3,8 +3,6 @@
 The corpus is for non-commercial research. Cased, not cleaned.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fairseq_labo.experiments.data.recipe import Corpus, Member, Part, Recipe
@@ -44,8 +42,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
     }
     return Corpus(
         name="multi30k",
-        source_lang=source,
-        target_lang=target,
+        pair=f"{source}-{target}",
         parts=parts,
         recipe=Recipe(bpe_size=8_000),
         sources="multi30k",

@@ -6,8 +6,6 @@ a hash of its letters and digits. No English sentence of one set occurs in anoth
 another punctuation or case.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 
@@ -17,10 +15,6 @@ TITLE = "Tatoeba (short sentences), German-English"
 PAIRS = ("de-en", "en-de")
 LINES = 169_197
 SHARES = 100  # validation and test set: one of them each
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def split_of(english: str) -> str:
@@ -33,11 +27,9 @@ def split_of(english: str) -> str:
 
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair`."""
-    source, target = options.pair.split("-")
     return Corpus(
         name="tatoeba",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts={"all": Part("all", (Member("all.{lang}.gz", expected_lines=LINES),))},
         recipe=Recipe(bpe_size=8_000),
         divide=split_of,

@@ -4,8 +4,6 @@ Training text: Europarl v7, Common Crawl, News Commentary v9 (WMT'14's own) or v
 script takes by default); test set: newstest2014, full.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fairseq_labo.experiments.data.recipe import Corpus, Counts, Limits, Member, Part, Recipe
@@ -40,7 +38,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def corpus(options: argparse.Namespace) -> Corpus:
     """Return the corpus of `options.pair` with `options.news_commentary`."""
-    source, target = options.pair.split("-")
     version = options.news_commentary
     training = (
         Member("training/europarl-v7.de-en.{lang}", archive="training-parallel-europarl-v7.tgz"),
@@ -58,8 +55,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
     )
     return Corpus(
         name="wmt14",
-        source_lang=source,
-        target_lang=target,
+        pair=options.pair,
         parts={
             "train": Part(f"europarl+commoncrawl+nc-{version}", training),
             "test": Part("newstest2014", (test,)),

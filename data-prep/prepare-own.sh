@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Prepare your own parallel text for fairseq; the options: -h.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+labo prepare own "$@"

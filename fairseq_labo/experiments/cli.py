@@ -1,0 +1,172 @@
+"""The command ``labo``: one door to corpora, training, evaluation and studies.
+
+A module of a command has ``DESCRIPTION``, ``add_options(parser)`` and ``run(options)``, which
+returns the exit status (None is 0). Only the module of the command that is called is imported.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
+
+from fairseq_labo.experiments.errors import UserError
+
+PACKAGE = "fairseq_labo.experiments"
+
+
+class Command(NamedTuple):
+    """The module that holds a command, and what it does in one line."""
+
+    module: str
+    summary: str
+    passes_on: str = ""  # the program that gets what stands behind --
+
+
+COMMANDS = {
+    "prepare": Command("data.prepare", "prepare a corpus: a known one, or your own text"),
+    "train": Command("training.train", "train a model on a prepared corpus", "fairseq-train"),
+    "evaluate": Command(
+        "evaluation.evaluate", "translate with a checkpoint, and score", "fairseq-generate"
+    ),
+    "compare": Command("studies.compare", "run a study (methods x seeds) and report it"),
+    "inspect": Command("evaluation.inspect", "show what a loss teaches at each target token"),
+    "benchmark": Command("training.benchmark", "speed and memory of training, beside fairseq's"),
+    "demo": Command("studies.demo", "from nothing to a table: four methods on an embedded corpus"),
+}
+# Module -> the extra of this distribution that installs it.
+EXTRAS = {
+    "fairseq": "fairseq", "fairseq_cli": "fairseq", "omegaconf": "fairseq",
+    "sacremoses": "data", "regex": "data", "subword_nmt": "data", "sentencepiece": "data",
+    "requests": "data", "tqdm": "data",
+    "sacrebleu": "eval", "matplotlib": "eval", "jinja2": "eval", "markupsafe": "eval",
+    "yaml": "eval", "pydantic": "eval", "tabulate": "eval",
+}  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one command; an error is one line, status 2."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} -h\n")
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of one command."""
+    command = COMMANDS[name]
+    module = importlib.import_module(f"{PACKAGE}.{command.module}")
+    parser = Parser(
+        prog=f"labo {name}",
+        description=module.DESCRIPTION.strip(),
+        epilog=f"What stands behind -- is passed to {command.passes_on} as it is, after the above."
+        if command.passes_on
+        else None,
+    )
+    module.add_options(parser)
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Options of ``NAME option ... [-- fairseq option ...]``; the latter as `options.passed_on`."""
+    name, *own = arguments
+    passed_on: list[str] = []
+    if "--" in own:
+        place = own.index("--")
+        own, passed_on = own[:place], own[place + 1 :]
+    parser = parser_of(name)
+    if passed_on and not COMMANDS[name].passes_on:
+        parser.error(f"expected nothing behind --, found {' '.join(passed_on)}")
+    options = parser.parse_args(own)
+    options.passed_on = passed_on
+    return options
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        ["usage: labo COMMAND [option ...]", "", *lines, "", "labo COMMAND -h: its options"]
+    )
+
+
+def default_folder(*names: str) -> Path:
+    """``data/...`` or ``runs/...``: in $LABO_HOME (the scripts set it), or the current folder."""
+    return Path(os.environ.get("LABO_HOME", "")).joinpath(*names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status. What a user can mend is said without a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in ([], ["-h"], ["--help"]):
+        print(usage())
+        return 0 if words else 2
+    if words == ["--version"]:
+        print(f"fairseq_labo {importlib.metadata.version('fairseq_labo')}")
+        return 0
+    if words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"error: expected a command ({known}), found {words[0]!r}", file=sys.stderr)
+        return 2
+    _quieten_libraries()
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        options = parse(words)
+        module = importlib.import_module(f"{PACKAGE}.{COMMANDS[words[0]].module}")
+        return module.run(options) or 0
+    except UserError as error:
+        return _failed(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _failed(
+            f"labo {words[0]} needs the module {error.name}, found none for {sys.executable}: run "
+            f"`pip install 'fairseq_labo[{extra}]'` (or [all])"
+        )
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (or its flush at the end fails again)
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _failed(f"{error}; what is complete is kept: mend it and run the command again")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _failed(message: str) -> int:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # An exception, so that whatever runs children ends them on the way out.
+    raise SystemExit(128 + number)
+
+
+def _quieten_libraries() -> None:
+    """What libraries of fairseq's time say about themselves is not the user's concern."""
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
+    warnings.filterwarnings("ignore", ".*pin_memory. argument is set as true", UserWarning)
+    # Under fairseq the root logger is at DEBUG: matplotlib then reports fonts by the hundred.
+    for name in ("matplotlib", "sacrebleu", "fairseq", "hydra"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""A prepared corpus: the one reader and writer of its manifest.json.
+
+A folder is either from here (``labo prepare``: manifest.json, raw/, bin/, ...) or somebody's own
+output of fairseq-preprocess (dictionaries and binarized splits, in the folder or in its bin/).
+What the latter does not tell is given by flags: the raw references, the kind of subwords, the
+tokenizer.
+"""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.data.binarize import read_index
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json, read_lines, sha256_of, write_json
+
+FORMAT = "labo_data/1"
+MANIFEST = "manifest.json"
+UNFINISHED = ".unfinished"
+SUBWORDS = ("subword-nmt", "sentencepiece", "none")
+TOKENIZERS = ("moses", "none")
+INDEX = re.compile(r"(?P<split>[^.]+)\.(?P<source>[^.-]+)-(?P<target>[^.-]+)\.(?P=target)\.idx")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What flags say of a corpus; None and empty: nothing."""
+
+    subwords: str | None = None
+    tokenizer: str | None = None
+    references: Mapping[str, Path] = field(default_factory=dict)  # by subset
+
+
+def add_corpus_options(parser: argparse.ArgumentParser, *, with_references: bool = True) -> None:
+    """Add the flags that tell what a folder of fairseq-preprocess does not."""
+    group = parser.add_argument_group("of a folder that fairseq-preprocess alone has made")
+    group.add_argument("--subwords", choices=SUBWORDS, help="kind of its subwords")
+    group.add_argument("--tokenizer", choices=TOKENIZERS, help="what made its tokens")
+    if not with_references:
+        return
+    group.add_argument(
+        "--references",
+        action="append",
+        default=[],
+        metavar="[SUBSET=]FILE",
+        help="raw references of a subset (default: test), one a line; may be repeated",
+    )
+
+
+def given_by(options: argparse.Namespace) -> Given:
+    """What the flags of `add_corpus_options` say."""
+    references = {}
+    for text in getattr(options, "references", []):
+        subset, equals, path = text.partition("=")
+        references[subset if equals else "test"] = Path(path if equals else text)
+    return Given(options.subwords, getattr(options, "tokenizer", None), references)
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A folder that training, evaluation and studies can work on; made by `read`.
+
+    `manifest` is empty for a folder of fairseq-preprocess alone.
+    """
+
+    folder: Path
+    bin_dir: Path
+    name: str
+    languages: tuple[str, str]  # source, target
+    splits: Mapping[str, str]  # subset -> its name in the release
+    manifest: Mapping[str, Any]
+    given: Given = Given()
+
+    @classmethod
+    def read(cls, folder: Path, given: Given | None = None) -> "PreparedCorpus":
+        """Raise UserError if `folder` holds no corpus, or one that is not as expected."""
+        given = given or Given()
+        if (folder / MANIFEST).is_file():
+            return _from_manifest(folder, given)
+        for bin_dir in (folder / "bin", folder):
+            names = [INDEX.match(path.name) for path in sorted(bin_dir.glob("*.idx"))]
+            found = [match for match in names if match]
+            if found:
+                return _from_fairseq(folder, bin_dir, found, given)
+        raise UserError(
+            f"expected a prepared corpus in {folder} (manifest.json and bin/, or what "
+            "fairseq-preprocess writes), found none: run labo prepare"
+        )
+
+    @cached_property
+    def subwords(self) -> str:
+        """subword-nmt, sentencepiece or none; UserError if neither manifest nor flag tells."""
+        recorded = str(self.manifest.get("subwords", "subword-nmt")) if self.manifest else None
+        return self._known("--subwords", SUBWORDS, self.given.subwords, recorded)
+
+    @cached_property
+    def tokenizer(self) -> str:
+        """moses or none; UserError if neither manifest nor flag tells."""
+        recorded = str(self.manifest.get("tokenizer", "moses")) if self.manifest else None
+        return self._known("--tokenizer", TOKENIZERS, self.given.tokenizer, recorded)
+
+    def _known(
+        self, flag: str, kinds: Sequence[str], given: str | None, recorded: str | None
+    ) -> str:
+        if recorded is not None and given not in (None, recorded):
+            raise UserError(f"{flag}: expected {recorded}, as {self.folder} says, found {given}")
+        value = given or recorded
+        if value is None:
+            raise UserError(
+                f"{self.folder}: expected {flag} ({', '.join(kinds)}), found none; dictionaries "
+                "do not tell, and a wrong one would spoil the scores"
+            )
+        return value
+
+    @cached_property
+    def joined_dictionary(self) -> bool:
+        """Whether both sides share one dictionary."""
+        if self.manifest:
+            return bool(self.manifest.get("joined_dictionary", True))
+        source, target = (self.bin_dir / f"dict.{lang}.txt" for lang in self.languages)
+        return source.read_bytes() == target.read_bytes()
+
+    @property
+    def post_process(self) -> str | None:
+        """fairseq's --post-process (and --eval-bleu-remove-bpe), or None without subwords."""
+        return None if self.subwords == "none" else self.subwords.replace("-", "_")
+
+    @property
+    def raw_sha256(self) -> Mapping[str, str] | None:
+        """SHA-256 of the raw texts by file name, where the manifest has them."""
+        return self.manifest.get("raw_sha256")
+
+    def release_name(self, subset: str) -> str:
+        """The subset's name in the release; UserError if the corpus has no such subset."""
+        if subset not in self.splits:
+            raise UserError(f"expected a subset among {', '.join(self.splits)}, found {subset!r}")
+        return self.splits[subset]
+
+    def num_sentences(self, subset: str) -> int:
+        """Sentences of a subset as binarized."""
+        self.release_name(subset)
+        source, target = self.languages
+        return read_index(self.bin_dir / f"{subset}.{source}-{target}.{target}.idx")[0]
+
+    def raw(self, subset: str, language: str) -> list[str]:
+        """Raw lines of a subset; those of a manifest are checked to be the ones it was made from.
+
+        Raises UserError for other text, and where a folder of fairseq-preprocess needs a flag.
+        """
+        self.release_name(subset)
+        name = f"{subset}.{language}"
+        if not self.manifest:
+            return self._given_references(subset, language)
+        path = self.folder / "raw" / name
+        lines = list(read_lines(path))
+        recorded = (self.raw_sha256 or {}).get(name)
+        if recorded is not None and sha256_of(path) != recorded:
+            raise UserError(
+                f"{path}: expected the text that the corpus was prepared from (SHA-256 "
+                f"{recorded[:12]}…), found another; prepare the corpus again"
+            )
+        return lines
+
+    def _given_references(self, subset: str, language: str) -> list[str]:
+        path = self.given.references.get(subset)
+        if path is None or language != self.languages[1]:
+            raise UserError(
+                f"{self.folder}: expected the raw text of {subset}.{language}, found a folder of "
+                f"fairseq-preprocess, which keeps none; give --references {subset}=FILE (raw "
+                f"{self.languages[1]}, one sentence a line)"
+            )
+        lines, expected = list(read_lines(path)), self.num_sentences(subset)
+        if len(lines) != expected:
+            raise UserError(
+                f"{path}: expected the {expected} sentences of {subset}, found {len(lines)} lines"
+            )
+        return lines
+
+
+def _from_manifest(folder: Path, given: Given) -> PreparedCorpus:
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    wanted = {"corpus": str, "source_lang": str, "target_lang": str, "splits": dict}
+    entries = manifest if isinstance(manifest, dict) else {}
+    for key, value_type in wanted.items():
+        if not isinstance(entries.get(key), value_type):
+            raise UserError(
+                f"{path}: expected an entry {key!r} ({value_type.__name__}), found "
+                f"{entries.get(key)!r}; prepare the corpus again with --force"
+            )
+    if not (folder / "bin").is_dir():
+        raise UserError(f"{folder}: expected bin/ beside {MANIFEST}, found none; prepare it again")
+    if given.references:
+        raise UserError(
+            f"--references: expected none, since {folder} has its own in raw/, found "
+            f"{', '.join(map(str, given.references.values()))}; leave them out"
+        )
+    splits = {
+        split: str(entry["name"]) if isinstance(entry, dict) and "name" in entry else split
+        for split, entry in entries["splits"].items()
+    }
+    languages = entries["source_lang"], entries["target_lang"]
+    name = entries["corpus"]
+    return PreparedCorpus(folder, folder / "bin", name, languages, splits, entries, given)
+
+
+def _from_fairseq(
+    folder: Path, bin_dir: Path, found: Sequence[re.Match[str]], given: Given
+) -> PreparedCorpus:
+    pairs = sorted({(match["source"], match["target"]) for match in found})
+    if len(pairs) > 1:
+        raise UserError(
+            f"{bin_dir}: expected the data of one language pair, found "
+            f"{', '.join(map('-'.join, pairs))}; give each a folder"
+        )
+    for lang in pairs[0]:
+        if not (bin_dir / f"dict.{lang}.txt").is_file():
+            raise UserError(
+                f"{bin_dir}: expected dict.{lang}.txt beside the data, found none; run "
+                "fairseq-preprocess for both sides"
+            )
+    splits = {match["split"]: match["split"] for match in found}
+    corpus = PreparedCorpus(folder, bin_dir, folder.resolve().name, pairs[0], splits, {}, given)
+    for subset in given.references:
+        corpus.release_name(subset)
+    return corpus
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a finished folder, or None when there is none from here."""
+    manifest = read_json(folder / MANIFEST)
+    is_ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
+    return manifest if is_ours else None
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest, which says that the folder is finished."""
+    write_json(folder / MANIFEST, {"format": FORMAT, **manifest})
+    (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def remove_manifest(folder: Path) -> None:
+    """Say that the folder is ours, and no longer finished."""
+    (folder / UNFINISHED).touch()
+    (folder / MANIFEST).unlink(missing_ok=True)

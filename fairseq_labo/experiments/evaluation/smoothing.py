@@ -1,0 +1,188 @@
+"""What label smoothing and LABO would teach at each target token of given sentences.
+
+Both train on ``q = (1−α) e_y + α P``. For label smoothing P is uniform, 1/V on each token of the
+vocabulary; for LABO it is ``P* = softmax(z/β)``, computed here by the function that the criterion
+is tested against (`fairseq_labo.ops.labo_targets`), from a checkpoint's logits with the reference
+given.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairseq_labo.experiments.console import format_table
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sentence, sentences_of
+from fairseq_labo.ops import labo_targets
+
+# Of a recipe: what makes tokens that `fairseq_labo.experiments.data.moses.tokenize` alone does not.
+SPECIAL_RECIPES = ("aggressive_hyphens", "split_final_period", "released_tokens")
+
+
+@dataclass(frozen=True)
+class TokenSmoothing:
+    """At one target token: the reference y, the model's p_y, and P* for each β.
+
+    `likeliest[i]` belongs to the i-th β: tokens with their probability, likeliest first;
+    `of_reference[i]` is P*_y there.
+    """
+
+    reference: str
+    probability: float
+    likeliest: tuple[tuple[tuple[str, float], ...], ...]
+    of_reference: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SentenceSmoothing:
+    """A sentence pair, as subwords, and the smoothing at each token of its target."""
+
+    source: str
+    target: str
+    vocab_size: int
+    betas: tuple[float, ...]
+    tokens: tuple[TokenSmoothing, ...]
+
+
+def token_smoothing(
+    sentence: Sentence, dictionary: Any, *, betas: Sequence[float], top: int
+) -> tuple[TokenSmoothing, ...]:
+    """The smoothing at each token of one sentence, for each β."""
+    p = torch.softmax(sentence.logits.float(), dim=-1)  # [T, V]
+    distributions = [labo_targets(sentence.logits, beta=beta) for beta in betas]  # each [T, V]
+    return tuple(
+        TokenSmoothing(
+            reference=dictionary[y],
+            probability=p[row, y].item(),
+            likeliest=tuple(_likeliest(each[row], dictionary, top) for each in distributions),
+            of_reference=tuple(each[row, y].item() for each in distributions),
+        )
+        for row, y in enumerate(sentence.target.tolist())
+    )
+
+
+def _likeliest(distribution: Tensor, dictionary: Any, top: int) -> tuple[tuple[str, float], ...]:
+    values, indices = distribution.topk(top)  # of [V]
+    return tuple(
+        (dictionary[i], value) for i, value in zip(indices.tolist(), values.tolist(), strict=True)
+    )
+
+
+def inspect(
+    loaded: LoadedModel, batches: Sequence[Any], *, betas: Sequence[float], top: int
+) -> list[SentenceSmoothing]:
+    """The smoothing for fairseq's batches of one sentence each, in their order.
+
+    Raises UserError for a β or `top` out of range.
+    """
+    dictionary = loaded.target_dictionary
+    if not 1 <= top <= len(dictionary):
+        raise UserError(f"--top: expected a number from 1 to {len(dictionary)}, found {top}")
+    for beta in betas:
+        if not beta > 0:
+            raise UserError(f"--beta: expected a temperature above 0 (or inf), found {beta:g}")
+    return [
+        SentenceSmoothing(
+            source=loaded.task.source_dictionary.string(batch["net_input"]["src_tokens"][0]),
+            target=dictionary.string(sentence.target),
+            vocab_size=len(dictionary),
+            betas=tuple(betas),
+            tokens=token_smoothing(sentence, dictionary, betas=betas, top=top),
+        )
+        for batch, sentence in zip(batches, sentences_of(loaded, batches), strict=True)
+    ]
+
+
+def subset_batches(loaded: LoadedModel, *, subset: str, numbers: Sequence[int]) -> list[Any]:
+    """Sentences of a subset by number (from 0), for `inspect`; UserError for one too high."""
+    loaded.task.load_dataset(subset)
+    dataset = loaded.task.dataset(subset)
+    for number in numbers:
+        if not 0 <= number < len(dataset):
+            raise UserError(
+                f"--sentences: expected numbers from 0 to {len(dataset) - 1}, found {number}"
+            )
+    return [dataset.collater([dataset[number]]) for number in numbers]
+
+
+def text_batches(
+    loaded: LoadedModel, corpus: PreparedCorpus, pairs: Sequence[tuple[str, str]]
+) -> list[Any]:
+    """Raw sentence pairs, made subwords as the corpus was, for `inspect`."""
+    from fairseq.data import LanguagePairDataset
+
+    subwords_of = _encoder(corpus)
+    dictionaries = loaded.task.source_dictionary, loaded.target_dictionary
+    sides: list[list[Tensor]] = [[], []]
+    for pair in pairs:
+        for side, text in enumerate(pair):
+            subwords = subwords_of(text, corpus.languages[side])
+            if not subwords:
+                raise UserError("expected sentences of at least one word, found an empty one")
+            ids = dictionaries[side].encode_line(subwords, add_if_not_exist=False)
+            sides[side].append(ids.long())
+    lengths = [[side.numel() for side in ids] for ids in sides]
+    config = loaded.task.cfg
+    dataset = LanguagePairDataset(
+        *(sides[0], lengths[0], dictionaries[0], sides[1], lengths[1], dictionaries[1]),
+        left_pad_source=config.left_pad_source,
+        left_pad_target=config.left_pad_target,
+        shuffle=False,
+    )
+    return [dataset.collater([dataset[number]]) for number in range(len(pairs))]
+
+
+def _encoder(corpus: PreparedCorpus) -> Callable[[str, str], str]:
+    """What makes a raw line of a language subwords; UserError if this corpus's way is unknown."""
+    from fairseq_labo.experiments.data import bpe, moses
+
+    settings = corpus.manifest.get("settings", {})
+    special = [key for key in SPECIAL_RECIPES if settings.get(key)]
+    if not corpus.manifest or corpus.subwords != "subword-nmt" or special:
+        kind = corpus.subwords if corpus.manifest else "a folder of fairseq-preprocess"
+        raise UserError(
+            "--source: expected a corpus of labo prepare with plain tokens and subword-nmt, found "
+            f"{', '.join(special) or kind}; choose sentences of it with --sentences"
+        )
+    codes = bpe.load_codes(corpus.folder / "bpe" / "codes")
+    lowercase = corpus.manifest.get("lowercase", settings.get("lowercase"))
+    has_moses = corpus.tokenizer == "moses"
+
+    def encode(text: str, language: str) -> str:
+        tokens = moses.tokenize(text, language=language) if has_moses else " ".join(text.split())
+        return bpe.encode(tokens.lower() if lowercase else tokens, codes)
+
+    return encode
+
+
+def format_beta(beta: float) -> str:
+    """β as shown: 2, 1.5, inf."""
+    return "inf" if math.isinf(beta) else f"{beta:g}"
+
+
+def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> list[str]:
+    """The smoothing of one sentence as lines for a terminal."""
+    uniform = f"{1 / sentence.vocab_size:.5f}"
+    rows = [["reference", "p", "method", "P(reference)", "P, likeliest first"]]
+    for token in sentence.tokens:
+        p = f"{token.probability:.3f}"
+        everywhere = f"{uniform} on every token of the vocabulary"
+        rows.append([token.reference, p, "label smoothing", uniform, everywhere])
+        for beta, likeliest, own in zip(
+            sentence.betas, token.likeliest, token.of_reference, strict=True
+        ):
+            text = "  ".join(f"{word} {probability:.3f}" for word, probability in likeliest)
+            rows.append(["", "", f"LABO β={format_beta(beta)}", f"{own:.5f}", text])
+    return [
+        f"source     {sentence.source}",
+        f"reference  {sentence.target}",
+        f"taught: {1 - label_smoothing:g} on the reference plus {label_smoothing:g} P; "
+        f"V = {sentence.vocab_size} tokens; p: the model's probability of the reference",
+        "",
+        format_table(rows, left_columns=5),
+    ]

@@ -1,0 +1,81 @@
+"""The picture that explains LABO: at each target token, which words get the mass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from fairseq_labo.experiments.evaluation.smoothing import SentenceSmoothing, format_beta
+from fairseq_labo.experiments.plotting import style
+
+LEAST = 1e-4  # probabilities at or below it have no colour
+DARK = 0.03  # above it the cell is so dark that its text is white
+
+
+def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
+    """One row per target token; a panel for label smoothing and for each β of LABO.
+
+    A cell is one of the likeliest tokens of the smoothing distribution P with its probability,
+    darker the more it gets; the reference is set in bold. Label smoothing gives all the same.
+    """
+    top = len(sentence.tokens[0].likeliest[0])
+    rows = len(sentence.tokens)
+    panels = 1 + len(sentence.betas)
+    widths = [0.9] + [top * 0.95] * len(sentence.betas)
+    with style():
+        figure = Figure(figsize=(1.2 + 1.05 * sum(widths), 1.3 + 0.34 * rows))
+        axes = figure.subplots(1, panels, sharey=True, width_ratios=widths, squeeze=False)[0]
+        _panel(
+            axes[0],
+            [[("every token", 1 / sentence.vocab_size, False)] for _ in sentence.tokens],
+            title="label smoothing",
+        )
+        for number, beta in enumerate(sentence.betas):
+            cells = [
+                [(*likely, likely[0] == token.reference) for likely in token.likeliest[number]]
+                for token in sentence.tokens
+            ]
+            _panel(axes[number + 1], cells, title=f"LABO, β = {format_beta(beta)}")
+        axes[0].set_yticks(range(rows), [token.reference for token in sentence.tokens])
+        axes[0].set_ylabel("reference token")
+        figure.suptitle(
+            f"What the {label_smoothing:g} of smoothing is spent on: P at each target token "
+            f"(bold: the reference)\n{sentence.source}",
+            fontsize=10,
+        )
+        figure.tight_layout()
+    return figure
+
+
+def _panel(axes: Any, cells: Sequence[Sequence[tuple[str, float, bool]]], *, title: str) -> None:
+    values = [[max(probability, LEAST) for _, probability, _ in row] for row in cells]
+    axes.imshow(
+        values, cmap="Blues", norm=LogNorm(LEAST, 1), aspect="auto", interpolation="nearest"
+    )
+    for y, row in enumerate(cells):
+        for x, (token, probability, is_reference) in enumerate(row):
+            axes.text(
+                *(x, y, f"{_shortened(token)}\n{_probability(probability)}"),
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                linespacing=0.95,
+                color="white" if probability > DARK else "black",
+                fontweight="bold" if is_reference else "normal",
+                parse_math=False,
+            )
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _shortened(token: str) -> str:
+    return token if len(token) <= 14 else f"{token[:13]}…"
+
+
+def _probability(value: float) -> str:
+    return f"{value:.3f}" if value >= 1e-3 else f"{value:.5f}"

@@ -1,0 +1,170 @@
+"""From a study to its report: prepare the corpus, run what is missing, gather, write."""
+
+import fnmatch
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.console import show_command
+from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.published import paper_task
+from fairseq_labo.experiments.files import locked
+from fairseq_labo.experiments.studies import report, results, search
+from fairseq_labo.experiments.studies.results import Results, gather, mean_with_deviation
+from fairseq_labo.experiments.studies.run import Run, final_runs, labo, search_runs
+from fairseq_labo.experiments.studies.runner import Runner, is_done, show
+from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study
+
+THREADS = "OMP_NUM_THREADS"
+
+
+def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
+    """Run the study's preparation, if it says one and its corpus is not there yet.
+
+    archives: flags for it, --source-dir and --archive with their values.
+
+    Raises UserError if it fails.
+    """
+    if not study.prepare or (study.corpus / MANIFEST).is_file():
+        return
+    folder = Path(os.path.normpath(study.corpus))
+    command = labo("prepare", *study.prepare, "--destdir", folder, *archives)
+    show_command(command)
+    status = subprocess.run(command, stdout=sys.stderr).returncode
+    if status != 0:
+        raise UserError(
+            f"preparing {folder} failed with status {status} (see above); with files that you "
+            "have: --source-dir DIR or --archive FILE"
+        )
+
+
+def complete(
+    study: Study,
+    root: Path,
+    *,
+    jobs: int,
+    only: Sequence[str] = (),
+    report_only: bool = False,
+    note: str = "",
+) -> Results | None:
+    """Run what is missing of a study on its prepared corpus; its results, if all is done.
+
+    `jobs`: runs at a time. `only`: patterns of runs' names (``labo/*``); empty means all. Writes
+    into root/runs. Raises UserError if a run fails, or if the corpus is not the study's.
+    """
+    if jobs < 1:
+        raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
+    corpus = PreparedCorpus.read(study.corpus, study.given)
+    check_corpus(study, corpus)
+    with locked(root) as lock:
+        runner = Runner(corpus, jobs, threads_of_each(jobs), lock)
+        if not report_only and not run_study(study, root, runner, only=only):
+            print("\n".join(scores_so_far(study, root)))
+            show("not all runs of the study are done yet: no report")
+            return None
+        return gather(study, root, corpus).model_copy(update={"note": note})
+
+
+def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
+    """Raise UserError now for what would otherwise be found when the first training is done."""
+    source, target = corpus.languages
+    if study.paper:
+        paper_task(study.paper, corpus=corpus.name, source_lang=source, target_lang=target)
+    searched = any(method.grid for method in study.methods.values())
+    for subset in [*study.tests, *([VALIDATION_SUBSET] if searched else [])]:
+        corpus.raw(subset, target)
+    if not corpus.manifest:
+        _ = corpus.subwords, corpus.tokenizer
+
+
+def threads_of_each(jobs: int) -> int:
+    """Threads of each of `jobs` runs: $OMP_NUM_THREADS, or less where the cores do not suffice."""
+    cores = provenance.available_cores()
+    share = max(1, cores // jobs)
+    asked = os.environ.get(THREADS, str(share))
+    if not asked.isdecimal() or int(asked) < 1:
+        raise UserError(f"${THREADS}: expected a number of at least 1, found {asked!r}")
+    if int(asked) > share:
+        show(f"{THREADS} is {asked}: with {jobs} runs at a time and {cores} cores, each run gets "
+             f"{share}")  # fmt: skip
+    return min(int(asked), share)
+
+
+def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) -> bool:
+    """Run what is missing; the grids' searches first. Whether the whole study is done."""
+
+    def wanted(runs: Sequence[Run]) -> list[Run]:
+        return [
+            run
+            for run in runs
+            if not only or any(fnmatch.fnmatch(run.name, pattern) for pattern in only)
+        ]
+
+    first = wanted(search_runs(study, root))
+    if first:
+        show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
+        runner.complete(first, subsets=[VALIDATION_SUBSET])
+    choices = search.choose(study, root)
+    for name, setting in choices.items():
+        show(f"search: {name} is run with {setting}")
+    final = final_runs(study, root, choices=choices)
+    runner.complete(wanted(final), subsets=study.tests)
+    chosen = all(name in choices for name, method in study.methods.items() if method.grid)
+    return chosen and all(is_done(run, study.tests) for run in final)
+
+
+def scores_so_far(study: Study, root: Path) -> list[str]:
+    """A line for each setting searched, on the validation set, then for each method and test set.
+
+    Each holds score and NLL of the seeds that are done; without any there is no line.
+    """
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in search_runs(study, root):
+        name = run.name.rpartition("/")[0]
+        groups.setdefault((name, VALIDATION_SUBSET), []).append(run)
+    for run in final_runs(study, root, choices=search.choose(study, root)):
+        for test in study.tests:
+            groups.setdefault((run.method, test), []).append(run)
+    lines = (_scores_of(name, subset, runs) for (name, subset), runs in groups.items())
+    return [line for line in lines if line]
+
+
+def _scores_of(name: str, subset: str, runs: Sequence[Run]) -> str:
+    done = {run.seed: scores for run in runs if (scores := run.scores(subset))}
+    if not done:
+        return ""
+    key = runs[0].study.score
+    first = next(iter(done.values()))[key]
+    score, nll = (
+        mean_with_deviation([float(each[of]["score"]) for each in done.values()], digits)
+        for of, digits in ((key, 2), ("nll", 3))
+    )
+    return (
+        f"{name}, {subset}: {score}, NLL {nll} bits (seeds {', '.join(map(str, done))}; "
+        f"{first['label']}, {first['signature']})"
+    )
+
+
+def report_again(study: Study, file: Path, root: Path, *, note: str = "") -> None:
+    """Write the report of an earlier results.json into root/report.
+
+    Raises UserError if the file is not one, or of another study.
+    """
+    read = results.read_results(file)
+    if read.study != study.name:
+        raise UserError(f"{file}: expected results of study {study.name}, found {read.study}")
+    changes = {"note": note} if note else {}
+    if study.paper and not read.paper:  # which older files do not say
+        changes["paper"] = study.paper
+    show_report(read.model_copy(update=changes), root)
+
+
+def show_report(found: Results, root: Path) -> None:
+    """Write the report into root/report, and print its headline."""
+    written = report.write(found, root / "report")
+    print(report.summary(found))
+    print(f"written: {', '.join(map(str, written))}")

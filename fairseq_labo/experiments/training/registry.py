@@ -1,0 +1,67 @@
+"""What fairseq knows of a criterion that `presets` does not: its flags, and what it logs."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fairseq_labo.experiments.training.apart import apart
+from fairseq_labo.experiments.training.flags import Flag
+
+WANTED = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A criterion: its flags, and the name under which it logs NLL in validation."""
+
+    flags: Mapping[str, Flag]
+    nll_metric: str
+
+
+@cache
+def registered(name: str, user_dir: str | None) -> Criterion | list[str]:
+    """A criterion of fairseq, of this package or of `user_dir`; the names of all if it is none."""
+    found: Criterion | list[str] = apart(_look_up, name, user_dir)
+    return found
+
+
+def _look_up(name: str, user_dir: str | None) -> Criterion | list[str]:
+    # Importing fairseq also registers this package's criterions, see fairseq_labo/__init__.py.
+    from fairseq.criterions import CRITERION_REGISTRY
+    from fairseq.utils import import_user_module
+
+    if user_dir is not None:
+        import_user_module(argparse.Namespace(user_dir=user_dir))
+    if name not in CRITERION_REGISTRY:
+        return sorted(CRITERION_REGISTRY)
+    criterion = CRITERION_REGISTRY[name]
+    parser = argparse.ArgumentParser(add_help=False)
+    criterion.add_args(parser)
+    flags = {action.dest: _flag(action) for action in parser._actions if action.option_strings}
+    flags.pop("sentence_avg", None)  # of every training, not of the criterion
+    return Criterion(flags, _nll_metric(criterion))
+
+
+def _flag(action: argparse.Action) -> Flag:
+    kind: Any = bool if action.nargs == 0 else action.type
+    kind = kind if kind in WANTED else str
+    wanted = WANTED.get(kind, "a text")
+    return Flag(kind, action.help or "", action.default if kind is bool else None, wanted)
+
+
+def _nll_metric(criterion: Any) -> str:
+    """``nll_loss`` if the criterion logs one of a batch that has one, else ``loss``.
+
+    Asked is its own reduce_metrics, on the numbers of a batch of one token.
+    """
+    from fairseq.logging import metrics
+
+    batch = dict.fromkeys(("loss", "nll_loss", "ntokens", "nsentences", "sample_size"), 1)
+    with metrics.aggregate(new_root=True) as logged:
+        try:
+            criterion.reduce_metrics([batch])
+        except Exception:  # it wants more than that: it is not one of these
+            return "loss"
+    return "nll_loss" if "nll_loss" in logged else "loss"

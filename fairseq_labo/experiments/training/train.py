@@ -1,0 +1,65 @@
+"""``labo train``: one model on a prepared corpus, with fairseq-train."""
+
+import argparse
+import importlib.util
+import os
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.data.prepared import PreparedCorpus, add_corpus_options, given_by
+from fairseq_labo.experiments.training import presets
+from fairseq_labo.experiments.training.flags import add_flags, value_of
+from fairseq_labo.experiments.training.launch import check_folder, train_in
+from fairseq_labo.experiments.training.launch_plan import Request, plan
+
+DESCRIPTION = """
+Train one translation model with fairseq-train, from a folder that labo prepare (or
+fairseq-preprocess) has made. Progress is printed, the whole log goes to SAVE_DIR/train.log (JSON
+lines), seconds and memory to SAVE_DIR/resources.json. Started again, it resumes from
+SAVE_DIR/checkpoint_last.pt, or says that the run is finished. All GPUs of the machine are used,
+under SLURM those of all tasks that srun started.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of `presets`, in groups."""
+    for name, what in (("--data", "prepared corpus"), ("--save-dir", "checkpoints and log")):
+        parser.add_argument(name, type=Path, required=True, metavar="DIR", help=what)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be run, and run nothing"
+    )
+    add_flags(parser, "training", {**presets.TRAINING_FLAGS, **presets.SEED})
+    # None where not given: a criterion's default is its own.
+    add_flags(parser, "flags of the criterion", presets.CRITERION_FLAGS, defaults=False)
+    add_flags(parser, "processes", presets.PROCESS_FLAGS)
+    add_corpus_options(parser, with_references=False)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, or print what would be run; the exit status of the training."""
+    check_folder(options.save_dir)
+    corpus = PreparedCorpus.read(options.data, given_by(options))
+    flags = {name: getattr(options, name) for name in presets.CRITERION_FLAGS}
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = _filled(presets.Settings, options, criterion_flags=given)
+    training = presets.fairseq_arguments(settings, corpus, options.passed_on)
+    batch_tokens = options.batch_tokens
+    if batch_tokens is None and value_of("--update-freq", options.passed_on) is None:
+        batch_tokens = presets.BATCH_TOKENS.get(options.size)
+    request = _filled(Request, options, batch_tokens=batch_tokens)
+    launch = plan(request, training, python=sys.executable, environ=os.environ)
+    if options.dry_run:
+        print("\n".join(shlex.join(command) for command in launch.commands))
+        return 0
+    if importlib.util.find_spec("fairseq_cli") is None:
+        raise ModuleNotFoundError("fairseq-train is not installed", name="fairseq")
+    return train_in(options.save_dir, launch, training)
+
+
+def _filled(kind: type[Any], options: argparse.Namespace, **given: Any) -> Any:
+    """A dataclass of what is `given`, and of the options that have its other fields' names."""
+    names = {each.name for each in fields(kind)} - given.keys()
+    return kind(**given, **{name: getattr(options, name) for name in names})

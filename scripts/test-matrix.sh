@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Install, test, train and evaluate under every Python and torch that setup.py claims.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+    cat <<END
+usage: scripts/test-matrix.sh [ROW ...]     e.g. scripts/test-matrix.sh 3.12:2.6.0 3.13:newest
+
+Each row is PYTHON:TORCH (3.11, 3.12, 3.13; a version of torch, or newest), or 3.11:lowest, where
+every requirement has its lowest version that setup.py allows. Default: 2.6.0 and newest for each
+Python, and 3.11:lowest. A row makes an environment, runs the fast tests, 20 updates of training and
+an evaluation, and is removed again (5 GB each while it lasts, 5-15 minutes). Its log and outcome
+go to results/compatibility/, and docs/compatibility.md gets the table of all rows.
+
+environment: WORK  folder for the environments (default: a new one in \$TMPDIR)
+Python is taken from the PATH or from pyenv; 3.11:lowest needs uv on the PATH.
+END
+}
+
+case ${1:-} in -h | --help) usage; exit 0 ;; esac
+unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX
+export PIP_USER=0 OMP_NUM_THREADS=1
+results=$repo/results/compatibility
+work=${WORK:-$(mktemp -d)}
+mkdir -p "$results" "$work"
+
+python_of() { # 3.12
+    local candidate
+    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python3 "python$1"; do
+        if "$candidate" -c 'import sys' 2>/dev/null; then echo "$candidate"; return; fi
+    done
+    die "expected Python $1 on the PATH or in pyenv, found none"
+}
+
+install() { # PYTHON TORCH, into $venv
+    local lock=$repo/scripts/locks/py${1/./}.txt pip=("$venv/bin/python" -m pip --quiet install) torch=torch
+    "$(python_of "$1")" -m venv "$venv"
+    if [[ $2 == lowest ]]; then
+        # fairseq-fixed is the same in both, and pulls in what translation does not use.
+        "${pip[@]}" --require-hashes --no-deps -r <(without fairseq-fixed "$lock")
+        uv pip compile --quiet --resolution lowest-direct --python-version "$1" --no-emit-package \
+            fairseq-fixed --no-annotate "$repo/setup.py" --extra eval >"$work/lowest.txt"
+        "${pip[@]}" -r "$work/lowest.txt"
+    else
+        "${pip[@]}" --require-hashes --no-deps -r <(without fairseq-fixed "$lock")
+        if [[ $2 != newest ]]; then torch=torch==$2; fi
+        "${pip[@]}" "$torch"
+    fi
+    "$venv/bin/python" -c 'import triton' 2>/dev/null ||
+        "${pip[@]}" --require-hashes --no-deps -r "$repo/scripts/locks/py${1/./}-cpu.txt"
+    "${pip[@]}" --no-build-isolation --no-deps "fairseq-fixed==0.12.3.1" "$repo"
+}
+
+without() { # DISTRIBUTION LOCK: the lock without that one
+    awk -v name="$1==" 'index($0, name) == 1 {skip = 1} !skip {print} skip && !/\\$/ {skip = 0}' "$2"
+}
+
+check() { # in $venv: fast tests, training, evaluation
+    local labo="$venv/bin/labo" runs=$work/runs
+    cd "$repo"
+    "$venv/bin/python" -m pytest -q -m "not slow" -n 2 -p no:cacheprovider
+    cd "$work" # the installed package, not the repository
+    rm -rf "$runs"
+    "$labo" prepare microworld --destdir "$runs/data"
+    "$labo" train --data "$runs/data" --save-dir "$runs/labo" --gpus 0 -- --max-update 20
+    "$labo" evaluate --data "$runs/data" --checkpoint "$runs/labo/checkpoint_best.pt" --cpu \
+        --beam 1 --allow-empty
+}
+
+versions() {
+    "$venv/bin/python" - <<'END'
+import platform
+from importlib.metadata import version
+print(platform.python_version(), *(version(name) for name in ("torch", "numpy", "fairseq-fixed")), sep="\t")
+END
+}
+
+rows=("$@")
+if ((${#rows[@]} == 0)); then
+    for version in 3.11 3.12 3.13; do rows+=("$version:2.6.0" "$version:newest"); done
+    rows+=(3.11:lowest)
+fi
+failed=0
+for row in "${rows[@]}"; do
+    version=${row%%:*} torch=${row#*:}
+    venv=$work/venv-$version-$torch
+    log=$results/py$version-torch-$torch.log
+    echo "$row: $log" >&2
+    started=$SECONDS outcome=failed
+    rm -rf "$venv"
+    # Not as a condition: bash would ignore errors inside.
+    (set -e; install "$version" "$torch"; check) >"$log" 2>&1 && status=0 || status=$?
+    ((status == 0)) && outcome=passed || failed=1
+    tests=$(grep -oE '[0-9]+ passed[^=]*' "$log" | tail -n 1 | sed 's/ in .*//' || true)
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(date +%F)" "$row" "$(versions 2>/dev/null || printf '%s\t-\t-\t-' "$version")" \
+        "$outcome" "${tests:--}" "$((SECONDS - started)) s" >"$results/py$version-torch-$torch.tsv"
+    rm -rf "$venv"
+done
+"$(python_of 3.11)" - "$results" "$repo/docs/compatibility.md" <<'END'
+import pathlib, re, sys
+results, page = map(pathlib.Path, sys.argv[1:])
+header = "date|row|Python|torch|numpy|fairseq-fixed|outcome|fast tests|time".split("|")
+rows = [header, ["---"] * len(header)]
+rows += [path.read_text().rstrip("\n").split("\t") for path in sorted(results.glob("*.tsv"))]
+table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+text = page.read_text(encoding="utf-8")
+text = re.sub("(?s)(<!-- matrix -->\n).*?(\n<!-- end -->)", lambda m: m[1] + table + m[2], text)
+page.write_text(text, encoding="utf-8")
+END
+exit "$failed"

@@ -1,0 +1,116 @@
+"""--fused-projection: the same losses, logs and gradients as from the logits."""
+
+import argparse
+from typing import Any
+
+import pytest
+import torch
+
+from fairseq_labo.criterions.projection import decoder_features, why_not_fused
+from fairseq_labo.ops import chunked_linear
+from tests.criterions.conftest import Build, Built
+from tests.training.runs import Train
+
+LABO = ("--criterion", "labo_cross_entropy", "--labo-beta", "2.5")
+TSLA = ("--criterion", "tsla_cross_entropy", "--smoothing-updates", "5")
+
+
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked_linear, "CPU_CHUNK_BYTES", 4096)
+
+
+def run(built: Built, *, training: bool = True, reduce: bool = True) -> tuple[Any, ...]:
+    """Loss, sample size, log, and the gradients by name."""
+    built.criterion.progress.num_updates, built.criterion.progress.epoch = 0, 1
+    built.model.train(training)
+    built.criterion.train(training)
+    built.model.zero_grad()
+    with torch.set_grad_enabled(training):
+        loss, sample_size, log = built.criterion(built.model, built.batch, reduce=reduce)
+    if training:
+        loss.sum().backward()
+    named = {name: p.grad for name, p in built.model.named_parameters() if p.grad is not None}
+    return loss.detach(), sample_size, log, {name: grad.clone() for name, grad in named.items()}
+
+
+@pytest.mark.parametrize("criterion", [LABO, TSLA])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),  # TINY_MODEL shares all embeddings, the output layer's among them
+        ("--report-accuracy", "--ignore-prefix-size", "1", "--sentence-avg"),
+    ],
+)
+@pytest.mark.parametrize(("training", "reduce"), [(True, True), (True, False), (False, True)])
+def test_same_step_as_from_the_logits(
+    build: Build,
+    criterion: tuple[str, ...],
+    flags: tuple[str, ...],
+    training: bool,
+    reduce: bool,
+) -> None:
+    expected = run(build(*criterion, *flags), training=training, reduce=reduce)
+    found = run(build(*criterion, *flags, "--fused-projection"), training=training, reduce=reduce)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-6)
+    assert found[1] == expected[1] and found[2].keys() == expected[2].keys()
+    for key, value in expected[2].items():
+        assert float(found[2][key]) == pytest.approx(float(value), rel=1e-5), key
+    assert found[3].keys() == expected[3].keys() and bool(found[3]) is training
+    for name, gradient in expected[3].items():
+        torch.testing.assert_close(found[3][name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_an_output_layer_of_its_own(build: Build) -> None:
+    """Neither tied to the embeddings, nor without a bias."""
+    losses = []
+    for flags in (LABO, (*LABO, "--fused-projection")):
+        built = build(*flags)
+        torch.manual_seed(1)
+        layer = torch.nn.Linear(32, len(built.task.target_dictionary))
+        built.model.decoder.output_projection = layer
+        _, _, _, gradients = run(built)
+        name = "decoder.output_projection."
+        losses.append((gradients[name + "weight"], gradients[name + "bias"]))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
+
+
+def test_models_without_such_a_layer_are_refused(build: Build) -> None:
+    from fairseq.models import lstm
+
+    built = build(*LABO, "--fused-projection")
+    small = argparse.Namespace(criterion="", encoder_layers=1, decoder_layers=1)
+    lstm.base_architecture(small)
+    other = built._replace(model=lstm.LSTMModel.build_model(small, built.task))
+    with pytest.raises(RuntimeError, match=r"LSTMModel is no transformer.*leave out --fused-proj"):
+        run(other)
+    built.model.decoder.adaptive_softmax = torch.nn.Identity()
+    with pytest.raises(RuntimeError, match=r"has an adaptive softmax.*leave out --fused-proj"):
+        run(built)
+
+
+def test_a_decoder_with_an_output_layer_in_its_own_way_is_refused(build: Build) -> None:
+    built = build(*LABO, "--fused-projection")
+
+    class Scaled(type(built.model.decoder)):  # type: ignore[misc]
+        def output_layer(self, features: torch.Tensor) -> torch.Tensor:
+            return super().output_layer(features) * 0.5
+
+    assert why_not_fused(built.model) is None
+    built.model.decoder.__class__ = Scaled
+    with pytest.raises(RuntimeError, match="no plain linear output layer"):
+        decoder_features(built.model, built.batch["net_input"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("criterion", [LABO, TSLA])
+def test_training_is_the_same_to_rounding(train: Train, criterion: tuple[str, ...]) -> None:
+    """Through the stage switch and under gradient accumulation, by fairseq-train."""
+    flags = (*criterion, "--max-update", 8, "--update-freq", 2, "--report-accuracy")
+    plain = train("plain", *flags)
+    fused = train("fused", *flags, "--fused-projection")
+    assert plain.logged("train_loss", "train")
+    losses = fused.logged("train_loss", "train")
+    assert losses == pytest.approx(plain.logged("train_loss", "train"), abs=2e-3)
+    for key in ("loss", "reg_loss", "accuracy"):
+        assert fused.last(key) == pytest.approx(plain.last(key), abs=5e-3), key

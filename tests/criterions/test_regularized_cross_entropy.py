@@ -1,0 +1,66 @@
+"""What both criterions share, against fairseq's own on fairseq's own model, task and batch."""
+
+import pytest
+import torch
+
+from tests.criterions.conftest import Build
+from tests.criterions.steps import LABO, TSLA, assert_same_step, step
+
+
+@pytest.mark.parametrize(
+    "flags", [(*LABO, "--label-smoothing", "0"), (*TSLA, "--label-smoothing", "0")]
+)
+@pytest.mark.parametrize("sentence_avg", [(), ("--sentence-avg",)])
+def test_weight_0_is_fairseqs_cross_entropy(
+    build: Build, flags: tuple[str, ...], sentence_avg: tuple[str, ...]
+) -> None:
+    ours = build(*flags, *sentence_avg)
+    assert_same_step(ours, build("--criterion", "cross_entropy", *sentence_avg))
+
+
+@pytest.mark.parametrize("criterion", [TSLA, (*LABO, "--smoothing-updates", "5")])
+def test_stage_2_is_cross_entropy(build: Build, criterion: tuple[str, ...]) -> None:
+    ours, plain = build(*criterion), build("--criterion", "cross_entropy")
+    expected, _, _, expected_gradients = step(plain)
+    for num_updates, same in ((4, False), (5, True), (500, True)):
+        loss, _, log, gradients = step(ours, num_updates=num_updates)
+        assert (loss.item() == pytest.approx(expected.item(), rel=1e-6)) is same
+        assert (float(log["smoothing"]) == 0.0) is same
+    for found, wanted in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("criterion", [TSLA, LABO, (*LABO, "--smoothing-updates", "5")])
+def test_validation_loss_is_plain_nll(build: Build, criterion: tuple[str, ...]) -> None:
+    """Also when the trainer has said nothing yet, as in fairseq-validate."""
+    ours, plain = build(*criterion), build("--criterion", "cross_entropy")
+    for built in (ours, plain):
+        built.model.eval()
+        built.criterion.eval()
+    with torch.no_grad():
+        loss, _, log = ours.criterion(ours.model, ours.batch)
+        expected, _, _ = plain.criterion(plain.model, plain.batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert float(log["nll_loss"]) == pytest.approx(loss.item(), rel=1e-6)
+    assert log["smoothing"] == 0.0
+    assert log["reg_ntokens"] == ours.batch["ntokens"]  # and the regularizer is measured
+
+
+def test_unreduced_loss_is_per_token(build: Build) -> None:
+    built = build(*LABO)
+    reduced, _, _ = built.criterion(built.model, built.batch)
+    loss, _, _ = built.criterion(built.model, built.batch, reduce=False)
+    assert loss.shape == (built.batch["target"].numel(),)
+    torch.testing.assert_close(loss.sum(), reduced)
+
+
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        ((*LABO, "--smoothing-epochs", "1", "--smoothing-updates", "9"), "found both"),
+        ((*LABO, "--ignore-prefix-size", "-1"), "--ignore-prefix-size must be 0 or more"),
+    ],
+)
+def test_refused_at_start_up(build: Build, flags: tuple[str, ...], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        build(*flags)

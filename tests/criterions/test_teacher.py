@@ -1,0 +1,105 @@
+"""The checkpoint of a teacher: which are read, and which are refused, with the reason."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairseq_labo.criterions.teacher import TeacherError, load_teacher
+from tests.criterions.conftest import Built
+from tests.criterions.conftest import build as build  # the fixture
+from tests.training.runs import TSLA
+
+
+@pytest.fixture
+def task(build: Callable[..., Built]) -> Any:
+    return build(*TSLA, "--smoothing-updates", 6).task
+
+
+def changed(teacher: Path, folder: Path, **task_config: Any) -> str:
+    """A copy of the teacher whose checkpoint names another task configuration."""
+    state = torch.load(teacher)
+    state["cfg"]["task"].update(task_config)
+    path = folder / "changed.pt"
+    torch.save(state, path)
+    return str(path)
+
+
+def test_missing_and_broken_files(task: Any, tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="expected a checkpoint of fairseq, found no file at"):
+        load_teacher(str(tmp_path / "none.pt"), task)
+    (tmp_path / "text.pt").write_text("no checkpoint", encoding="utf-8")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
+    for name in ("text.pt", "other.pt"):
+        with pytest.raises(TeacherError, match=f"{name} something that cannot be read"):
+            load_teacher(str(tmp_path / name), task)
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        ({"_name": "language_modeling"}, "student's task, TranslationTask, found one of the task"),
+        ({"_name": "translation_lev"}, "found one of the task translation_lev"),
+        ({"_name": "unheard_of"}, "found one of the task unheard_of"),
+        ({"source_lang": "en"}, "expected a teacher with --source-lang de.*found en"),
+        ({"target_lang": "fr"}, "expected a teacher with --target-lang en.*found fr"),
+    ],
+)
+def test_other_tasks(
+    config: dict[str, str], match: str, task: Any, teacher: Path, tmp_path: Path
+) -> None:
+    if "source_lang" in config or "target_lang" in config:
+        task.cfg.source_lang, task.cfg.target_lang = "de", "en"
+    with pytest.raises(TeacherError, match=match):
+        load_teacher(changed(teacher, tmp_path, **config), task)
+
+
+@pytest.fixture
+def data(toy_corpus: Path, tmp_path: Path) -> Path:
+    """A copy of the binarized corpus, whose dictionaries a test may change."""
+    return Path(shutil.copytree(toy_corpus / "bin", tmp_path / "data"))
+
+
+def edit_dictionary(data: Path, language: str, edit: Callable[[list[str]], list[str]]) -> None:
+    path = data / f"dict.{language}.txt"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(edit(lines)), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda lines: lines[:-2], r"of \d+ entries, found one of \d+"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], r"whose entry 4 is '.+', found '.+'"),
+    ],
+)
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_other_vocabulary(
+    language: str, edit: Any, match: str, task: Any, teacher: Path, data: Path, tmp_path: Path
+) -> None:
+    side = "source" if language == "de" else "target"
+    edit_dictionary(data, language, edit)
+    with pytest.raises(TeacherError, match=f"expected the student's {side} dictionary, {match}"):
+        load_teacher(changed(teacher, tmp_path, data=str(data)), task)
+
+
+def test_without_the_teachers_data_sizes_are_compared(
+    build: Callable[..., Built],
+    teacher: Path,
+    data: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    built = build(*TSLA, "--smoothing-updates", 6)
+    path = changed(teacher, tmp_path, data="/nowhere/data")
+    with caplog.at_level(logging.WARNING, logger="fairseq_labo"):
+        load_teacher(path, built.task)
+    assert "cannot be compared with the student's, only their sizes" in caplog.text
+    for dictionary in (built.task.src_dict, built.task.tgt_dict):
+        dictionary.add_symbol("one-more")
+    with pytest.raises(TeacherError, match=r"(?s)does not fit the student's task.*size mismatch"):
+        load_teacher(path, built.task)

@@ -1,0 +1,31 @@
+"""SentencePiece, of Moses tokens."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fairseq.data.data_utils import post_process
+
+from fairseq_labo.experiments.data import pieces
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json, read_lines
+from tests.experiments.data import releases
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_sentencepiece_pieces_decode_to_the_tokens(tmp_path: Path) -> None:
+    releases.write_multi30k(tmp_path)
+    destdir = tmp_path / "dest"
+    assert releases.run("multi30k", tmp_path, destdir, "--bpe", "sentencepiece") == 0
+    for split in ("train", "test1"):
+        encoded = list(read_lines(destdir / "bpe" / f"{split}.de"))
+        assert [post_process(line, "sentencepiece") for line in encoded] == list(
+            read_lines(destdir / "tok" / f"{split}.de")
+        )
+    assert read_json(destdir / "manifest.json")["bpe_merges_learned"] == 60
+
+
+def test_too_few_words_for_the_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train: expected text for 500 SentencePiece pieces"):
+        pieces.learn_from_counts(Counter(["a"]), tmp_path / "m", size=500, names="train")
+    assert list(tmp_path.iterdir()) == []

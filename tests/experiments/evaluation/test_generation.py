@@ -1,0 +1,68 @@
+"""fairseq-generate in this process: its flags, its output parted, its failures."""
+
+import io
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.evaluation.generation import (
+    USER_DIR,
+    GenerationSettings,
+    _logged_to,
+    _Output,
+)
+
+
+def test_flags() -> None:
+    settings = GenerationSettings(beam=4, lenpen=0.6, cpu=True, passed_on=["--nbest", "2"])
+    flags = " ".join(settings.arguments())
+    assert flags.startswith("--beam 4 --lenpen 0.6 --max-len-a 1.2 --max-len-b 10 ")
+    assert flags.endswith(" --cpu --nbest 2")
+    assert "--required-batch-size-multiple 1" in flags
+    assert "--cpu" not in GenerationSettings().arguments()
+    described = {"beam": 4, "lenpen": 0.6, "max_tokens": 4000, "extra": ["--nbest", "2"]}
+    assert settings.as_json() == described
+
+
+def test_user_dir_is_the_plugin() -> None:
+    assert (USER_DIR / "criterions" / "labo_cross_entropy.py").is_file()
+
+
+def test_output_is_parted(capsys: pytest.CaptureFixture[str]) -> None:
+    results, log = io.StringIO(), io.StringIO()
+    stream = _Output(results, log, expected=2)
+    for text in ("S-0\tein", " Hund\nD-0\t-1\ta dog\nGenerate", " test\nD-1\t-2\t\n", "rest"):
+        stream.write(text)
+    stream.show()
+    assert results.getvalue() == "S-0\tein Hund\nD-0\t-1\ta dog\nD-1\t-2\t\n"
+    assert log.getvalue() == "Generate test\n"
+    assert "translated 2 of 2 sentences" in capsys.readouterr().err
+
+
+def test_loggers_are_left_as_they_were() -> None:
+    logger, root = logging.getLogger("fairseq"), logging.getLogger()
+    before = logger.level, logger.propagate, list(logger.handlers), list(root.handlers)
+    log = io.StringIO()
+    with _logged_to(log):
+        logging.getLogger("fairseq.tasks").info("of fairseq")
+        logging.getLogger("other").error("of others")
+        assert root.handlers  # or logging.basicConfig would add one
+    logger.warning("too late")
+    assert "INFO | fairseq.tasks | of fairseq" in log.getvalue()
+    assert log.getvalue().count("\n") == 1
+    assert (logger.level, logger.propagate, list(logger.handlers), list(root.handlers)) == before
+
+
+@pytest.mark.slow
+def test_a_failing_generation_shows_its_end(
+    trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scores.json").write_text("{}", encoding="utf-8")
+    command = ["evaluate", "--data", toy_corpus, "--checkpoint", trained / "checkpoint_best.pt"]
+    command += ["--output", tmp_path, "--", "--nonsense"]
+    assert cli.main(list(map(str, command))) == 1
+    assert re.search(r"(?s)fairseq-generate failed.*--nonsense", capsys.readouterr().err)
+    assert not (tmp_path / "scores.json").exists()  # no old result beside new output

@@ -1,0 +1,65 @@
+"""``labo inspect`` from end to end, and what it refuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.experiments import cli
+from tests.conftest import WORDS
+
+
+@pytest.mark.slow
+def test_a_trained_model_gives_its_words_the_mass(
+    trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "ein Hund sieht ein Haus und ein Kind"
+    target = " ".join(WORDS[word] for word in source.split())
+    command = ["inspect", "--data", toy_corpus, "--checkpoint", trained / "checkpoint_best.pt"]
+    command += ["--source", source, "--target", target, "--beta", "1.5", "4", "--cpu"]
+    command += ["--top", "3", "--figure", tmp_path / "deep" / "labels.png"]
+    assert cli.main(list(map(str, command))) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("LABO β=1.5") == printed.count("LABO β=4") == 9  # with </s>
+    assert f"source     {source}" in printed and "dog" in printed
+    for suffix in (".png", ".svg"):
+        assert (tmp_path / "deep" / f"labels{suffix}").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_numbered_sentences_with_the_defaults(
+    trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["inspect", "--data", toy_corpus, "--checkpoint", trained / "checkpoint_best.pt"]
+    command += ["--sentences", "5,0", "--cpu", "--figure", tmp_path / "labels.png"]
+    assert cli.main(list(map(str, command))) == 0
+    printed = capsys.readouterr().out
+    assert f"LABO β={DEFAULT_BETA:g}" in printed
+    assert f"taught: {1 - DEFAULT_ALPHA:g} on the reference" in printed
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f"labels-{n}.{suffix}" for n in (1, 2) for suffix in ("png", "svg")}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--source", "x"], "a --target for each --source, found 1 and 0"),
+        (["--source", "x", "--target", "y", "--sentences", "1"], "found both"),
+        (["--subset", "test7"], "expected a subset among train, valid, test, found 'test7'"),
+        ([], "expected a checkpoint at none.pt, found none"),
+    ],
+)
+def test_refusals(
+    options: list[str], match: str, toy_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["inspect", "--data", str(toy_corpus), "--checkpoint", "none.pt", *options]
+    assert cli.main(command) == 1
+    assert re.search(match, capsys.readouterr().err)
+
+
+def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        cli.main(["inspect", "--data", "d", "--checkpoint", "c", "--sentences", "a"])
+    assert error.value.code == 2
+    assert "expected numbers like 0,5,7, found 'a'" in capsys.readouterr().err

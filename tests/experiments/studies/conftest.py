@@ -1,0 +1,59 @@
+"""Shared by the tests of studies: a corpus and a study without files, committed results."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
+from fairseq_labo.experiments.studies.study import Method, Search, Study
+from tests.conftest import REPOSITORY
+
+RESULTS = REPOSITORY / "results" / "studies"
+GRID = {"label_smoothing": ("0.1", "0.2"), "labo_beta": ("2",)}
+
+
+def corpus_of(name: str = "toy", hashes: dict[str, str] | None = None) -> PreparedCorpus:
+    """A corpus that nobody reads."""
+    nowhere = Path("nowhere")
+    manifest = {"corpus": name, "raw_sha256": hashes}
+    splits = {"test": "x", "valid": "y"}
+    return PreparedCorpus(nowhere, nowhere / "bin", name, ("de", "en"), splits, manifest)
+
+
+CORPUS = corpus_of()
+
+
+def make_study(metric: str = "nll", seeds: tuple[int, ...] = (1, 2)) -> Study:
+    """Label smoothing, and LABO with a grid of two settings."""
+    smooth = Method.model_construct(flags={"criterion": "label_smoothed_cross_entropy"})
+    labo = Method.model_construct(flags={"criterion": "labo_cross_entropy"}, grid=GRID)
+    return Study.model_construct(
+        name="s",
+        corpus=Path("nowhere"),
+        methods={"smooth": smooth, "labo": labo},
+        baseline="smooth",
+        seeds=(1, 2),
+        search=Search(metric=metric, seeds=seeds),
+    )
+
+
+@pytest.fixture
+def microworld() -> Results:
+    """The committed results of study microworld: four methods, two seeds, TSLA has a switch."""
+    return read_results(RESULTS / "microworld" / "results.json")
+
+
+@pytest.fixture
+def changed(microworld: Results) -> Callable[..., Results]:
+    """`changed(run, **of_results)`: those results, each run replaced by `run(it)`."""
+
+    def change(
+        run: Callable[[RunResult], RunResult] = lambda each: each, **of_results: Any
+    ) -> Results:
+        runs = tuple(map(run, microworld.runs))
+        return microworld.model_copy(update={"runs": runs, **of_results})
+
+    return change

@@ -1,0 +1,260 @@
+"""``labo compare``: a whole study, small; what it leaves; its report, which needs nothing else."""
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.studies.study_file import EMBEDDED
+from tests.experiments.studies.conftest import RESULTS
+
+# All that use the finished study stand in this file, so that one worker makes it, once.
+of_study = pytest.mark.xdist_group("study")
+
+METHODS = ["label_smoothing", "tsla"]
+STUDY = """\
+name: small
+description: The toy corpus, by *two* methods.
+corpus: corpus
+seeds: [1, 2]
+baseline: label_smoothing
+train:
+  size: small
+  epochs: 2
+  extra: >-
+    --max-tokens 320 --lr 1e-2 --warmup-updates 10 --encoder-layers 1 --decoder-layers 1
+    --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64
+    --decoder-ffn-embed-dim 64 --cpu
+evaluate: {beam: 1, allow_empty: true}
+significance: {bootstrap: 100, randomization: 100}
+methods:
+  label_smoothing: {criterion: label_smoothed_cross_entropy, label_smoothing: 0.1}
+  tsla: {criterion: tsla_cross_entropy, label_smoothing: 0.1, smoothing_epochs: 1}
+"""
+
+
+def compare(folder: Path, corpus: Path) -> "subprocess.Popen[str]":
+    """`labo compare` of the study in `folder`, started."""
+    words = [folder / "small.yaml", "--data", corpus, "--output", folder / "out", "--jobs", "2"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "fairseq_labo.experiments.cli", "compare", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study's folder; the runs that were trained before it was terminated; its last output."""
+
+    folder: Path
+    trained_before: dict[str, float]
+    output: str
+
+
+@pytest.fixture(scope="module")
+def study(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
+    """Two methods, two seeds on the toy corpus, terminated in the middle, then completed."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.yaml").write_text(STUDY, encoding="utf-8")
+    first = compare(folder, toy_corpus)
+    runs = folder / "out" / "runs"
+    end = time.monotonic() + 200
+    while time.monotonic() < end and first.poll() is None and not list(runs.glob("*/*/train.json")):
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGTERM, output
+    trained = {
+        str(path.parent.relative_to(runs)): path.stat().st_mtime
+        for path in runs.glob("*/*/train.json")
+    }
+    second = compare(folder, toy_corpus)
+    output, _ = second.communicate(timeout=400)
+    assert second.returncode == 0, output
+    return FinishedStudy(folder / "out", trained, output)
+
+
+@pytest.fixture(scope="module")
+def results(study: FinishedStudy) -> dict[str, Any]:
+    return json.loads((study.folder / "report" / "results.json").read_text(encoding="utf-8"))
+
+
+@of_study
+@pytest.mark.slow
+def test_a_terminated_study_is_taken_up(study: FinishedStudy) -> None:
+    """What was trained stays as it was; every run has its config, logs, environment, scores."""
+    assert 1 <= len(study.trained_before) < 4
+    for name, modified in study.trained_before.items():
+        assert (study.folder / "runs" / name / "train.json").stat().st_mtime == modified
+    for method in METHODS:
+        for seed in (1, 2):
+            folder = study.folder / "runs" / method / f"seed-{seed}"
+            for name in ("config.json", "environment.json", "train.log", "run.log", "train.json"):
+                assert (folder / name).stat().st_size > 0, name
+            assert (folder / "test-scores" / "scores.json").exists()
+
+
+@of_study
+@pytest.mark.slow
+def test_results_are_those_of_the_runs(study: FinishedStudy, results: dict[str, Any]) -> None:
+    assert [(run["method"], run["seed"]) for run in results["runs"]] == [
+        (method, seed) for method in METHODS for seed in (1, 2)
+    ]
+    assert any(run["scores"]["test"]["bleu"]["score"] > 0 for run in results["runs"])
+    for run in results["runs"]:
+        folder = study.folder / "runs" / run["method"] / f"seed-{run['seed']}"
+        scores = json.loads((folder / "test-scores" / "scores.json").read_text(encoding="utf-8"))
+        assert run["scores"]["test"] == scores
+        # The tests are of the same text as the scores.
+        assert run["compared"]["test"]["score"] == pytest.approx(scores["bleu"]["score"], abs=0.006)
+        assert (run["compared"]["test"]["p_bootstrap"] is None) == (
+            run["method"] == "label_smoothing"
+        )
+        assert run["words_per_second"] > 0
+        # Not known of a training that was terminated when it had just ended.
+        peak = run["trained"]["peak_memory_mib"]
+        name = f"{run['method']}/seed-{run['seed']}"
+        ended = name not in study.trained_before and run["method"] == METHODS[0]
+        assert peak > 100 if peak is not None else ended
+        assert [each["epoch"] for each in run["validations"]] == [1, 2]
+        switch = run["stage_switch_updates"]
+        first_epoch = run["validations"][0]["updates"]
+        assert switch == (first_epoch if run["method"] == "tsla" else None)
+        assert run["scores"]["test"]["checkpoint"]["seed"] == run["seed"]
+
+
+@of_study
+@pytest.mark.slow
+def test_report_holds_every_part(study: FinishedStudy, results: dict[str, Any]) -> None:
+    text = (study.folder / "report" / "report.md").read_text(encoding="utf-8")
+    for heading in (
+        *("Results on test", "Differences from label_smoothing", "Every convention on test"),
+        *("Calibration on test", "Training", "Translations of test"),
+        "How the numbers were obtained",
+    ):
+        assert f"\n## {heading}" in text
+    for method in METHODS:
+        of_method = [run for run in results["runs"] if run["method"] == method]
+        nll = [run["scores"]["test"]["calibration"]["nll_bits"] for run in of_method]
+        shown = f"{statistics.fmean(nll):.3f} ± {statistics.stdev(nll):.3f}"
+        assert re.search(rf"^\| {method} \| .*{re.escape(shown)}", text, re.MULTILINE), shown
+        ece = statistics.fmean(
+            100 * run["scores"]["test"]["calibration"]["ece"] for run in of_method
+        )
+        assert f"| {ece:.2f} ±" in text
+    assert r"by \*two* methods" in text
+    assert "bs:100" in text and "ar:100" in text and "tok:13a" in text and "tok:none" in text
+    assert "2 runs at a time, threads each: 1" in text and "torch 2" in text
+    assert str(study.folder) not in text and "/tmp" not in text
+    headline = study.output.partition("\ntest\n")[2].splitlines()
+    assert [line.split()[0] for line in headline[1:3]] == METHODS
+    assert f"written: {study.folder}/report/report.md, " in study.output
+
+
+@of_study
+@pytest.mark.slow
+def test_html_is_self_contained(study: FinishedStudy) -> None:
+    text = (study.folder / "report" / "report.html").read_text(encoding="utf-8")
+    # Nothing is fetched: every address is a data URL.
+    addresses = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text)
+    assert len(addresses) == 3
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in addresses)
+    assert "<script" not in text and "@import" not in text and "url(" not in text
+    body = text.partition("<body>")[2].partition("</body>")[0]
+    xml.etree.ElementTree.fromstring(f"<body>{body}</body>")  # every tag is closed
+    for method in METHODS:
+        assert f"<td>{method}</td>" in text
+
+
+@of_study
+@pytest.mark.slow
+def test_the_report_is_written_again_without_running(
+    study: FinishedStudy, toy_corpus: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From the runs with a note, and from its own results.json elsewhere: the same report."""
+    folder = study.folder / "report"
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in FORMS}
+    file = str(study.folder.parent / "small.yaml")
+    words = [file, "--data", str(toy_corpus), "--output", str(study.folder)]
+    words += ["--report-only", "--note", "Alone on the machine."]
+    assert cli.main(["compare", *words]) == 0
+    assert "train" not in capsys.readouterr().err
+    added = {"report.html": "<p>Alone on the machine.</p>\n"}
+    added["report.md"] = "\nAlone on the machine.\n"
+    for name in FORMS:
+        assert added[name] in (after := (folder / name).read_text(encoding="utf-8"))
+        assert after.replace(added[name], "") == before[name]
+    words = [file, "--from-results", str(folder / "results.json"), "--output", str(tmp_path)]
+    assert cli.main(["compare", *words]) == 0
+    for name in (*FORMS, "results.json"):
+        assert (tmp_path / "report" / name).read_bytes() == (folder / name).read_bytes()
+
+
+FORMS = ("report.md", "report.html")
+
+
+def test_a_committed_study_is_reported_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its runs and its corpus; a results.json of another study is refused."""
+    words = ["compare", "microworld", "--output", str(tmp_path), "--from-results"]
+    assert cli.main([*words, str(RESULTS / "microworld" / "results.json")]) == 0
+    committed = (RESULTS / "microworld" / "report.md").read_bytes()
+    assert (tmp_path / "report" / "report.md").read_bytes() == committed
+    assert len(list((tmp_path / "report" / "figures").iterdir())) == 6
+    assert not (tmp_path / "runs").exists()
+    assert cli.main([*words, str(RESULTS / "multi30k-de-en" / "results.json")]) == 1
+    assert "expected results of study microworld, found multi30k-de-en" in capsys.readouterr().err
+
+
+def test_a_study_that_is_not_done_has_no_report(
+    toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    words = ["compare", str(tmp_path / "small.yaml"), "--data", str(toy_corpus)]
+    words += ["--output", str(tmp_path / "new")]
+    assert cli.main([*words, "--report-only"]) == 1
+    assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
+    assert cli.main([*words, "--jobs", "0"]) == 1
+    assert "--jobs: expected a number of at least 1, found 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_folder_of_fairseq_preprocess_alone(
+    toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what the flags say of it. The memory of this process is not that of the training."""
+    ballast = b"x" * 2**30
+    text = STUDY.partition("methods:")[0].replace("[1, 2]", "[1]").replace("epochs: 2", "epochs: 1")
+    text = text.replace("label_smoothing", "plain") + "methods: {plain: {criterion: cross_entropy}}"
+    (tmp_path / "small.yaml").write_text(text, encoding="utf-8")
+    words = ["compare", str(tmp_path / "small.yaml"), "--output", str(tmp_path / "out")]
+    words += ["--data", str(toy_corpus / "bin"), "--tokenizer", "moses"]
+    words += ["--subwords", "subword-nmt", "--references", str(toy_corpus / "raw" / "test.en")]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    results = json.loads((tmp_path / "out" / "report" / "results.json").read_text())
+    assert results["corpus"]["name"] == "bin" and list(results["corpus"]["raw_sha256"]) == [
+        "test.en"
+    ]
+    (run,) = results["runs"]
+    assert 100 < run["trained"]["peak_memory_mib"] < len(ballast) / 2**20
+    sentence = results["translations"]["test"][0]
+    assert sentence["source"] is None and sentence["reference"]
+
+
+def test_the_embedded_study_is_in_the_package() -> None:
+    assert [path.name for path in EMBEDDED.glob("*.yaml")] == ["microworld.yaml"]

@@ -1,0 +1,60 @@
+"""The figures of a report: what they show, by matplotlib's own objects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments.studies import figures
+from fairseq_labo.experiments.studies.results import Results, RunResult
+
+
+def test_figures_mark_the_switch(microworld: Results) -> None:
+    """A dashed line, at TSLA's switch, in its colour, named in the legend, and no other."""
+    (axes,) = figures.validation_curves(microworld).axes
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    switches = {run.stage_switch_updates for run in microworld.methods["tsla"]}
+    assert switches == {336}
+    assert [list(line.get_xdata()) for line in dashed] == [[336, 336]]
+    assert dashed[0].get_color() == figures.colors(microworld)["tsla"]
+    legend = axes.get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*microworld.methods, "stage 2 of tsla"]
+
+
+def test_no_switch_no_line(changed: Callable[..., Results]) -> None:
+    without = changed(lambda run: run.model_copy(update={"stage_switch_updates": None}))
+    (axes,) = figures.validation_curves(without).axes
+    assert not [line for line in axes.lines if line.get_linestyle() == "--"]
+
+
+def test_every_figure_is_drawn_in_two_forms(microworld: Results, tmp_path: Path) -> None:
+    drawn = figures.draw_all(microworld, tmp_path)
+    assert list(drawn) == ["validation-curves", "bleu-test", "reliability-test"]
+    for name, (png, svg) in drawn.items():
+        assert (png, svg) == (tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 5000
+        assert b"<svg" in svg.read_bytes()
+
+
+def test_means_of_curves() -> None:
+    curves = [{10: 4.0, 20: 2.0}, {10: 2.0, 20: 1.0, 30: 1.0}]
+    assert figures.mean_curve(curves) == {10: 3.0, 20: 1.5}
+
+
+def test_bins_of_several_runs_are_pooled_by_their_tokens(changed: Callable[..., Results]) -> None:
+    edges = {"lower": 0.0, "upper": 1.0}
+    of_seed = {
+        1: [{**edges, "tokens": 1, "accuracy": 1.0, "confidence": 0.5}],
+        2: [{**edges, "tokens": 3, "accuracy": 0.0, "confidence": 0.9}],
+    }
+
+    def with_bins(run: RunResult) -> RunResult:
+        scores: dict[str, Any] = {"test": {"calibration": {"bins": of_seed[run.seed]}}}
+        return run.model_copy(update={"scores": scores})
+
+    pooled = figures.pooled_bins(changed(with_bins).methods["labo"], "test")
+    assert pooled[0]["tokens"] == 4
+    assert (pooled[0]["accuracy"], pooled[0]["confidence"]) == pytest.approx((0.25, 0.8))

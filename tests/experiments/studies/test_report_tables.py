@@ -1,0 +1,66 @@
+"""The tables of a report: what stands in their cells."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
+from fairseq_labo.experiments.studies import report_tables
+from fairseq_labo.experiments.studies.results import Results, RunResult
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0312, "0.0312*"), (0.05, "0.0500"), (None, "–")])
+def test_p_values(value: float | None, shown: str) -> None:
+    assert report_tables.p_value(value) == shown
+
+
+def with_peaks(*gpu: int | None) -> Callable[[RunResult], RunResult]:
+    """Runs of 100 MiB; with seed n the n-th peak on the GPU, if any."""
+
+    def change(run: RunResult) -> RunResult:
+        peak = gpu[run.seed - 1]
+        trained = {"peak_memory_mib": 100} | ({} if peak is None else {"peak_gpu_memory_mib": peak})
+        return run.model_copy(update={"trained": trained})
+
+    return change
+
+
+def test_memory_of_a_gpu_is_shown_where_all_had_one(changed: Callable[..., Results]) -> None:
+    table = report_tables.training(changed(with_peaks(3000, 3002)))
+    assert table.header[-1] == "peak GPU memory, MiB" and table.rows[0][-1] == "3001 ± 1"
+    table = report_tables.training(changed(with_peaks(3000, None)))
+    assert table.header[-1] == "peak host memory, MiB" and table.rows[0][-1] == "100 ± 0"
+
+
+def test_memory_that_is_not_known_is_a_dash(changed: Callable[..., Results]) -> None:
+    unknown = changed(
+        lambda run: (
+            run.model_copy(update={"trained": {"peak_memory_mib": None}})
+            if run.method == "labo" and run.seed == 2
+            else run
+        )
+    )
+    peaks = {row[0]: row[-1] for row in report_tables.training(unknown).rows}
+    assert peaks["labo"] == "–" and peaks["tsla"] == "608 ± 4"
+
+
+def test_published_figures_stand_beside_ours_in_their_convention(
+    changed: Callable[..., Results],
+) -> None:
+    """The n-th convention has the score 20 + n + seed."""
+
+    def scored(run: RunResult) -> RunResult:
+        scores = {name: {"score": 20 + n + run.seed} for n, name in enumerate(CONVENTIONS)}
+        return run.model_copy(update={"scores": {"test": scores}})
+
+    table = report_tables.published(changed(scored), PAPER_TASKS["wmt14.en-de"], "test")
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert table.header[3:] == ["cross_entropy", "label_smoothing", "tsla", "labo"]
+    mean = 21.5 + list(CONVENTIONS).index("bleu_tokenized_compounds")
+    assert rows["LABO; Lu et al. 2023 (LABO)"] == [
+        "BLEU of tokens, compounds split (assumed)",
+        *("28.3", *[f"{mean:.2f} ± 0.71"] * 4),
+    ]
+    plain = rows["label smoothing, the same output; Ott et al. 2018, transformer big"]
+    assert plain[:3] == ["sacreBLEU, detokenized, cased", "28.6", "21.50 ± 0.71"]

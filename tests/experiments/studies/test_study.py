@@ -1,0 +1,229 @@
+"""Study files: what they say, and what is refused by name when the file is read."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.study import Study
+from fairseq_labo.experiments.studies.study_file import EMBEDDED, find_study, read_study
+
+CONTENT: dict[str, Any] = {
+    "name": "tiny",
+    "corpus": "../data/tiny",
+    "seeds": [1, 2, 3],
+    "tests": ["test", "test1"],
+    "baseline": "smooth",
+    "train": {"size": "small", "epochs": 3, "extra": "--dropout 0.3 --lr 1e-3"},
+    "evaluate": {"checkpoint": "average5", "beam": 4, "lenpen": 0.6},
+    "methods": {
+        "smooth": {"criterion": "label_smoothed_cross_entropy", "label-smoothing": 0.1},
+        "labo": {
+            "criterion": "labo_cross_entropy",
+            "epochs": 4,
+            "extra": ["--dropout", 0.2],
+            "grid": {"label_smoothing": [0.1, 0.2], "labo_beta": [2, float("inf")]},
+        },
+    },
+    "search": {"metric": "nll", "seeds": [7]},
+}
+
+
+def read(tmp_path: Path, **changes: Any) -> Study:
+    path = tmp_path / "tiny.yaml"
+    content = {key: value for key, value in {**CONTENT, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return read_study(path)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    study = read(tmp_path, seeds=[4, 5], tests=None, evaluate=None, search=None)
+    assert study.tests == ("test",) and study.score == "bleu"
+    assert (study.evaluate.checkpoint, study.evaluate.beam) == ("best", 5)
+    assert (study.search.metric, study.search_seeds) == ("nll", (4,))
+    assert (study.significance.bootstrap, study.significance.randomization) == (1000, 10000)
+
+
+METHOD = {"criterion": "cross_entropy"}
+MULTI30K = "data-prep/prepare-multi30k.sh"
+
+
+def test_a_published_task(tmp_path: Path) -> None:
+    assert read(tmp_path, paper="wmt14.en-de").paper == "wmt14.en-de"
+
+
+@pytest.mark.parametrize("first", ["multi30k", MULTI30K], ids=["new form", "old form"])
+def test_a_preparation(first: str, tmp_path: Path) -> None:
+    study = read(tmp_path, prepare=f"{first} --pair en-fr --bpe-size 4000")
+    assert study.prepare == ("multi30k", "--pair", "en-fr", "--bpe-size", "4000")
+
+
+def test_a_folder_of_fairseq_preprocess_is_described(tmp_path: Path) -> None:
+    """Paths are those from the study file."""
+    given = read(
+        tmp_path, subwords="none", tokenizer="moses", references={"test": "raw/test.en"}
+    ).given
+    assert (given.subwords, given.tokenizer) == ("none", "moses")
+    assert given.references == {"test": tmp_path / "raw" / "test.en"}
+
+
+def test_embedded_studies_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of that name in the current folder is preferred; data lie where the commands' do."""
+    monkeypatch.chdir(tmp_path)
+    assert find_study("microworld") == EMBEDDED / "microworld.yaml"
+    monkeypatch.setenv("LABO_HOME", "/home/of/labo")
+    study = read_study(find_study("microworld"))
+    assert study.corpus == Path("/home/of/labo/data/microworld")
+    assert study.prepare == ("microworld",)
+    shutil.copy(EMBEDDED / "microworld.yaml", tmp_path / "microworld")
+    assert find_study("microworld") == Path("microworld")
+    with pytest.raises(UserError, match="x: expected a study file, or one of microworld; found"):
+        find_study("x")
+
+
+def methods(**entries: Any) -> dict[str, Any]:
+    return {"methods": {"smooth": {**METHOD, **entries}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"name": None}, "name: expected an entry, found none"),
+        ({"name": "a b"}, "name: expected a text like"),
+        ({"name": 5}, "name: expected a valid string, found 5"),
+        ({"colour": "red"}, "colour: expected no such entry$"),
+        ({"seedz": [1]}, "seedz: expected no such entry; did you mean seeds[?]"),
+        ({"baseline": "none"}, "baseline: expected one of smooth, labo, found 'none'"),
+        ({"score": "meteor"}, "score: expected one of bleu, bleu_lowercase, .* 'meteor'"),
+        ({"seeds": []}, "seeds: expected at least one, found"),
+        ({"seeds": [1, 1]}, r"seeds: expected different values, found \[1, 1\]"),
+        ({"seeds": ["1"]}, "seeds.0: expected a valid integer, found '1'"),
+        ({"seeds": [True]}, "seeds.0: expected a valid integer, found True"),
+        ({"tests": ["valid"]}, "tests: expected test sets, found valid"),
+        ({"tests": ["../x"]}, "tests.0: expected a text like"),
+        (
+            {"evaluate": {"beams": 5}},
+            "evaluate.beams: expected no such .*; did you mean beam[?]",
+        ),
+        ({"evaluate": {"beam": "5"}}, "evaluate.beam: expected a valid integer, found '5'"),
+        ({"evaluate": {"beam": 0}}, "evaluate.beam: expected at least 1, found 0"),
+        ({"evaluate": {"lenpen": float("nan")}}, "evaluate.lenpen: expected a finite number"),
+        (
+            {"evaluate": {"checkpoint": "average"}},
+            "evaluate.checkpoint: expected a text like",
+        ),
+        ({"search": {"metric": "test"}}, "search.metric: expected one of nll, bleu"),
+        (
+            {"significance": {"bootstrap": 0}},
+            "significance.bootstrap: expected at least 1",
+        ),
+        (
+            {"prepare": "rm -r x"},
+            "prepare: expected words of labo prepare, .* 'rm -r x': .*'rm'",
+        ),
+        ({"prepare": ["rm"]}, r"prepare: expected words of labo prepare, .* found \['rm'\]"),
+        ({"prepare": "multi30k 'a"}, "prepare: expected words of labo prepare, .*No closing quot"),
+        (
+            {"prepare": "multi30k -h"},
+            "prepare: expected words of labo prepare, .* 'multi30k -h'",
+        ),
+        ({"prepare": "data-prep/prepare-none.sh"}, "prepare: expected words of labo .*'none'"),
+        ({"prepare": "multi30k --pears de-en"}, "prepare: expected .*--pears"),
+        ({"prepare": "multi30k --pair de-xx"}, "prepare: expected .*de-xx"),
+        ({"prepare": f"{MULTI30K} --source-dir=x"}, "prepare: expected no --source-dir"),
+        ({"paper": "wmt16.en-de"}, "paper: expected one of iwslt14.de-en, "),
+        ({"subwords": "bpe"}, "subwords: expected one of subword-nmt, sentencepiece, none, found"),
+        ({"references": {"test": 5}}, "references.test: .*path.*, found 5"),
+        ({"train": {"seed": 1}}, "train.seed: expected no such flag: the study itself gives it"),
+        ({"train": {"extra": 5}}, "train.extra: expected a list, found 5"),
+        ({"train": {"extra": "a 'b"}}, "train.extra: No closing quotation"),
+        ({"train": {"epochs": "many"}}, "train.epochs: expected a whole number.*, found 'many'"),
+        ({"train": {"grid": {}}}, "train.grid: expected no such entry"),
+        ({"train": {"sise": "small"}}, "train.sise: expected a flag .*; did you mean size[?]"),
+        ({"methods": {"smooth": {}}}, "methods.smooth.criterion: expected an entry, found none"),
+        ({"methods": {"smooth": 5}}, "methods.smooth: expected entries with names, found 5"),
+        ({"methods": []}, r"methods: expected entries with names, found \[\]"),
+        ({"methods": {"s/m": METHOD}}, "methods.s/m: expected a text like"),
+        (methods(epochs=[1]), "methods.smooth.epochs: expected a number or a text, found"),
+        (
+            methods(criterion="labo_cross_entropy", label_smothing=0.1),
+            "methods.smooth.label_smothing: expected .*; did you mean label_smoothing[?]",
+        ),
+        (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
+        (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
+        (
+            methods(grid={"labo_beta": []}),
+            "methods.smooth.grid.labo_beta: expected at least one",
+        ),
+        (methods(grid={"labo_beta": [0]}), "methods.smooth.grid.labo_beta: expected a number abo"),
+        (methods(grid={"labo_bta": [2]}), "methods.smooth.grid.labo_bta: .*did you mean labo_beta"),
+        (methods(epochs=1, grid={"epochs": [1]}), "methods.smooth.grid.epochs: expected once"),
+    ],
+)
+def test_refusals(changes: dict[str, Any], match: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=match) as raised:
+        read(tmp_path, **changes)
+    assert str(raised.value).startswith(f"{tmp_path / 'tiny.yaml'}: ")
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        read(
+            tmp_path,
+            train={"epochs": "many", "label_smothing": 0.1},
+            evaluate={"beam": 0},
+            methods={"smooth": {**METHOD, "labo_beta": 0}, "labo": {"criterion": "labo"}},
+            prepare="none",
+            colour="red",
+        )
+    places = [
+        line.removeprefix(f"{tmp_path}/tiny.yaml: ") for line in str(raised.value).split("\n")
+    ]
+    assert [place.partition(":")[0] for place in places] == [
+        "prepare", "methods.smooth.labo_beta", "methods.labo.criterion", "train.epochs",
+        "train.label_smothing", "evaluate.beam", "colour",
+    ]  # fmt: skip
+    assert "did you mean label_smoothing?" in places[4] and "found 'labo'" in places[2]
+
+
+def test_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- a", encoding="utf-8")
+    with pytest.raises(UserError, match="the file: expected entries with names"):
+        read_study(tmp_path / "list.yaml")
+
+
+BOMB = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi"))  # noqa: B905
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("a: [", "expected YAML, found an error"),
+        ("a: &a [1]\n" + BOMB, "aliases .* are not taken"),
+        ("a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+        ("name: a\nname: b", "an entry is there twice"),
+        ("[" * 100_000, "expected YAML, found an error: maximum recursion"),
+        ("a: 2020-13-45", "expected YAML, found an error: month"),
+        ("a: \xff", "expected YAML, found an error: .* can't decode"),
+        ("a: 1\n" * 300_000, "expected at most 1000000 bytes, found more"),
+    ],
+    ids=["broken", "aliases", "tag", "twice", "deep", "date", "encoding", "long"],
+)
+def test_files_that_are_refused(text: str, match: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=match):
+        read_study(path)
+
+
+def test_criterions_of_fairseq_and_their_flags(tmp_path: Path) -> None:
+    """R-Drop's criterion ships with fairseq-fixed; its flag goes behind --."""
+    entries = {"criterion": "label_smoothed_cross_entropy_with_rdrop", "label_smoothing": 0.2}
+    study = read(tmp_path, baseline="rdrop", methods={"rdrop": {**entries, "rdrop_alpha": 0.7}})
+    assert study.methods["rdrop"].flags["rdrop_alpha"] == "0.7"
+    match = "methods.rdrop.rdrop_alfa: expected .*; did you mean rdrop_alpha[?]"
+    with pytest.raises(UserError, match=match):
+        read(tmp_path, baseline="rdrop", methods={"rdrop": {**entries, "rdrop_alfa": 0.7}})

@@ -1,0 +1,124 @@
+import importlib.metadata
+import re
+import subprocess
+import sys
+
+import pytest
+
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.errors import UserError
+from tests.conftest import REPOSITORY
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "-h"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: labo {name} ")
+    assert ("stands behind --" in text) == bool(cli.COMMANDS[name].passes_on)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_imports_nothing_heavy(name: str) -> None:
+    """Help, and whatever is wrong with the options, comes at once."""
+    program = (
+        "import sys\nfrom fairseq_labo.experiments import cli\n"
+        f"cli.parser_of({name!r})\n"
+        "heavy = {'torch', 'fairseq', 'matplotlib', 'sacrebleu', 'pydantic', 'sacremoses'}\n"
+        "print(sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) ", text, flags=re.MULTILINE) == list(cli.COMMANDS)
+    assert cli.main([]) == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    version = importlib.metadata.version("fairseq_labo")
+    assert capsys.readouterr().out == f"fairseq_labo {version}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "error: expected a command (prepare, train, "),
+        (["train", "--data"], "error: argument --data: expected one argument; see labo train -h"),
+        (["train", "--dat", "x"], "see labo train -h"),
+        (["compare", "x", "--output", "y", "--", "--lr"], "expected nothing behind --, found --lr"),
+    ],
+)
+def test_wrong_words_are_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = cli.main(words)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    error = capsys.readouterr().err
+    assert status == 2 and message in error
+    assert error.count("\n") == 1
+
+
+def test_what_stands_behind_the_dashes_is_passed_on() -> None:
+    options = cli.parse(["train", "--data", "d", "--save-dir", "s", "--", "--lr", "1", "--", "-x"])
+    assert options.passed_on == ["--lr", "1", "--", "-x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (UserError("expected this, found that"), 1, "error: expected this, found that\n"),
+        (
+            ModuleNotFoundError("no", name="sacrebleu.metrics"),
+            1,
+            "pip install 'fairseq_labo[eval]'",
+        ),
+        (ModuleNotFoundError("no", name="fairseq_cli"), 1, "pip install 'fairseq_labo[fairseq]'"),
+        (OSError(28, "No space left on device", "f"), 1, "No space left on device: 'f'"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_errors_end_without_a_traceback(
+    error: BaseException,
+    status: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(words: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "parse", fail)
+    assert cli.main(["train"]) == status
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_module_of_ours_is_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(words: object) -> None:
+        raise ModuleNotFoundError("no", name="fairseq_labo.typo")
+
+    monkeypatch.setattr(cli, "parse", fail)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["train"])
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    declared = importlib.metadata.metadata("fairseq_labo").get_all("Provides-Extra") or []
+    assert set(cli.EXTRAS.values()) < {*declared}
+
+
+def test_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABO_HOME", raising=False)
+    assert str(cli.default_folder("data", "x")) == "data/x"
+    monkeypatch.setenv("LABO_HOME", "/repository")
+    assert str(cli.default_folder("data", "x")) == "/repository/data/x"

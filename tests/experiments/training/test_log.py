@@ -1,0 +1,89 @@
+"""fairseq's log: its short form, and what it says of a training."""
+
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training import log
+
+HEAD = "2026-11-21 03:09:31 | INFO | "
+DONE = """\
+2026-01-01 00:00:00 | INFO | train_inner | {"epoch": 1, "loss": "9", "num_updates": "5"}
+2026-01-01 00:00:00 | INFO | valid | {"epoch": 1, "valid_loss": "5.5", "valid_nll_loss": "5", \
+"valid_num_updates": "10"}
+2026-01-01 00:00:00 | INFO | train | {"epoch": 1, "train_wps": "1000"}
+2026-01-01 00:00:00 | INFO | fairseq_labo | stage 2 begins: one-hot targets from epoch 2, after 10 \
+updates
+2026-01-01 00:00:00 | INFO | valid | {"epoch": 2, "valid_loss": "4.5", "valid_nll_loss": "4", \
+"valid_num_updates": "20"}
+2026-01-01 00:00:00 | INFO | train | {"epoch": 2, "train_wps": "3000"}
+2026-01-01 00:00:00 | INFO | fairseq_cli.train | done training in 7.5 seconds
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'train_inner | {"epoch": 2, "loss": "4.5", "ppl": "20.1", "smoothing": "0.1", '
+            '"wps": "9800.3", "num_updates": "15", "lr": "0.003"}',
+            "epoch   2 | train_inner | loss 4.5 | ppl 20.1 | smoothing 0.1 | wps 9800.3 | "
+            "num_updates 15",
+        ),
+        (
+            'valid | {"epoch": 10, "valid_loss": "4.4", "valid_ppl": "21.7", "valid_bsz": "2"}',
+            "epoch  10 | valid       | valid_loss 4.4 | valid_ppl 21.7",
+        ),
+        ("fairseq_cli.train | done training in 12.5 seconds", "done training in 12.5 seconds"),
+        ("fairseq.trainer | Loaded checkpoint x.pt (epoch 2)", "Loaded checkpoint x.pt (epoch 2)"),
+        ("fairseq.trainer | begin training epoch 2", None),
+    ],
+)
+def test_short_form(line: str, expected: str | None) -> None:
+    assert log.shorten(HEAD + line) == expected
+
+
+def test_errors_are_shown() -> None:
+    line = "ValueError: expected one of --smoothing-epochs and --smoothing-updates"
+    assert log.shorten(line) == line
+
+
+def test_log_gets_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("from before\n", encoding="utf-8")
+    lines = [f"{HEAD}fairseq.trainer | begin training epoch 1\n", "RuntimeError: no\n"]
+    log.follow(lines, path)
+    assert capsys.readouterr().out == "RuntimeError: no\n"
+    assert path.read_text(encoding="utf-8") == "from before\n" + "".join(lines)
+
+
+def test_training_log(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(DONE, encoding="utf-8")
+    found = log.read_training_log(path)
+    assert [(each.epoch, each.updates, each.nll_bits) for each in found.validations] == [
+        (1, 10, 5.0),
+        (2, 20, 4.0),
+    ]
+    assert (found.stage_switch, found.words_per_second, found.seconds) == (10, 2000, 7.5)
+    assert not found.resumed and found.least_gpu_gib_free is None
+
+
+def test_least_free_memory_of_a_gpu(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    inner = '2026 | INFO | train_inner | {"loss": "9", "num_updates": "5", "gb_free": "%s"}\n'
+    path.write_text(inner % 70.5 + inner % 68 + inner % 71 + DONE, encoding="utf-8")
+    assert log.read_training_log(path).least_gpu_gib_free == 68
+
+
+def test_training_log_of_a_resumed_training(tmp_path: Path) -> None:
+    """The validation that was repeated counts once; cross entropy has no nll_loss."""
+    path = tmp_path / "train.log"
+    again = '| INFO | valid | {"epoch": 2, "valid_loss": "3.5", "valid_num_updates": "20"}\n'
+    path.write_text(DONE + "Loaded checkpoint x (epoch 2)\n" + again, encoding="utf-8")
+    found = log.read_training_log(path)
+    assert found.resumed and found.validations[-1].nll_bits == 3.5 and len(found.validations) == 2
+    path.write_text(DONE.rpartition("\n2026")[0], encoding="utf-8")
+    with pytest.raises(UserError, match="expected a finished training"):
+        log.read_training_log(path)

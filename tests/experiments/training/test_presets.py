@@ -1,0 +1,207 @@
+"""Flags of labo train and the command that they make: the one that scripts/train.sh made."""
+
+import json
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fairseq.data.data_utils import batch_by_size
+
+from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
+from fairseq_labo.criterions.tsla_cross_entropy import TslaCrossEntropyConfig
+from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training import presets
+from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.presets import (
+    CRITERION_FLAGS,
+    CRITERIONS,
+    TRAIN_FLAGS,
+    USER_DIR,
+    Settings,
+    check_flag,
+    fairseq_arguments,
+    find_criterion,
+    split_flags,
+)
+
+RDROP = "label_smoothed_cross_entropy_with_rdrop"
+
+
+def corpus(folder: Path, **manifest: Any) -> PreparedCorpus:
+    """A folder that looks like a prepared one."""
+    (folder / "bin").mkdir(parents=True)
+    whole = {"corpus": "c", "source_lang": "de", "target_lang": "en", "splits": {}, **manifest}
+    (folder / "manifest.json").write_text(json.dumps(whole), encoding="utf-8")
+    return PreparedCorpus.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("labo_cross_entropy", LaboCrossEntropyConfig),
+        ("tsla_cross_entropy", TslaCrossEntropyConfig),
+    ],
+)
+def test_all_flags_of_our_criterions_are_known(name: str, config: Any) -> None:
+    """Names, types, and the defaults of those that have one here."""
+    declared = {
+        each.name: each
+        for each in fields(config)
+        if each.name not in ("_name", "sentence_avg")  # the latter is every training's
+    }
+    flags = CRITERIONS[name].flags
+    assert flags.keys() == declared.keys()
+    for flag, each in declared.items():
+        assert flags[flag].kind.__name__ in str(each.type), flag
+        assert flags[flag].default in (None, each.default), flag
+    assert flags["label_smoothing"].default == declared["label_smoothing"].default
+    assert name != "labo_cross_entropy" or flags["labo_beta"].default == config.labo_beta
+
+
+def test_schedules_are_the_criterions() -> None:
+    from fairseq_labo.criterions.stages import SCHEDULES
+
+    flag = CRITERION_FLAGS["smoothing_schedule"]
+    assert [flag.read("smoothing_schedule", name) for name in SCHEDULES] == list(SCHEDULES)
+    assert flag.wanted == "one of " + ", ".join(SCHEDULES)
+
+
+def test_all_sizes_train_and_validate_on_every_sentence(tmp_path: Path) -> None:
+    data = corpus(tmp_path / "data")
+    for size in presets.SIZES:
+        words = fairseq_arguments(Settings(tmp_path, size=size), data, [])
+        assert value_of("--required-batch-size-multiple", words) == "1"
+
+
+@pytest.mark.parametrize(("multiple", "sentences"), [(1, 77), (8, 72)])
+def test_why_batches_need_no_multiple(multiple: int, sentences: int) -> None:
+    """fairseq's default is 8: of 77 sentences it drops the last 5."""
+    batches = batch_by_size(
+        *(np.arange(77), None, np.full(77, 10)),
+        max_tokens=320,
+        required_batch_size_multiple=multiple,
+    )
+    assert sum(map(len, batches)) == sentences
+
+
+def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
+    given = {"teacher_path": "t.pt", "teacher_temperature": 2.0, "smoothing_updates": 9}
+    given |= {"fused_projection": True, "report_accuracy": False, "smoothing_schedule": "cosine"}
+    settings = Settings(tmp_path, criterion="tsla_cross_entropy", criterion_flags=given)
+    words = fairseq_arguments(settings, corpus(tmp_path / "data"), [])
+    start = words.index("--criterion") + 2
+    assert words[start : words.index("--arch")] == shlex.split(
+        "--smoothing-updates 9 --label-smoothing 0.1 --smoothing-schedule cosine "
+        "--teacher-path t.pt --teacher-temperature 2 --fused-projection"
+    )
+
+
+def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that the methods of a study share are left out, and it is said; others are refused."""
+    data = corpus(tmp_path / "data")
+    settings = Settings(tmp_path, criterion="cross_entropy", criterion_flags={"labo_beta": 2.0})
+    assert "--labo-beta" not in fairseq_arguments(settings, data, [])
+    assert capsys.readouterr().err == "cross_entropy has no --labo-beta: left out\n"
+    settings = Settings(tmp_path, criterion_flags={"teacher_path": "t.pt"})
+    with pytest.raises(
+        UserError, match="--teacher-path: expected a criterion that has it, found l"
+    ):
+        fairseq_arguments(settings, data, [])
+    both = {"smoothing_epochs": 1, "smoothing_updates": 1}
+    with pytest.raises(UserError, match="expected one of --smoothing-epochs and"):
+        fairseq_arguments(Settings(tmp_path, criterion_flags=both), data, [])
+
+
+def test_a_criterion_of_fairseq_without_a_preset(tmp_path: Path) -> None:
+    """R-Drop: what it shares with ours is a flag of labo train, the rest stands behind --."""
+    settings = Settings(tmp_path, criterion=RDROP, criterion_flags={"label_smoothing": 0.2})
+    words = fairseq_arguments(settings, corpus(tmp_path / "data"), ["--rdrop-alpha", "5"])
+    flags = words[words.index("--criterion") : words.index("--arch")]
+    assert flags == ["--criterion", RDROP, "--label-smoothing", "0.2"]
+    assert value_of("--best-checkpoint-metric", words) == "nll_loss"
+    assert words[-2:] == ["--rdrop-alpha", "5"]
+
+
+def test_an_unknown_criterion_has_a_near_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "registered", lambda *_: ["cross_entropy", "labo_cross_entropy"])
+    with pytest.raises(UserError, match=r"found 'labo_cros_entropy'; did you mean labo_cross_en"):
+        find_criterion("labo_cros_entropy")
+    with pytest.raises(UserError, match=r"found 'xyz'$"):
+        find_criterion("xyz")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "subwords", "detok", "remove"),
+    [("moses", "subword-nmt", "moses", "subword_nmt"), ("none", "none", "space", "none")],
+)
+def test_bleu_of_validation_is_of_the_corpus(
+    tokenizer: str, subwords: str, detok: str, remove: str, tmp_path: Path
+) -> None:
+    data = corpus(tmp_path / "data", tokenizer=tokenizer, subwords=subwords)
+    words = fairseq_arguments(Settings(tmp_path, best_by="bleu"), data, [])
+    assert value_of("--eval-bleu-detok", words) == detok
+    assert value_of("--eval-bleu-remove-bpe", words) == remove
+
+
+def test_bleu_of_validation_asks_what_a_folder_does_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("dict.de.txt", "dict.en.txt", "train.de-en.en.idx"):
+        (tmp_path / "bin" / name).touch()
+    settings = Settings(tmp_path, best_by="bleu")
+    with pytest.raises(UserError, match="expected --tokenizer"):
+        fairseq_arguments(settings, PreparedCorpus.read(tmp_path), [])
+    given = Given(subwords="sentencepiece", tokenizer="none")
+    words = fairseq_arguments(settings, PreparedCorpus.read(tmp_path, given), [])
+    assert value_of("--eval-bleu-remove-bpe", words) == "sentencepiece"
+    assert words[:3] == [str(tmp_path / "bin"), "--user-dir", str(USER_DIR)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("label_smoothing", "0.2"), ("labo_beta", float("inf")), ("epochs", 3), ("size", "wmt"),
+        ("fused_projection", True), ("criterion", "tsla_cross_entropy"), ("gpus", "0"),
+    ],
+)  # fmt: skip
+def test_flags_of_a_study(name: str, value: Any) -> None:
+    check_flag(name, value, criterion="labo_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("label_smothing", "0.1", "label_smothing: expected a flag of labo train or of labo_cross_"
+         "entropy, found none; did you mean label_smoothing?"),
+        ("save_dir", "x", "save_dir: expected a flag of labo train or of labo_cross_entropy, "
+         "found none"),
+        ("epochs", "many", "--epochs: expected a whole number of at least 1, found 'many'"),
+        ("label_smoothing", 1, "--label-smoothing: expected a number of at least 0 and below 1, "
+         "found '1'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_flag_of_a_study(name: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_flag(name, value, criterion="labo_cross_entropy")
+    assert str(caught.value) == message
+
+
+def test_flags_that_only_the_criterion_knows() -> None:
+    flags = {"criterion": RDROP, "label_smoothing": "0.1", "rdrop_alpha": "5", "epochs": "3"}
+    own, words = split_flags(flags, RDROP)
+    assert own == {"criterion": RDROP, "label_smoothing": "0.1", "epochs": "3"}
+    assert words == ["--rdrop-alpha", "5"]
+    assert split_flags({"labo_beta": "4"}, "labo_cross_entropy") == ({"labo_beta": "4"}, [])
+    with pytest.raises(UserError, match=r"rdrop_alfa: .*; did you mean rdrop_alpha"):
+        split_flags({"rdrop_alfa": "5"}, RDROP)
+    with pytest.raises(UserError, match="--rdrop-alpha: expected a number, found 'much'"):
+        split_flags({"rdrop_alpha": "much"}, RDROP)
+    with pytest.raises(UserError, match="expected a flag of labo train or of labo_cross_entropy"):
+        split_flags({"rdrop_alpha": "5"}, "labo_cross_entropy")
+
+
+def test_no_flag_decides_where_a_study_trains() -> None:
+    assert not {"data", "save_dir", "seed", "dry_run"} & TRAIN_FLAGS.keys()

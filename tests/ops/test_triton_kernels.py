@@ -1,0 +1,93 @@
+"""What the interpreter cannot show: the kernels compile, do not wait, and reach far rows."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from fairseq_labo.ops.triton_loss import triton_token_losses
+from tests.ops.triton_cases import check, random_case, settings
+
+COMPILE = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+from fairseq_labo.ops import triton_loss
+from fairseq_labo.ops.settings import Settings
+
+class Hopper:
+    def get_current_target(self): return GPUTarget("cuda", 90, 32)
+    def get_current_device(self): return 0
+    def get_current_stream(self, device): return 0
+
+compiled = []
+launch = JITFunction.run
+def compile_only(self, *args, grid, warmup, **options):
+    compiled.append(launch(self, *args, grid=grid, warmup=True, **options))
+driver.set_active(Hopper())
+JITFunction.run = compile_only
+triton_loss.triton_unavailable = lambda logits: None
+for beta, teacher in [(2.0, None), (10.0, None), (2.5, torch.zeros(2, 10152))]:
+    logits = torch.zeros(2, 10152, dtype=torch.bfloat16, requires_grad=True)
+    chosen = Settings(0.1, beta, 1, True, True)
+    target = torch.zeros(2, dtype=torch.long)
+    triton_loss.triton_token_losses(logits, target, chosen, teacher).loss.sum().backward()
+assert len(compiled) == 6
+for kernel in compiled:
+    assert "cubin" in kernel.asm and ".v4.b32" in kernel.asm["ptx"]
+"""
+
+
+@pytest.mark.slow
+def test_the_kernels_compile_for_hopper_without_a_gpu() -> None:
+    """What the interpreter accepts the compiler may not; and 16 bytes are loaded at a time."""
+    pytest.importorskip("triton")
+    environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_ALWAYS_COMPILE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.gpu
+def test_no_synchronization_and_graph_capture(device: str) -> None:
+    if device != "cuda":
+        pytest.skip("needs a CUDA device")
+    logits, target, upstream = random_case(64, 5000, torch.bfloat16, device)
+    leaf = logits.requires_grad_()
+
+    def step() -> Tensor:
+        loss = triton_token_losses(leaf, target, settings(2.0)).loss
+        return torch.autograd.grad(loss, leaf, upstream)[0]
+
+    expected = step()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.cuda.stream(side):
+            step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    captured.zero_()
+    graph.replay()
+    assert torch.equal(captured, expected)
+
+
+@pytest.mark.gpu
+def test_offsets_beyond_31_bits(device: str) -> None:
+    if device != "cuda":
+        pytest.skip("needs a CUDA device")
+    values, target, upstream = random_case(3, 1000, torch.bfloat16, device)
+    stride = 2**30 + 8
+    memory = torch.empty(2 * stride + 1000, dtype=torch.bfloat16, device=device)
+    logits = memory.as_strided((3, 1000), (stride, 1)).copy_(values)
+    check(logits, target, upstream, settings(2.0))

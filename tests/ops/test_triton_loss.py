@@ -1,0 +1,217 @@
+"""impl="triton" against the float64 reference: on the CPU by Triton's interpreter, or on a GPU."""
+
+import math
+
+import pytest
+import torch
+
+from fairseq_labo.ops import triton_loss
+from fairseq_labo.ops.reference import dense_token_losses
+from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
+from tests.ops.triton_cases import DTYPES, IGNORED, check, evaluate, random_case, settings
+
+BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
+# What is masked away may be −inf − (−inf) or 0 · inf, of which numpy warns in the interpreter.
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", BETAS)
+def test_every_temperature_and_dtype(device: str, dtype: torch.dtype, beta: float) -> None:
+    check(*random_case(5, 1003, dtype, device), settings(beta, statistics=True, argmax=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (7, 3)])
+@pytest.mark.parametrize("beta", [1.0, 2.0, 4.0, 1e4, math.inf])
+@pytest.mark.parametrize("alpha", [0.0, 0.9])
+def test_small_shapes(device: str, shape: tuple[int, int], beta: float, alpha: float) -> None:
+    check(*random_case(*shape, torch.float32, device), settings(beta, alpha))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [1.25, 2.0, 10.0, math.inf])
+def test_several_blocks(device: str, dtype: torch.dtype, beta: float) -> None:
+    """V = 5000 is several blocks and a rest; the maximum moves from one block to another."""
+    logits, target, upstream = random_case(3, 5000, dtype, device)
+    logits += torch.linspace(-4, 4, 5000, device=device).to(dtype)
+    check(logits, target, upstream, settings(beta, 0.9, statistics=True, argmax=True))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_statistics_do_not_depend_on_the_loss(device: str, alpha: float) -> None:
+    case = random_case(4, 300, torch.float32, device)
+    plain, gradient = check(*case, settings(2.5, alpha))
+    full, same = check(*case, settings(2.5, alpha, statistics=True, argmax=True))
+    torch.testing.assert_close((full.loss, same), (plain.loss, gradient), rtol=1e-6, atol=1e-6)
+    assert full.reg is not None and full.entropy is not None and plain.argmax is None
+
+
+def test_the_first_of_equal_maxima_is_the_argmax(device: str) -> None:
+    logits, target, upstream = random_case(4, 5000, torch.float32, device)
+    for row, entries in enumerate([(0, 4999), (7, 8, 2048), (1024, 1023), (4998, 4999)]):
+        logits[row, list(entries)] = 50.0
+    found, _ = check(logits, target, upstream, settings(2.0, argmax=True))
+    assert found.argmax is not None and found.argmax.tolist() == [0, 7, 1023, 4998]
+
+
+@pytest.mark.parametrize("beta", [0.5, 2.0, 1e4, math.inf])
+def test_logits_of_magnitude_1e4(device: str, beta: float) -> None:
+    logits, target, upstream = random_case(5, 1003, torch.float32, device)
+    check(
+        logits + torch.linspace(-1e4, 1e4, 5, device=device)[:, None],
+        target,
+        upstream,
+        settings(beta, 0.3, statistics=True),
+    )
+
+
+@pytest.mark.parametrize("beta", [0.5, 1e4, math.inf])
+def test_masked_entries_take_no_mass(device: str, beta: float) -> None:
+    """−inf: a whole first block, one in the middle, all but one, and single entries."""
+    logits, target, upstream = random_case(4, 9000, torch.float32, device)
+    logits[0, :3000] = -math.inf
+    logits[1, 2500:7000] = -math.inf
+    logits[2, :8999] = -math.inf
+    logits[3, ::3] = -math.inf
+    target[:] = 8999
+    found, gradient = check(logits, target, upstream, settings(beta, 0.2, statistics=True))
+    assert bool(gradient.isfinite().all()) and found.reg is not None
+    if beta == math.inf:  # R = H(u, p) is infinite
+        assert bool(found.reg.isposinf().all())
+    else:
+        assert bool(found.reg.isfinite().all()) and not gradient[logits == -math.inf].any()
+
+
+@pytest.mark.parametrize("with_teacher", [False, True])
+@pytest.mark.parametrize("beta", [2.0, 2.5, math.inf])
+def test_ignored_rows_are_exactly_0(device: str, beta: float, with_teacher: bool) -> None:
+    logits, target, upstream = random_case(6, 1003, torch.float32, device)
+    target[[1, 4]] = IGNORED
+    logits[1] = upstream[1] = math.nan
+    teacher = logits.roll(1, 1) if with_teacher else None
+    chosen = settings(beta, 0.2, statistics=True, argmax=True)
+    found, gradient = evaluate(triton_token_losses, logits, target, upstream, chosen, teacher)
+    kept = target != IGNORED
+    for values in (*found[:4], gradient):
+        assert values is not None and bool(values.isfinite().all())
+        assert not values[~kept].any() and bool(values[kept].flatten().any())
+    assert found.argmax is not None and torch.equal(found.argmax >= 0, kept)
+    check(
+        logits[kept],
+        target[kept],
+        upstream[kept],
+        chosen,
+        None if teacher is None else teacher[kept],
+    )
+
+
+@pytest.mark.parametrize("num_tokens", [0, 4])
+def test_nothing_but_padding(device: str, num_tokens: int) -> None:
+    logits, target, upstream = random_case(num_tokens, 9, torch.float16, device)
+    target[:] = IGNORED
+    chosen = settings(2.0, statistics=True, argmax=True)
+    found, gradient = evaluate(triton_token_losses, logits, target, upstream, chosen)
+    assert gradient.shape == (num_tokens, 9) and not gradient.any()
+    assert all(x is not None and x.shape == (num_tokens,) for x in found)
+    assert not found.loss.any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [2.0, math.inf])
+def test_confident_model_keeps_its_small_gradient(
+    device: str, dtype: torch.dtype, beta: float
+) -> None:
+    """p_y → 1: the target's entry is a small difference of numbers near 1."""
+    logits = torch.zeros(1, 1000, dtype=dtype, device=device)
+    logits[0, 3] = 20.0
+    case = (torch.tensor([3], device=device), torch.ones(1, device=device), settings(beta))
+    exact = evaluate(dense_token_losses, logits.double(), *case)[1][0, 3].item()
+    found = evaluate(triton_token_losses, logits, *case)[1][0, 3].item()
+    ulp = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-7}[dtype]
+    # S is 1 and 999 small numbers, which are rounded to 6e-8 wherever they meet the 1.
+    assert abs(exact) > 1e-3 and abs(found - exact) <= 8 * 6e-8 + ulp * abs(exact)
+
+
+def test_unwritten_buffers_are_never_read(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, target, upstream = random_case(4, 5000, torch.float16, device)
+    target[2] = IGNORED
+    chosen = settings(10.0, statistics=True)
+    expected = evaluate(triton_token_losses, logits, target, upstream, chosen)
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(math.nan))
+    found = evaluate(triton_token_losses, logits, target, upstream, chosen)
+    torch.testing.assert_close(found[1], expected[1], rtol=0, atol=0)
+    torch.testing.assert_close(found[0][:4], expected[0][:4], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [0.5, 2.0, 10.0, math.inf])
+def test_teacher(device: str, dtype: torch.dtype, beta: float) -> None:
+    logits, target, upstream = random_case(3, 5000, dtype, device)
+    teacher = (logits.flip(1) + torch.linspace(-2, 2, 5000, device=device)).float()
+    check(logits, target, upstream, settings(beta, 0.4, statistics=True), teacher)
+
+
+def test_teacher_and_masked_entries(device: str) -> None:
+    """Where the teacher expects nothing, −inf adds nothing to R; where it does, R is infinite."""
+    logits, target, upstream = random_case(3, 5000, torch.float32, device)
+    teacher = logits.flip(1)
+    logits[:2, :2500] = teacher[:2, :2500] = -math.inf
+    teacher[1, 2600:] = -math.inf
+    logits[2, 17] = -math.inf
+    target[:] = 4000
+    found, gradient = check(logits, target, upstream, settings(2.0, 0.4, statistics=True), teacher)
+    assert found.reg is not None and found.reg.isfinite().tolist() == [True, True, False]
+    assert bool(gradient.isfinite().all())
+
+
+@pytest.mark.parametrize("with_teacher", [False, True])
+def test_rows_apart_in_memory(device: str, with_teacher: bool) -> None:
+    """A slice of a wider matrix (aligned or not), and a transposed one."""
+    wide, target, upstream = random_case(5, 1016, torch.float32, device)
+    tall = wide[:, :1000].t().contiguous().t()
+    for logits in (wide[:, :1000], wide[:, 8:1003], wide[:, 3:1003], tall):
+        teacher = wide[:, 16 : 16 + logits.size(1)] if with_teacher else None
+        check(logits, target % logits.size(1), upstream, settings(2.0), teacher)
+
+
+def test_one_upstream_gradient_for_all(device: str) -> None:
+    """`loss.sum()` hands back one number with stride 0."""
+    logits, target, _ = random_case(5, 40, torch.float32, device)
+    leaf = logits.requires_grad_()
+    triton_token_losses(leaf, target, settings(2.0)).loss.sum().backward()
+    expected = evaluate(
+        dense_token_losses, logits, target, torch.ones_like(leaf[:, 0]), settings(2.0)
+    )[1]
+    torch.testing.assert_close(leaf.grad, expected)
+
+
+def test_no_second_derivative(device: str) -> None:
+    logits, target, _ = random_case(3, 7, torch.float32, device)
+    for leaf in (logits.requires_grad_(), logits.detach().t().contiguous().t().requires_grad_()):
+        loss = triton_token_losses(leaf, target, settings(2.0)).loss.sum()
+        (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+        with pytest.raises(RuntimeError, match='use impl="reference"'):
+            gradient.sum().backward()
+
+
+def test_only_the_loss_is_differentiable(device: str) -> None:
+    logits, target, _ = random_case(3, 7, torch.float32, device)
+    teacher = logits.clone().requires_grad_()
+    chosen = settings(2.0, statistics=True, argmax=True)
+    found = triton_token_losses(logits.requires_grad_(), target, chosen, teacher)
+    assert [x is not None and x.requires_grad for x in found] == [True] + [False] * 4
+    found.loss.sum().backward()
+    assert teacher.grad is None
+
+
+def test_reasons_not_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_loss, "_triton_installed", lambda: True)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert "need a CUDA device" in str(triton_unavailable(torch.empty(1, 2)))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert triton_unavailable(torch.empty(1, 2)) is None
+    assert "float64" in str(triton_unavailable(torch.empty(1, 2, dtype=torch.float64)))
+    monkeypatch.setattr(triton_loss, "_triton_installed", lambda: False)
+    with pytest.raises(RuntimeError, match="pip install triton"):
+        triton_token_losses(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), settings(2.0))
