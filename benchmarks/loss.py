@@ -25,8 +25,8 @@ import torch
 from benchmarks import loss_check as checking
 from benchmarks import loss_measure as measuring
 from benchmarks.loss_goals import goals_table
-from benchmarks.loss_measure import MODES, Contestant
-from benchmarks.loss_providers import DTYPES, Problem, Provider, list_providers, load, make_problem
+from benchmarks.loss_measure import MODES
+from benchmarks.loss_providers import DTYPES, Problem, Provider, list_providers, make_problem
 from benchmarks.loss_report import Row, make_row, plot, table
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments.provenance import describe_machine, processor_name
@@ -100,17 +100,16 @@ def describe(device: str) -> dict[str, Any]:
 
 def check_all(
     providers: list[Provider], problem: Problem, options: argparse.Namespace
-) -> tuple[list[Contestant], dict[Provider, Row]]:
+) -> tuple[list[Provider], dict[Provider, Row]]:
     """Those that may be timed, and of every provider its status and errors."""
-    contestants, reports = [], {}
+    right: list[Provider] = []
+    reports: dict[Provider, Row] = {}
     expected: dict[checking.Upstream, checking.Expected] = {}
     known = None
     # Neighbours share what they are compared with; all of it at once needs too much memory.
     for provider in sorted(providers, key=lambda p: (p.linear, p.definition, str(p.beta), p.name)):
-        loss, status = load(provider, device=options.device)
-        report: Row = {"status": status, "max_error": None, "error_over_eager": None}
-        reports[provider] = report
-        if loss is None:
+        report = reports[provider] = {"status": provider.why_missing(options.device)}
+        if report["status"]:
             continue
         group = (provider.definition, provider.beta, provider.linear)
         if group != known:
@@ -119,16 +118,14 @@ def check_all(
                 expected[upstream] = checking.expect(problem, provider, upstream)
             known = group
         try:
-            verdict = checking.check(loss, provider, problem, expected)
-            report |= verdict._asdict()
-            if verdict.status == "ok":
-                contestant = Contestant(provider, loss)
-                report["peak"] = measuring.peak_mib(contestant, problem, device=options.device)
-                contestants.append(contestant)
+            report |= checking.check(provider, problem, expected)._asdict()
+            if report["status"] == "ok":
+                report["peak"] = measuring.peak_mib(provider, problem, device=options.device)
+                right.append(provider)
         except Exception as error:  # a peer's failure is a result, not the end of the run
             first_line = (str(error).splitlines() or [""])[0]
             report["status"] = f"error: {type(error).__name__}: {first_line}"
-    return contestants, reports
+    return right, reports
 
 
 def measure(
@@ -140,17 +137,16 @@ def measure(
         for provider in list_providers(options.beta)
         if any(fnmatch.fnmatch(provider.name, pattern) for pattern in options.providers)
     ]
-    contestants, reports = check_all(wanted, problem, options)
+    right, reports = check_all(wanted, problem, options)
     timing = {"repeats": options.repeats, "device": options.device}
     samples = {
-        upstream: measuring.time_all(contestants, problem, upstream=upstream, **timing)
+        upstream: measuring.time_all(right, problem, upstream=upstream, **timing)
         for upstream in options.upstream
     }
-    for contestant in contestants if options.device == "cuda" else []:
-        if contestant.provider.name.startswith("labo-"):
-            reports[contestant.provider] |= measuring.waiting(contestant, problem)
+    for provider in right if options.device == "cuda" else []:
+        if provider.name.startswith("labo-"):
+            reports[provider] |= measuring.waiting(provider, problem)
     rows = []
-    order = [contestant.provider for contestant in contestants]
     for upstream, provider, mode in itertools.product(options.upstream, wanted, options.mode):
         row = {
             "provider": provider.name,
@@ -163,7 +159,7 @@ def measure(
             "upstream": upstream,
             "mode": mode,
         }
-        times = samples[upstream][order.index(provider)][mode] if provider in order else None
+        times = samples[upstream][right.index(provider)][mode] if provider in right else None
         rows.append(make_row(row, reports[provider], times, bytes_per_ms=bandwidth / 1e3))
     return rows
 

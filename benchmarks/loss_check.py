@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+from benchmarks.loss_providers import Problem, Provider, Tensors
 from fairseq_labo.ops import labo_loss
 
 # Largest error of a right loss: several times one rounding, but less than a factor of 1.01.
@@ -123,25 +123,23 @@ def expect(problem: Problem, provider: Provider, upstream: Upstream) -> Expected
 
 
 def differentiate(
-    loss: Loss, provider: Provider, problem: Problem, upstream: Upstream
+    provider: Provider, problem: Problem, upstream: Upstream
 ) -> tuple[Tensor, Tensors]:
     """The provider's loss and gradients: summed, or per token under its random gradients."""
     inputs = provider.inputs(problem)
-    result = loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
+    result = provider.loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
     vector = upstream_vector(problem, upstream).to(result.dtype)
     gradient = vector if result.dim() else vector[0]
     return result.detach(), torch.autograd.grad(result, inputs, gradient)
 
 
-def check(
-    loss: Loss, provider: Provider, problem: Problem, expected: dict[Upstream, Expected]
-) -> Verdict:
+def check(provider: Provider, problem: Problem, expected: dict[Upstream, Expected]) -> Verdict:
     """Compare a provider with its definition under every upstream gradient in `expected`."""
     errors, over_eager, wrong = [0.0], [0.0], ""
     for upstream, right in expected.items():
         if upstream == PER_TOKEN and not provider.per_token:
             continue
-        value, gradients = differentiate(loss, provider, problem, upstream)
+        value, gradients = differentiate(provider, problem, upstream)
         parts = {"gradient": gradient_error(gradients, right.gradients, problem)}
         over_eager.append(parts["gradient"] / max(right.eager_error, 1e-12))
         half_sum = provider.sums_in_half and not value.dim() and value.dtype == torch.float16

@@ -4,12 +4,12 @@ import math
 import os
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.loss_providers import Loss, Problem, Provider, Tensors
+from benchmarks.loss_providers import Problem, Provider, Tensors
 from fairseq_labo.ops.memory import keep_buffers_from
 
 # Kineto, the profiler's collector, otherwise talks on standard error.
@@ -20,13 +20,6 @@ WARM_UPS = {"cpu": 2, "cuda": 20}
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}
 FLUSH_BYTES = 256 * MIB
 FLUSHES = 4  # about 0.4 ms on a GPU: time for the host to get ahead of the device
-
-
-class Contestant(NamedTuple):
-    """A provider with its loss loaded and checked."""
-
-    provider: Provider
-    loss: Loss
 
 
 class Clock:
@@ -60,22 +53,19 @@ class Clock:
         return float(start.elapsed_time(end))
 
 
-def forward_backward(
-    contestant: Contestant, inputs: Tensors, problem: Problem, upstream: float
-) -> Tensors:
-    """Gradients of the summed loss times `upstream`."""
-    loss = contestant.loss(inputs, problem, "sum")
-    return torch.autograd.grad(loss, inputs, torch.full_like(loss, upstream))
+def forward_backward(provider: Provider, inputs: Tensors, problem: Problem) -> Tensors:
+    """Gradients of the summed loss."""
+    return torch.autograd.grad(provider.loss(inputs, problem, "sum"), inputs)
 
 
 def time_once(
-    contestant: Contestant, problem: Problem, upstream: float, clock: Clock
+    provider: Provider, problem: Problem, upstream: float, clock: Clock
 ) -> dict[str, float]:
     """Milliseconds of forward, of the backward right after it, and of both."""
-    inputs = contestant.provider.inputs(problem)
+    inputs = provider.inputs(problem)
     clock.prepare()
     start = clock.mark()
-    loss = contestant.loss(inputs, problem, "sum")
+    loss = provider.loss(inputs, problem, "sum")
     middle = clock.mark()
     gradients = torch.autograd.grad(loss, inputs, torch.full_like(loss, upstream))
     end = clock.mark()
@@ -85,36 +75,36 @@ def time_once(
 
 
 def time_all(
-    contestants: list[Contestant], problem: Problem, *, upstream: float, repeats: int, device: str
+    providers: list[Provider], problem: Problem, *, upstream: float, repeats: int, device: str
 ) -> list[dict[str, list[float]]]:
-    """Milliseconds of each contestant and mode, `repeats` of each.
+    """Milliseconds of each provider and mode, `repeats` of each.
 
     They take turns, each round beginning with another one, so that a change in the machine's
     load or clock falls on all of them.
     """
     clock = Clock(device)
-    samples: list[dict[str, list[float]]] = [{mode: [] for mode in MODES} for _ in contestants]
+    samples: list[dict[str, list[float]]] = [{mode: [] for mode in MODES} for _ in providers]
     for turn in range(-WARM_UPS[device], repeats):
-        for position in range(len(contestants)):
-            index = (position + turn) % len(contestants)
-            times = time_once(contestants[index], problem, upstream, clock)
+        for position in range(len(providers)):
+            index = (position + turn) % len(providers)
+            times = time_once(providers[index], problem, upstream, clock)
             for mode in MODES if turn >= 0 else ():
                 samples[index][mode].append(times[mode])
     return samples
 
 
-def peak_mib(contestant: Contestant, problem: Problem, *, device: str) -> float:
+def peak_mib(provider: Provider, problem: Problem, *, device: str) -> float:
     """Most MiB that forward and backward hold at once beyond the inputs, gradients included."""
-    inputs = contestant.provider.inputs(problem)
+    inputs = provider.inputs(problem)
     if device == "cpu":
         # torch's profiler does not see the buffers that our loss keeps itself.
         with keep_buffers_from(math.inf), CpuMemory() as memory:
-            forward_backward(contestant, inputs, problem, 1.0)
+            forward_backward(provider, inputs, problem)
         return memory.peak_bytes / MIB
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    forward_backward(contestant, inputs, problem, 1.0)
+    forward_backward(provider, inputs, problem)
     torch.cuda.synchronize()
     return (torch.cuda.max_memory_allocated() - before) / MIB
 
@@ -148,12 +138,12 @@ class CpuMemory:
             self.peak_bytes = max(self.peak_bytes, held)
 
 
-def synchronizes_host(contestant: Contestant, problem: Problem) -> bool:
+def synchronizes_host(provider: Provider, problem: Problem) -> bool:
     """Whether the host waits for the GPU anywhere in forward and backward."""
-    inputs = contestant.provider.inputs(problem)
+    inputs = provider.inputs(problem)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        forward_backward(contestant, inputs, problem, 1.0)
+        forward_backward(provider, inputs, problem)
     except RuntimeError as error:
         if "synchroniz" in str(error):
             return True
@@ -163,19 +153,19 @@ def synchronizes_host(contestant: Contestant, problem: Problem) -> bool:
     return False
 
 
-def captured_in_graph(contestant: Contestant, problem: Problem) -> bool:
+def captured_in_graph(provider: Provider, problem: Problem) -> bool:
     """Whether a CUDA graph can hold forward and backward, and repeats their gradients."""
-    inputs = contestant.provider.inputs(problem)
+    inputs = provider.inputs(problem)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            expected = forward_backward(contestant, inputs, problem, 1.0)
+            expected = forward_backward(provider, inputs, problem)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            gradients = forward_backward(contestant, inputs, problem, 1.0)
+            gradients = forward_backward(provider, inputs, problem)
     except RuntimeError:
         torch.cuda.synchronize()
         return False
@@ -187,14 +177,14 @@ def captured_in_graph(contestant: Contestant, problem: Problem) -> bool:
     return all(torch.allclose(given, right, rtol=1e-2, atol=1e-5) for given, right in pairs)
 
 
-def waiting(contestant: Contestant, problem: Problem) -> dict[str, bool | None]:
+def waiting(provider: Provider, problem: Problem) -> dict[str, bool | None]:
     """`synchronizes_host` and `captured_in_graph`; None where the attempt itself failed."""
     answers: dict[str, bool | None] = {"synchronizes": None, "captured": None}
     for key, ask in (("synchronizes", synchronizes_host), ("captured", captured_in_graph)):
         try:
-            answers[key] = ask(contestant, problem)
+            answers[key] = ask(provider, problem)
         except RuntimeError as error:
-            print(f"{contestant.provider.name}, {key}: not measured: {error}", file=sys.stderr)
+            print(f"{provider.name}, {key}: not measured: {error}", file=sys.stderr)
     return answers
 
 

@@ -83,15 +83,20 @@ class Provider:
         given = (problem.hidden, problem.weight) if self.linear else (problem.logits,)
         return tuple((x.clone() if self.in_place else x.detach()).requires_grad_() for x in given)
 
+    @functools.cached_property
+    def loss(self) -> Loss:
+        """The loss itself, loaded at the first use."""
+        return self.load()
 
-def load(provider: Provider, *, device: str) -> tuple[Loss | None, str]:
-    """The loss and "ok", or None and why it is missing."""
-    if provider.gpu_only and device != "cuda":
-        return None, "missing: runs on a GPU only"
-    try:
-        return provider.load(), "ok"
-    except (ImportError, OSError) as error:  # OSError: a shared library of the wrong build
-        return None, f"missing: {str(error).splitlines()[0]}"
+    def why_missing(self, device: str) -> str:
+        """Why it cannot be computed on the device; empty if it can."""
+        if self.gpu_only and device != "cuda":
+            return "missing: runs on a GPU only"
+        try:
+            self.loss  # noqa: B018
+        except (ImportError, OSError) as error:  # OSError: a shared library of the wrong build
+            return f"missing: {str(error).splitlines()[0]}"
+        return ""
 
 
 def _load_fairseq() -> Loss:

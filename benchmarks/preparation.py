@@ -16,8 +16,8 @@ from pathlib import Path
 
 from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import binarize
-from fairseq_labo.experiments.data.corpora import wmt14
-from fairseq_labo.experiments.data.locate import Request, locate
+from fairseq_labo.experiments.data.corpora import CORPORA
+from fairseq_labo.experiments.data.locate import locate
 from fairseq_labo.experiments.data.pipeline import build_stages
 from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
 from fairseq_labo.experiments.data.stages import Seconds, StageRunner
@@ -60,7 +60,7 @@ def measure(args: argparse.Namespace) -> str:
     corpus, destdir = _corpus(text), args.destdir / "prepared"
     with locked(destdir, name="work/lock"):
         runner = StageRunner(destdir, force=True)
-        located = locate(corpus, Request(), destdir)
+        located = locate(corpus, destdir)
         runner.run(build_stages(Job(corpus, located, destdir, args.workers, accept_counts=True)))
     return report(runner.seconds, lines=args.lines)
 
@@ -83,7 +83,7 @@ def _corpus(text: Path) -> Corpus:
     options = argparse.Namespace(pair="de-en", news_commentary="v9")
     parts = {name: Part(name, (Member(f"{name}.{{lang}}"),)) for name in ("train", "test")}
     at_hand = {path.name: path for path in text.iterdir()}
-    return replace(wmt14.corpus(options), parts=parts, counts=Counts(), at_hand=at_hand)
+    return replace(CORPORA["wmt14"].corpus(options), parts=parts, counts=Counts(), at_hand=at_hand)
 
 
 def _joined(files: Sequence[Path], number: int) -> Iterator[str]:

@@ -14,26 +14,34 @@ order of the batches. The test set is looked at once, after the last epoch.
 
 import argparse
 import functools
+import json
+import logging
 import math
 import multiprocessing
 import os
+import platform
+import statistics
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import torch
-from digits_report import print_and_write
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fairseq_labo.experiments.provenance import current_commit
 from fairseq_labo.nn import LaboLoss, TwoStageSmoothing
 
 CLASSES = 10
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+Run = dict[str, Any]  # method, seed, test scores, validation scores after every epoch
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,25 @@ class Images(NamedTuple):
     digits: Tensor
 
 
-def split_images(settings: Settings) -> tuple[Images, Images, Images]:
+def split_images(settings: Settings) -> dict[str, Images]:
     """Training, validation and test images, with the same share of each digit."""
     data = load_digits()
-    numbers = list(range(len(data.target)))
     split = functools.partial(train_test_split, random_state=settings.split_seed)
-    rest, test = split(numbers, test_size=settings.test_fraction, stratify=data.target)
+    rest, test = split(
+        range(len(data.target)), test_size=settings.test_fraction, stratify=data.target
+    )
     valid_share = settings.valid_fraction / (1 - settings.test_fraction)
     train, valid = split(rest, test_size=valid_share, stratify=data.target[rest])
     pixels = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16.0
     digits = torch.tensor(data.target)
-    train, valid, test = (Images(pixels[part], digits[part]) for part in (train, valid, test))
-    return train, valid, test
+    parts = {"train": train, "valid": valid, "test": test}
+    return {name: Images(pixels[part], digits[part]) for name, part in parts.items()}
+
+
+def convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    """A 3x3 convolution and batch normalization."""
+    plain = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return nn.Sequential(plain, nn.BatchNorm2d(outputs))
 
 
 class ResidualBlock(nn.Module):
@@ -79,13 +94,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
+        first = convolution(inputs, outputs, stride=stride)
+        self.body = nn.Sequential(first, nn.ReLU(), convolution(outputs, outputs))
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
@@ -97,8 +107,7 @@ class ResidualBlock(nn.Module):
 def residual_network(channels: int) -> nn.Module:
     """Images [N, 1, 8, 8] to logits [N, 10]."""
     return nn.Sequential(
-        nn.Conv2d(1, channels, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels),
+        convolution(1, channels),
         nn.ReLU(),
         ResidualBlock(channels, channels),
         ResidualBlock(channels, 2 * channels, stride=2),
@@ -109,53 +118,44 @@ def residual_network(channels: int) -> nn.Module:
     )
 
 
-def methods(settings: Settings) -> dict[str, Callable[[], nn.Module]]:
-    """Each method's name, and how to make its criterion."""
+def methods(settings: Settings) -> dict[str, nn.Module]:
+    """The criterion of each method."""
     labo = functools.partial(LaboLoss, label_smoothing=settings.label_smoothing)
-
-    def tsla(switch: int) -> nn.Module:
-        return TwoStageSmoothing(labo(beta=math.inf), first_stage_steps=switch)
-
+    smoothing = labo(beta=math.inf)
     switches = sorted({settings.epochs * quarters // 4 for quarters in (1, 2, 3)})
     return {
-        "cross entropy": nn.CrossEntropyLoss,
-        "label smoothing": functools.partial(labo, beta=math.inf),
-        **{f"TSLA({switch})": functools.partial(tsla, switch) for switch in switches},
-        "LABO": functools.partial(labo, beta=settings.beta),
+        "cross entropy": nn.CrossEntropyLoss(),
+        "label smoothing": smoothing,
+        **{f"TSLA({s})": TwoStageSmoothing(smoothing, first_stage_steps=s) for s in switches},
+        "LABO": labo(beta=settings.beta),
     }
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, images: Images) -> dict[str, float]:
     """Accuracy in % and negative log-likelihood in nats, never smoothed, for every method."""
-    model.eval()
-    logits = model(images.pixels)
+    logits = model.eval()(images.pixels)
     accuracy = 100.0 * logits.argmax(1).eq(images.digits).double().mean().item()
     nll = functional.cross_entropy(logits, images.digits).item()
     return {"accuracy": round(accuracy, 4), "nll": round(nll, 5)}
 
 
-def train(method: str, seed: int, settings: Settings) -> dict[str, Any]:
+def train(method: str, seed: int, settings: Settings) -> Run:
     """Train one network; its test scores, and validation scores after every epoch."""
     torch.manual_seed(seed)
-    images, valid, test = split_images(settings)
+    images, valid, test = split_images(settings).values()
     model = residual_network(settings.channels)
-    criterion = methods(settings)[method]()
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=True,
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
+    criterion = methods(settings)[method]
+    rate, momentum, decay = settings.learning_rate, settings.momentum, settings.weight_decay
+    sgd = torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay, nesterov=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, settings.epochs)
     curve = []
     for _ in range(settings.epochs):
         model.train()
         for batch in torch.randperm(len(images.digits)).split(settings.batch_size):
-            optimizer.zero_grad()
+            sgd.zero_grad()
             criterion(model(images.pixels[batch]), images.digits[batch]).backward()
-            optimizer.step()
+            sgd.step()
         schedule.step()
         if isinstance(criterion, TwoStageSmoothing):
             criterion.step()  # its stages count epochs here
@@ -163,7 +163,7 @@ def train(method: str, seed: int, settings: Settings) -> dict[str, Any]:
     return {"method": method, "seed": seed, "test": evaluate(model, test), "valid": curve}
 
 
-def train_all(settings: Settings, *, seeds: int, jobs: int) -> list[dict[str, Any]]:
+def train_all(settings: Settings, *, seeds: int, jobs: int) -> list[Run]:
     """Every method with seeds 1, 2, ..., `jobs` trainings at a time with a thread each."""
     runs = [(method, seed) for method in methods(settings) for seed in range(1, seeds + 1)]
     # Images of this size gain nothing by a second thread, and the sums keep their order.
@@ -173,32 +173,96 @@ def train_all(settings: Settings, *, seeds: int, jobs: int) -> list[dict[str, An
     # From a server that has imported torch and not used it: its threads do not survive a fork.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
-        waiting = [pool.submit(train, method, seed, settings) for method, seed in runs]
-        return [future.result() for future in waiting]
+        return list(pool.map(functools.partial(train, settings=settings), *zip(*runs, strict=True)))
+
+
+def summarize(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """By method: mean and (sample) standard deviation of its test scores over the seeds."""
+    summary: dict[str, dict[str, float]] = {}
+    for method in dict.fromkeys(run["method"] for run in runs):
+        tests = [run["test"] for run in runs if run["method"] == method]
+        summary[method] = {"seeds": float(len(tests))}
+        for score in ("accuracy", "nll"):
+            values = [test[score] for test in tests]
+            summary[method][f"{score}_mean"] = statistics.mean(values)
+            # One value has no deviation; NaN would not be JSON.
+            summary[method][f"{score}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    return summary
+
+
+def table(summary: dict[str, dict[str, float]]) -> str:
+    """The summary as a Markdown table."""
+    row = "| {} | {accuracy_mean:.2f} ± {accuracy_std:.2f} | {nll_mean:.4f} ± {nll_std:.4f} |"
+    rows = [row.format(method, **scores) for method, scores in summary.items()]
+    head = ["| method | test accuracy (%) | test NLL (nats) |", "|---|---:|---:|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> None:
+    """Validation NLL after every epoch, and test NLL and accuracy with each seed as a dot."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq turns all reports on
+    # The same numbers give the same file, and a small one.
+    matplotlib.rcParams.update({"svg.hashsalt": "digits", "svg.fonttype": "none"})
+    figure = Figure(figsize=(13, 4.2))
+    over_time, *scores = figure.subplots(1, 3)
+    for row, method in enumerate(summary):
+        mine = [run for run in runs if run["method"] == method]
+        curves = ([epoch["nll"] for epoch in run["valid"]] for run in mine)
+        means = [statistics.mean(values) for values in zip(*curves, strict=True)]
+        over_time.plot(range(1, len(means) + 1), means, label=method, color=f"C{row}")
+        for axes, score in zip(scores, ("nll", "accuracy"), strict=True):
+            values = [run["test"][score] for run in mine]
+            axes.plot(values, [row] * len(values), "o", alpha=0.4, color=f"C{row}")
+            mean, deviation = (summary[method][f"{score}_{which}"] for which in ("mean", "std"))
+            axes.errorbar(mean, row, xerr=deviation, fmt="|k", capsize=3)
+    over_time.set(xlabel="epoch", ylabel="nats", yscale="log", title="validation NLL (mean)")
+    over_time.legend(fontsize=8)
+    for axes, title in zip(scores, ("test NLL (nats)", "test accuracy (%)"), strict=True):
+        axes.set_yticks(range(len(summary)), list(summary))
+        axes.invert_yaxis()
+        axes.set_title(f"{title}: seeds, mean ± std")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def write(runs: list[Run], settings: dict[str, Any], seconds: float, output: Path) -> None:
+    """Print the table; write it, digits.json and digits.svg into the folder `output`."""
+    versions = {name: version(name) for name in ("torch", "scikit-learn", "numpy")}
+    results = {
+        "settings": settings,
+        "machine": f"CPU ({platform.machine()})",
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": current_commit(),
+        "seconds": round(seconds, 1),
+        "summary": (summary := summarize(runs)),
+    }
+    head = json.dumps(results, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(run)}" for run in runs)  # one run a line
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "digits.json").write_text(f'{head},\n "runs": [\n{lines}\n ]\n}}\n')
+    (output / "table.md").write_text(table(summary), encoding="utf-8")
+    draw(runs, summary, output / "digits.svg")
+    print(table(summary), end="")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print the table, write the results."""
-    here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each method")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
-    parser.add_argument("--output", type=Path, default=here.parent / "runs" / "digits")
+    parser.add_argument("--output", type=Path, default=RUNS / "digits")
     options = parser.parse_args(arguments)
     if min(options.seeds, options.epochs, options.jobs) < 1:
         parser.error("expected --seeds, --epochs and --jobs of 1 or more")
     settings = Settings(epochs=options.epochs)
-    sizes = dict(
-        zip(
-            ("train", "valid", "test"), (len(x.digits) for x in split_images(settings)), strict=True
-        )
-    )
     start = time.perf_counter()
     runs = train_all(settings, seeds=options.seeds, jobs=options.jobs)
     seconds = time.perf_counter() - start
+    sizes = {name: len(part.digits) for name, part in split_images(settings).items()}
     described = {**asdict(settings), "images": sizes, "seeds": options.seeds, "jobs": options.jobs}
-    print_and_write(runs, settings=described, seconds=seconds, output=options.output)
+    write(runs, described, seconds, options.output)
+    print(f"{len(runs)} trainings in {seconds:.0f} s; table, numbers, figure: {options.output}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def test_what_fairseq_saves_and_broadcasts_loads() -> None:
     assert loaded["bleu"].tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_without_the_plugin_torch_refuses_a_namespace() -> None:
     """Or the tests here would prove nothing."""
     program = """
@@ -86,6 +87,7 @@ def test_malicious_pickle_does_not_execute(tmp_path: Path, wrap: Any) -> None:
     assert trap.exists()  # the trap does work
 
 
+@pytest.mark.slow
 def test_malicious_checkpoint_stops_generation(tmp_path: Path, toy_corpus: Path) -> None:
     trap, checkpoint = tmp_path / "executed", tmp_path / "checkpoint.pt"
     torch.save({"cfg": None, "args": Malicious(trap), "model": {}}, checkpoint)

@@ -19,6 +19,7 @@ def run_python(program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_ops_work_without_fairseq() -> None:
     """With fairseq hidden: the loss works, and the plugin says how to install fairseq."""
     program = """
@@ -38,6 +39,7 @@ except ImportError as error:
     assert "pip install --no-build-isolation 'fairseq-fixed==0.12.3.1'" in "\n".join(rest)
 
 
+@pytest.mark.slow
 def test_broken_fairseq_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
     """fairseq 0.12.2 raises ValueError when it is imported on Python 3.11."""
     package = tmp_path / "fairseq"
@@ -57,6 +59,7 @@ except ImportError as error:
     assert "pip uninstall -y fairseq && " in output
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_neither_torch_nor_fairseq() -> None:
     """And whatever imports them later finds the criterions and the safe loader's types."""
     program = """

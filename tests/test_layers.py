@@ -64,6 +64,7 @@ def test_no_folder_has_a_name_that_fairseq_imports_by_itself() -> None:
     assert not {"models", "tasks"} & folders
 
 
+@pytest.mark.slow
 def test_user_dir_imports_the_plugin_and_nothing_around_it() -> None:
     """fairseq's own import of it, where nothing that only the experiments need is installed."""
     blocked = [name for name in OF_EXPERIMENTS if name not in OF_FAIRSEQ]

@@ -1,5 +1,8 @@
 """What the criterions log, in bits like fairseq.
 
+Each is an average over the target tokens that are counted. fairseq divides by all of them, also by
+the prefix that ``--ignore-prefix-size`` leaves out of the sums.
+
 ==================  ===========================================================================
 ``loss``            the objective: (1 − smoothing) nll_loss + smoothing reg_loss; in validation
                     plain NLL (per sentence under ``--sentence-avg``)
@@ -25,20 +28,22 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
     def total(key: str) -> Any:
         return sum(log.get(key, 0) for log in logging_outputs)
 
-    ntokens, reg_ntokens = total("ntokens"), total("reg_ntokens")
-    sample_size = total("sample_size")
-
     def log_bits(key: str, denominator: Any) -> None:
         metrics.log_scalar(key, total(key) / denominator / math.log(2), denominator, round=3)
 
-    log_bits("loss", sample_size)
-    log_bits("nll_loss", ntokens)
+    if not any("num_counted" in log for log in logging_outputs):
+        # A task that calls `compute_loss` and logs by itself: the loss is all that it passes on.
+        log_bits("loss", total("sample_size"))
+        return
+    num_counted, reg_ntokens = total("num_counted"), total("reg_ntokens")
+    log_bits("loss", total("loss_size"))
+    log_bits("nll_loss", num_counted)
     metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
     if reg_ntokens > 0:
         log_bits("reg_loss", reg_ntokens)
         log_bits("label_entropy", reg_ntokens)
     # Five digits: the weight that a schedule ends with would round to 0 at three.
-    metrics.log_scalar("smoothing", total("smoothing") / ntokens, ntokens, round=5)
+    metrics.log_scalar("smoothing", total("smoothing") / num_counted, num_counted, round=5)
 
     counted = utils.item(total("total"))
     if counted > 0:

@@ -31,6 +31,13 @@ class RegularizedCrossEntropyConfig(FairseqDataclass):
     ignore_prefix_size: int = field(
         default=0, metadata={"help": "ignore the first N target tokens of each sentence"}
     )
+    divide_by_counted: bool = field(
+        default=False,
+        metadata={
+            "help": "with --ignore-prefix-size, divide the gradient by the target tokens that are "
+            "counted, not as fairseq by all of them"
+        },
+    )
     fused_projection: bool = field(
         default=False,
         metadata={"help": "compute the loss from the decoder's features: never hold the logits"},
@@ -82,6 +89,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         self.label_smoothing = check_label_smoothing(cfg.label_smoothing)
         self.sentence_avg = cfg.sentence_avg
         self.ignore_prefix_size = cfg.ignore_prefix_size
+        self.divide_by_counted = cfg.divide_by_counted
         self.report_accuracy = cfg.report_accuracy
         self.fused_projection = cfg.fused_projection
         self.progress = TrainingProgress()
@@ -125,13 +133,18 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         if self.fused_projection:
             results = self.losses_of_features(model, sample, summed=reduce)
         else:
-            results = self.losses_of_logits(model, sample)
+            results = self.losses_of_output(model, model(**sample["net_input"]), sample)
         losses, target, label_smoothing = results
-        num_sentences = sample["target"].size(0)
-        sample_size = num_sentences if self.sentence_avg else sample["ntokens"]
+        num_sentences, num_tokens = sample["target"].size(0), sample["ntokens"]
+        num_counted = num_tokens
+        if self.ignore_prefix_size > 0:
+            num_counted = target.ne(self.padding_idx).sum()
+        divisor = num_counted if self.divide_by_counted else num_tokens
+        sample_size = num_sentences if self.sentence_avg else divisor
         logging_output = {
-            **self.summed(losses, ntokens=sample["ntokens"], label_smoothing=label_smoothing),
-            "ntokens": sample["ntokens"],
+            **self.summed(losses, num_counted=num_counted, label_smoothing=label_smoothing),
+            "loss_size": num_sentences if self.sentence_avg else num_counted,
+            "ntokens": num_tokens,
             "nsentences": num_sentences,
             "sample_size": sample_size,
         }
@@ -141,11 +154,21 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             logging_output |= {"n_correct": correct, "total": total}
         return (losses.loss.sum() if reduce else losses.loss), sample_size, logging_output
 
-    def losses_of_logits(
-        self, model: Any, sample: dict[str, Any]
+    def compute_loss(
+        self, model: Any, net_output: Any, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and NLL in nats of a model's output, for tasks that call the model themselves.
+
+        The contract of ``label_smoothed_cross_entropy``: sums over the target tokens, or if not
+        `reduce` values per token, [B * T], 0 at padding.
+        """
+        losses, _, _ = self.losses_of_output(model, net_output, sample)
+        return (losses.loss.sum(), losses.nll.sum()) if reduce else (losses.loss, losses.nll)
+
+    def losses_of_output(
+        self, model: Any, net_output: Any, sample: dict[str, Any]
     ) -> tuple[TokenLosses, Tensor, float]:
         """The losses per token, the target [B * T], and the weight of the regularizer."""
-        net_output = model(**sample["net_input"])
         logits = model_logits(model, net_output)  # [B, T, V]
         logits = logits.reshape(-1, logits.size(-1))  # [B * T, V]
         target = self.counted_target(model.get_targets(sample, net_output))
@@ -187,15 +210,16 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         return target.reshape(-1)
 
     @staticmethod
-    def summed(losses: TokenLosses, *, ntokens: int, label_smoothing: float) -> dict[str, Any]:
+    def summed(losses: TokenLosses, *, num_counted: Any, label_smoothing: float) -> dict[str, Any]:
         """Sums over the batch, in nats: the same keys for every batch, stage and worker."""
         return {
             "loss": losses.loss.detach().sum(),
             "nll_loss": losses.nll.sum(),
             "reg_loss": losses.reg.sum() if losses.reg is not None else 0.0,
             "label_entropy": losses.entropy.sum() if losses.entropy is not None else 0.0,
-            "reg_ntokens": ntokens if losses.reg is not None else 0,
-            "smoothing": label_smoothing * ntokens,
+            "num_counted": num_counted,
+            "reg_ntokens": num_counted if losses.reg is not None else 0,
+            "smoothing": label_smoothing * num_counted,
         }
 
     @classmethod

@@ -33,9 +33,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "prepare": Command("data.prepare", "prepare a corpus: a known one, or your own text"),
     "train": Command("training.train", "train a model on a prepared corpus", "fairseq-train"),
-    "evaluate": Command(
-        "evaluation.evaluate", "translate with a checkpoint, and score", "fairseq-generate"
-    ),
+    "evaluate": Command("evaluation.evaluate", "translate and score", "fairseq-generate"),
     "compare": Command("studies.compare", "run a study (methods x seeds) and report it"),
     "inspect": Command("evaluation.inspect", "show what a loss teaches at each target token"),
     "benchmark": Command("training.benchmark", "speed and memory of training, beside fairseq's"),
@@ -55,9 +53,8 @@ class Parser(argparse.ArgumentParser):
     """A parser of one command; an error is one line, status 2."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
-        )
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} -h\n")
@@ -67,13 +64,9 @@ def parser_of(name: str) -> Parser:
     """The parser of one command."""
     command = COMMANDS[name]
     module = importlib.import_module(f"{PACKAGE}.{command.module}")
-    parser = Parser(
-        prog=f"labo {name}",
-        description=module.DESCRIPTION.strip(),
-        epilog=f"What stands behind -- is passed to {command.passes_on} as it is, after the above."
-        if command.passes_on
-        else None,
-    )
+    behind = f"What stands behind -- is passed to {command.passes_on} as it is, after the above."
+    parser = Parser(prog=f"labo {name}", description=module.DESCRIPTION.strip())
+    parser.epilog = behind if command.passes_on else None
     module.add_options(parser)
     return parser
 
@@ -81,10 +74,8 @@ def parser_of(name: str) -> Parser:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options of ``NAME option ... [-- fairseq option ...]``; the latter as `options.passed_on`."""
     name, *own = arguments
-    passed_on: list[str] = []
-    if "--" in own:
-        place = own.index("--")
-        own, passed_on = own[:place], own[place + 1 :]
+    place = own.index("--") if "--" in own else len(own)
+    own, passed_on = own[:place], own[place + 1 :]
     parser = parser_of(name)
     if passed_on and not COMMANDS[name].passes_on:
         parser.error(f"expected nothing behind --, found {' '.join(passed_on)}")
@@ -95,10 +86,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def usage() -> str:
     """The commands, a line each."""
-    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        ["usage: labo COMMAND [option ...]", "", *lines, "", "labo COMMAND -h: its options"]
-    )
+    lines = "\n".join(f"  {name:<10} {command.summary}" for name, command in COMMANDS.items())
+    return f"usage: labo COMMAND [option ...]\n\n{lines}\n\nlabo COMMAND -h: its options"
 
 
 def default_folder(*names: str) -> Path:
@@ -116,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fairseq_labo {importlib.metadata.version('fairseq_labo')}")
         return 0
     if words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(f"error: expected a command ({known}), found {words[0]!r}", file=sys.stderr)
-        return 2
+        return _failed(f"expected a command ({', '.join(COMMANDS)}), found {words[0]!r}", status=2)
     _quieten_libraries()
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -148,10 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, handler)
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, *, status: int = 1) -> int:
     sys.stdout.flush()
     print(f"error: {message}", file=sys.stderr)
-    return 1
+    return status
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -20,11 +20,6 @@ def show_command(command: Sequence[str]) -> None:
 
 def format_table(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
     """`rows` (the first is the header) as aligned lines, the first `left_columns` to the left."""
-    alignment = ["left" if column < left_columns else "right" for column in range(len(rows[0]))]
-    return tabulate(
-        rows[1:],
-        headers=rows[0],
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=alignment if len(rows) > 1 else None,
-    )
+    sides = ["left" if column < left_columns else "right" for column in range(len(rows[0]))]
+    align = sides if len(rows) > 1 else None
+    return tabulate(rows[1:], rows[0], "plain", disable_numparse=True, colalign=align)

@@ -1,13 +1,9 @@
 """Files: text of one sentence a line, JSON, and the lock of a folder.
 
-Text is one sentence a line, UTF-8, lines separated by "\\n" alone.
-
-Form feeds, carriage returns, U+0085, U+2028 and the separators 0x1C-0x1E occur inside
-sentences. Python's universal newlines and `str.splitlines` end a line at some of them, which
-shifts one language against the other; everything here splits on "\\n" only.
+Text is UTF-8, lines separated by "\\n" alone: form feeds, carriage returns, U+0085, U+2028 and the
+separators 0x1C-0x1E occur inside sentences. Python's universal newlines and `str.splitlines` end
+a line at some of them, which shifts one language against the other.
 """
-
-from __future__ import annotations
 
 import fcntl
 import gzip
@@ -31,8 +27,7 @@ def read_lines(path: Path) -> Iterator[str]:
     last = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            for line in decode_lines(stream, f"{path}"):
-                last += 1
+            for last, line in enumerate(decode_lines(stream, f"{path}"), start=1):  # noqa: B007
                 yield line
     except FileNotFoundError as error:
         raise UserError(f"{path}: expected a text file, found none; check the folder") from error
@@ -48,7 +43,6 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
 
     Raises UserError for bytes that are not UTF-8, naming the line (counted from 1).
     """
-    # Binary files are split on b"\n" only, and tell the line of a wrong byte.
     for number, line in enumerate(stream, start=1):
         try:
             yield line.removesuffix(b"\n").decode("utf-8")
@@ -77,24 +71,19 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
     return count
 
 
-def count_lines(path: Path) -> int:
-    """Return the number of lines of `path`; errors as `read_lines`."""
-    return sum(1 for _ in read_lines(path))
-
-
 def count_tokens(path: Path) -> int:
-    """Return the number of tokens, separated by spaces, of `path`; errors as `read_lines`."""
+    """The number of tokens, separated by spaces, of `path`; errors as `read_lines`."""
     return sum(len(line.split()) for line in read_lines(path))
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of the bytes of `path` in hexadecimal digits."""
+    """The SHA-256 of the bytes of `path` in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, or None when it is missing or not JSON."""
+    """The content of a JSON file, or None when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -112,9 +101,8 @@ def write_json(path: Path, content: Any) -> None:
 def locked(folder: Path, *, name: str = ".lock") -> Iterator[int]:
     """Hold `folder` (made if it is missing) for this process; yield the lock's file descriptor.
 
-    The lock is the kernel's: it ends with the last process that inherited the descriptor, so a
-    lock file that a killed process left behind holds nothing up. Raises UserError when another
-    process has it.
+    The lock is the kernel's: it ends with the last process that inherited the descriptor, so the
+    file of a killed one holds nothing up. Raises UserError when another process has it.
     """
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

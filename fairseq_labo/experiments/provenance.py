@@ -4,8 +4,11 @@ import importlib.metadata
 import math
 import os
 import platform
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +26,15 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     history = (state.get("optimizer_history") or [{}])[-1]
     iterator = (state.get("extra_state") or {}).get("train_iterator", {})
     config = state.get("cfg") or {}
-    described = {
+    averaged = {"averaged_from": state["averaged_from"]} if "averaged_from" in state else {}
+    return {
         "path": path.name,
         "criterion": dict(config.get("criterion") or {}),
         "seed": (config.get("common") or {}).get("seed"),
         "epoch": iterator.get("epoch"),
         "num_updates": history.get("num_updates"),
+        **averaged,
     }
-    if "averaged_from" in state:
-        described["averaged_from"] = state["averaged_from"]
-    return described
 
 
 def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
@@ -44,10 +46,8 @@ def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
     # Several distributions provide the module fairseq (fairseq-fixed, ve-fairseq, ...).
     providers = importlib.metadata.packages_distributions().get("fairseq", [])
     for name in (*DISTRIBUTIONS, *sorted(set(providers))):
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "device": torch.cuda.get_device_name() if gpu else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
@@ -72,11 +72,9 @@ def keep_freed_memory() -> dict[str, str]:
 
 def peak_gpu_mib(least_gib_free: float | None) -> float | None:
     """What torch held at most on the first GPU, in MiB, from what it left free, in GiB."""
-    if least_gib_free is None:
-        return None
     import torch
 
-    if not torch.cuda.is_available():
+    if least_gib_free is None or not torch.cuda.is_available():
         return None
     total: int = torch.cuda.get_device_properties(0).total_memory
     return total / 2**20 - least_gib_free * 1024
@@ -85,48 +83,38 @@ def peak_gpu_mib(least_gib_free: float | None) -> float | None:
 def available_cores(
     *, root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
 ) -> int:
-    """Cores that this process may keep busy: its affinity, within the quota of its cgroups.
+    """Whole cores that this process may keep busy: its affinity, within its cgroups' quota.
 
-    Not os.cpu_count(), which knows neither, nor nproc, which obeys OMP_NUM_THREADS. A part of a
-    core does not count, except where there is nothing else. `root` is where the cgroups are
-    mounted, `membership` the file that says in which of them this process is.
+    Not os.cpu_count(), which knows neither, nor nproc, which obeys OMP_NUM_THREADS. `root` is
+    where the cgroups are mounted, `membership` the file that says in which this process is.
     """
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        cores = len(os.sched_getaffinity(0))
+    macos = not hasattr(os, "sched_getaffinity")
+    cores = os.cpu_count() or 1 if macos else len(os.sched_getaffinity(0))
     return max(1, math.floor(min([cores, *_quotas(root, membership)])))
 
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:
     """The quotas, in cores, of this process's cgroups (version 2 and 1) and of those above."""
-    if not membership.exists():
-        return
-    for line in membership.read_text(encoding="utf-8").splitlines():
-        _, controllers, place = line.split(":", 2)
+    lines = membership.read_text(encoding="utf-8").splitlines() if membership.exists() else []
+    for _, controllers, place in (line.split(":", 2) for line in lines):
         if controllers and "cpu" not in controllers.split(","):
             continue
-        mounted = root / controllers
-        group = mounted / place.lstrip("/")
-        for folder in (group, *group.parents[: len(group.parts) - len(mounted.parts)]):
-            try:
-                if controllers:
-                    quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
-                    period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
-                else:
-                    quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
-            except OSError:  # a container sees only its part of the tree
-                continue
-            if quota not in ("max", "-1"):
-                yield int(quota) / int(period)
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+        group = root / controllers / place.lstrip("/")
+        for folder in (group, *group.parents):  # no folder above `root` has such files
+            with suppress(OSError):  # a container sees only its part of the tree
+                texts = [(folder / name).read_text(encoding="utf-8") for name in names]
+                quota, period = " ".join(texts).split()
+                if quota not in ("max", "-1"):
+                    yield int(quota) / int(period)
 
 
 def processor_name() -> str:
     """The processor's own name, where the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    with suppress(OSError):  # not on macOS
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE):
+            return found[1]
     return platform.processor() or platform.machine()
 
 
@@ -135,14 +123,14 @@ def current_commit() -> str | None:
 
     None for an installed package, even in a virtual environment within another repository.
     """
-    here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
-        except FileNotFoundError:
-            return ""
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else ""
+
+    if shutil.which("git") is None:
+        return None
 
     commit = git("rev-parse", "--short", "HEAD")
     if not commit or not git("ls-files", __file__):

@@ -23,6 +23,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 def test_every_default_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(tmp_path)
     assert set(results) == {"kind", "settings", "machine", "copy_gb_per_second", "rows"}
@@ -115,6 +116,7 @@ def test_refused_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
         assert "expected a GPU, found none" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_starts_where_nothing_of_the_experiments_is_installed(tmp_path: Path) -> None:
     """Its peers and its report need torch and fairseq: a GPU machine has no sacremoses."""
     blocked = ["sacremoses", "subword_nmt", "sentencepiece", "matplotlib", "jinja2"]

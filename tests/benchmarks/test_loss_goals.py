@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.loss_goals import goals_table
 from tests.benchmarks.rows import row_of
 from tests.conftest import REPOSITORY
@@ -80,6 +82,7 @@ def test_goals_of_a_cpu_and_of_training() -> None:
     assert "of eager's error infx" in goal_rows([{"kind": "loss", "rows": wrong}])[9]
 
 
+@pytest.mark.slow
 def test_goals_from_the_command_line(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     results.write_text(json.dumps({"kind": "loss", "rows": []}), encoding="utf-8")

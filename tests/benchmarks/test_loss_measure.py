@@ -27,8 +27,7 @@ def test_cpu_memory_on_known_allocations() -> None:
 def test_peak_counts_backward_but_not_the_inputs() -> None:
     """fairseq: log-probabilities, and in backward at least two gradients more, in float32."""
     problem, provider = make_problem(), find("fairseq")
-    contestant = loss_measure.Contestant(provider, provider.load())
-    peak = loss_measure.peak_mib(contestant, problem, device="cpu") * 2**20
+    peak = loss_measure.peak_mib(provider, problem, device="cpu") * 2**20
     logits = 48 * 60 * 4
     assert 3 * logits <= peak < 3.5 * logits
 
@@ -39,7 +38,6 @@ def test_peak_counts_a_gradient_in_a_kept_buffer() -> None:
     assert logits_bytes > memory.KEPT_BYTES == 4 * 2**20
     problem = make_problem(num_tokens=700, vocab_size=2000)
     provider = find("labo-torch")
-    contestant = loss_measure.Contestant(provider, provider.load())
-    peak = loss_measure.peak_mib(contestant, problem, device="cpu") * 2**20
+    peak = loss_measure.peak_mib(provider, problem, device="cpu") * 2**20
     assert logits_bytes <= peak < logits_bytes + 3 * chunked_rows.CHUNK_BYTES
     assert memory._kept_from == memory.KEPT_BYTES

@@ -39,6 +39,7 @@ def test_missing_and_broken_files(task: Any, tmp_path: Path) -> None:
             load_teacher(str(tmp_path / name), task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "match"),
     [
@@ -70,6 +71,7 @@ def edit_dictionary(data: Path, language: str, edit: Callable[[list[str]], list[
     path.write_text("".join(edit(lines)), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
@@ -87,6 +89,7 @@ def test_other_vocabulary(
         load_teacher(changed(teacher, tmp_path, data=str(data)), task)
 
 
+@pytest.mark.slow
 def test_without_the_teachers_data_sizes_are_compared(
     build: Callable[..., Built],
     teacher: Path,

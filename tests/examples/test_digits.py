@@ -25,7 +25,9 @@ def keep_threads() -> Iterator[None]:
 
 
 def test_split_is_fixed_disjoint_and_stratified() -> None:
-    parts = digits.split_images(SETTINGS)
+    named = digits.split_images(SETTINGS)
+    assert list(named) == ["train", "valid", "test"]
+    parts = list(named.values())
     assert [len(part.digits) for part in parts] == [718, 180, 899]
     assert parts[0].pixels.shape == (718, 1, 8, 8)
     assert parts[0].pixels.min() >= 0 and parts[0].pixels.max() == 1
@@ -33,14 +35,14 @@ def test_split_is_fixed_disjoint_and_stratified() -> None:
         share = torch.bincount(part.digits) / len(part.digits)
         assert share.sub(0.1).abs().max() < 0.015
     again = digits.split_images(SETTINGS)
-    assert torch.equal(parts[2].pixels, again[2].pixels)
+    assert torch.equal(parts[2].pixels, again["test"].pixels)
     whole = torch.cat([part.pixels for part in parts]).flatten(1).sum(0)
     expected = torch.tensor(digits.load_digits().data, dtype=torch.float32).div(16).sum(0)
     torch.testing.assert_close(whole, expected)  # each image in one of them, once
 
 
 def test_methods_are_what_their_names_say() -> None:
-    made = {name: make() for name, make in digits.methods(SETTINGS).items()}
+    made = digits.methods(SETTINGS)
     switches = ["TSLA(1)", "TSLA(2)", "TSLA(3)"]
     assert list(made) == ["cross entropy", "label smoothing", *switches, "LABO"]
     assert isinstance(made["cross entropy"], nn.CrossEntropyLoss)
@@ -66,6 +68,7 @@ def test_before_and_after_the_switch() -> None:
     assert curves["TSLA(2)"][0] != curves["cross entropy"][0]
 
 
+@pytest.mark.slow
 def test_whole_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     digits.main(["--seeds", "1", "--epochs", "2", "--jobs", "1", "--output", str(tmp_path)])
     printed = capsys.readouterr().out
@@ -88,3 +91,12 @@ def test_refuses_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         digits.main(["--seeds", "0"])
     assert "of 1 or more" in capsys.readouterr().err
+
+
+def test_mean_and_sample_deviation() -> None:
+    runs = [
+        {"method": "LABO", "seed": seed, "test": {"accuracy": accuracy, "nll": nll}}
+        for seed, (accuracy, nll) in enumerate([(98.0, 0.1), (99.0, 0.3), (100.0, 0.2)])
+    ]
+    table = digits.table(digits.summarize(runs))
+    assert table.endswith("| LABO | 99.00 ± 1.00 | 0.2000 ± 0.1000 |\n")

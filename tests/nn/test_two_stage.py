@@ -118,6 +118,7 @@ def test_refused_counts(value: Any) -> None:
         two_stage().steps_done = value
 
 
+@pytest.mark.slow
 def test_works_without_fairseq(tmp_path: Path) -> None:
     """Where fairseq cannot be found, `fairseq_labo.nn` works all the same."""
     program = """

@@ -76,7 +76,7 @@ def test_trains_and_takes_overrides(tmp_path: Path, toy_corpus: Path) -> None:
 
 def test_a_key_that_the_file_lacks_needs_a_plus() -> None:
     """Hydra's own composition, which is what fairseq-hydra-train begins with."""
-    with initialize_config_dir(version_base=None, config_dir=str(CONFIG)):
+    with initialize_config_dir(version_base="1.1", config_dir=str(CONFIG)):
         compose("translation_labo", ["+criterion.report_accuracy=true"])
         with pytest.raises(ConfigCompositionException) as raised:
             compose("translation_labo", ["criterion.report_accuracy=true"])

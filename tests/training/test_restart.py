@@ -1,11 +1,11 @@
-"""A restart in a later epoch: what fairseq does, and the flag that scripts/train.sh names."""
+"""A restart in a later epoch: what fairseq does, and the flag that labo train names."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from fairseq_labo.experiments.training.run_state import stopped_after
+from fairseq_labo.experiments.training.inquiry import stopped_after
 from tests.training.runs import Train
 
 pytestmark = pytest.mark.slow  # trainings
@@ -27,14 +27,14 @@ def test_restart_in_a_later_epoch(rebuild: bool, train: Train) -> None:
 
 
 def test_fairseq_trains_a_finished_run_on(train: Train) -> None:
-    """Why scripts/train.sh looks first; if this fails, fairseq has learned to."""
+    """Why labo train looks first; if this fails, fairseq has learned to."""
     flags = ("--criterion", "cross_entropy", "--max-update", 2)
     train("run", *flags)
     assert "num_updates: 3 >= max_update: 2" in train("run", *flags).output
 
 
 def test_fairseq_forgets_an_early_stop(train: Train, tmp_path: Path) -> None:
-    """Without learning nothing improves; the log is how scripts/train.sh knows."""
+    """Without learning nothing improves; the log is how labo train knows."""
     flags = ("--criterion", "cross_entropy", "--lr", 0, "--max-tokens", 2000)
     flags += ("--patience", 1, "--max-epoch", 9, "--no-epoch-checkpoints")
     log = tmp_path / "train.log"

@@ -8,7 +8,7 @@ back, also a .tgz inside another.
 import gzip
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import IO, cast
 from fairseq_labo.experiments.errors import UserError
 
 SHOWN_MEMBERS = 8
-Visit = Callable[[str, IO[bytes]], None]
 
 
 @dataclass(frozen=True)
 class Container:
-    """A tar archive (in it, `inner`: another), or a folder in which its files lie."""
+    """A tar archive (in it, `inner`: another), or a text that is a file of its own."""
 
     path: Path
     inner: str | None = None
@@ -31,23 +30,19 @@ class Container:
         return f"{self.path}" if self.inner is None else f"{self.path} ({self.inner})"
 
 
-def read_members(container: Container, names: Sequence[str], visit: Visit) -> None:
-    """Call `visit(name, stream)` for each of `names` in `container`, in any order.
+def read_members(container: Container, names: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield (name, stream) for each of `names` in an archive, in any order.
 
-    Raises UserError when the archive is damaged, cut off or none at all, when a member is missing
-    (naming what is there instead) or is no regular file.
+    Raises UserError when a member is missing (naming what is there instead) or is no regular file;
+    `reporting_damage` should be around it, and around the reading of the streams.
     """
-    if container.path.is_dir():
-        _read_folder(container.path, names, visit)
-        return
     seen: list[str] = []
     waiting = set(names)
-    with reporting_damage(container):
-        for name, stream in _members(container, set(names), seen):
-            waiting.discard(name)
-            visit(name, stream)
-            if not waiting:
-                return
+    for name, stream in _members(container, set(names), seen):
+        yield name, stream
+        waiting.discard(name)
+        if not waiting:
+            return
     shown = ", ".join(seen[:SHOWN_MEMBERS]) or "nothing"
     raise UserError(
         f"{container}: expected the members {', '.join(sorted(waiting))}, found {shown}"
@@ -61,26 +56,9 @@ def find_in_folder(folder: Path, name: str) -> Path | None:
 
     The archive's first folder may be left out.
     """
-    for candidate in (name, name.partition("/")[2] or name):
-        for suffix in ("", ".gz"):
-            path = folder / f"{candidate}{suffix}"
-            if path.is_file():
-                return path
-    return None
-
-
-def _read_folder(folder: Path, names: Sequence[str], visit: Visit) -> None:
-    found = {name: find_in_folder(folder, name) for name in names}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        raise UserError(
-            f"{folder}: expected the files {', '.join(missing)}, found none of these names; "
-            "unpack the whole archive there, or give the archive itself"
-        )
-    for name, path in found.items():
-        assert path is not None
-        with reporting_damage(Container(path)), open_text(path) as stream:
-            visit(name, stream)
+    names = (name, name.partition("/")[2] or name)
+    paths = (folder / f"{candidate}{suffix}" for candidate in names for suffix in ("", ".gz"))
+    return next(filter(Path.is_file, paths), None)
 
 
 def open_text(path: Path) -> IO[bytes]:

@@ -49,7 +49,9 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
                 counts["cleaned"] += part in TRAINING
                 split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
-                _write(outputs[split], _cased(row, recipe.lowercase))
+                if recipe.lowercase:  # the tokens; the raw text keeps its case
+                    row = (*row[:2], *map(moses.lowercase, row[2:]))
+                _write(outputs[split], row)
     return {"cleaned": counts["cleaned"]} | {split: counts[split] for split in corpus.splits}
 
 
@@ -107,28 +109,23 @@ def _outputs(
 ) -> dict[str, list[IO[bytes]]]:
     is_cut = part == "train" and corpus.recipe.valid_every is not None
     splits = corpus.splits if corpus.is_divided else ["train", "valid"] if is_cut else [part]
-    names = [(kind, lang) for kind in ("raw", "tok") for lang in corpus.languages]
     return {
         split: [
             files.enter_context((folder / kind / f"{split}.{lang}").open("wb"))
-            for kind, lang in names
+            for kind in ("raw", "tok")
+            for lang in corpus.languages
         ]
         for split in splits
     }
 
 
 def _split_of(corpus: Corpus, part: str, row: Row, number: int) -> str:
-    if corpus.divide is not None:
-        return corpus.divide(row[corpus.languages.index(corpus.divide_by)])
+    if corpus.divide_by:
+        return held_out.split_of(row[corpus.languages.index(corpus.divide_by)])
     if corpus.is_divided:
         return "train"
     every = corpus.recipe.valid_every
     return "valid" if part == "train" and every and number % every == 0 else part
-
-
-def _cased(row: Row, lowercase: bool) -> Row:
-    """Lowercase the tokens; the raw text keeps its case."""
-    return (*row[:2], *map(moses.lowercase, row[2:])) if lowercase else row
 
 
 def _write(outputs: Sequence[IO[bytes]], row: Row) -> None:

@@ -42,24 +42,24 @@ def read_sources(corpus: str) -> list[Source]:
 
 def verify(path: Path, source: Source) -> None:
     """Raise UserError unless `path` has the hash of `source`; the file stays as it is."""
-    expected, found = _describe(source), found_in(path, source)
-    if found != expected:
+    if difference := _difference(path, source):
         raise UserError(
-            f"{path}: expected {expected}, found {found}; the file is kept: move it away and "
-            f"fetch {source.urls[0]} again"
+            f"{path}: {difference}; the file is kept: move it away and fetch {source.urls[0]} again"
         )
 
 
-def found_in(path: Path, source: Source) -> str:
-    """Return the hash and size of `path` in the words of `_describe`; only what is known there."""
-    algorithm = source.hash.partition(":")[0]
-    parts = []
-    if algorithm:
+def _difference(path: Path, source: Source) -> str:
+    """Return what differs between hash and size of `path` and those that are known, or nothing."""
+    expected, found = [], []
+    if source.hash:
+        algorithm = source.hash.partition(":")[0]
         with path.open("rb") as stream:
-            parts.append(f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}")
+            found.append(f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}")
+        expected.append(source.hash)
     if source.size_bytes is not None:
-        parts.append(f"{path.stat().st_size:,} bytes")
-    return ", ".join(parts)
+        found.append(f"{path.stat().st_size:,} bytes")
+        expected.append(f"{source.size_bytes:,} bytes")
+    return "" if found == expected else f"expected {', '.join(expected)}, found {', '.join(found)}"
 
 
 def fetch(source: Source, folder: Path) -> Path:
@@ -89,17 +89,9 @@ def fetch(source: Source, folder: Path) -> Path:
 def _fetch_from(url: str, source: Source, partial: Path) -> None:
     was_there = partial.exists()
     transfer.download(url, partial, size_bytes=source.size_bytes)
-    expected, found = _describe(source), found_in(partial, source)
-    if found == expected:
-        return
-    # Our own half file, never the user's: what it begins with may come from another mirror.
-    partial.unlink()
-    if was_there:
+    if difference := _difference(partial, source):
+        # Our own half file, never the user's: what it begins with may come from another mirror.
+        partial.unlink()
+        if not was_there:
+            raise transfer.DownloadError(difference)
         _fetch_from(url, source, partial)
-        return
-    raise transfer.DownloadError(f"expected {expected}, found {found}")
-
-
-def _describe(source: Source) -> str:
-    size = [] if source.size_bytes is None else [f"{source.size_bytes:,} bytes"]
-    return ", ".join([source.hash] * bool(source.hash) + size)

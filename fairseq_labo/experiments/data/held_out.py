@@ -1,4 +1,7 @@
-"""Validation and test pairs out of one text, none of whose sentences is in another split."""
+"""Validation and test pairs out of one text, none of whose sentences is in another split.
+
+Sentences are compared by their letters and digits, without case.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,9 +15,9 @@ def draw(pairs: Iterable[tuple[str, str]], size: int) -> dict[int, str]:
     """Return the split of the pairs that are held out, `size` each for "test" and "valid".
 
     Keys are the pairs' numbers in the text, from 1. Candidates are the pairs both of whose
-    sentences occur once on their side of the text, where letters and digits are compared, without
-    case; those with the smallest hash are taken. So neither the order of the text nor the
-    direction of the pair matters. Raises UserError when there are fewer candidates than needed.
+    sentences occur once on their side of the text; those with the smallest hash are taken. So
+    neither the order of the text nor the direction of the pair matters. Raises UserError when
+    there are fewer candidates than needed.
     """
     found = (_hash(sentence) for pair in pairs for sentence in pair)
     hashes = np.fromiter(found, dtype=np.uint64).reshape(-1, 2)  # [pairs, 2]
@@ -35,6 +38,11 @@ def draw(pairs: Iterable[tuple[str, str]], size: int) -> dict[int, str]:
         for split, chosen in (("test", order[:size]), ("valid", order[size : 2 * size]))
         for number in chosen
     }
+
+
+def split_of(sentence: str) -> str:
+    """Return the split of all pairs with this sentence: one in a hundred each is held out."""
+    return {0: "valid", 1: "test"}.get(_hash(sentence) % 100, "train")
 
 
 def _hash(sentence: str) -> int:

@@ -11,19 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.data import binarize, summary
-from fairseq_labo.experiments.data.locate import Located
-from fairseq_labo.experiments.data.prepared import (
-    UNFINISHED,
-    PreparedCorpus,
-    read_manifest,
-    remove_manifest,
-    write_manifest,
+from fairseq_labo.experiments.data import (
+    binarize,
+    download,
+    prepared,
+    subword_stages,
+    summary,
+    text_stages,
 )
+from fairseq_labo.experiments.data.locate import Located
 from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, Stage, StageRunner
-from fairseq_labo.experiments.data.subword_stages import subword_stages
-from fairseq_labo.experiments.data.text_stages import Job, text_stages
+from fairseq_labo.experiments.data.text_stages import Job
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import count_tokens, locked
 
@@ -44,30 +43,63 @@ def prepare_corpus(
     that fails; what was prepared before stays until its replacement is complete.
     """
     check_settings(corpus, workers=workers)
-    if read_manifest(destdir) is None:
+    if prepared.read_manifest(destdir) is None:
         binarize.ensure_fairseq()
     claim(destdir)
     with locked(destdir, name="work/lock"):
         runner = StageRunner(
             destdir,
             before_work=binarize.ensure_fairseq,
-            on_change=partial(remove_manifest, destdir),
+            on_change=partial(prepared.remove_manifest, destdir),
             force=force,
         )
         records = runner.run(build_stages(Job(corpus, locate(), destdir, workers, accept_counts)))
-        manifest = read_manifest(destdir)
+        manifest = prepared.read_manifest(destdir)
         if manifest is not None and manifest["corpus"] == corpus.name:
             print(f"{destdir} is up to date (same settings and text); --force prepares it again")
         else:
             manifest = _describe(corpus, destdir, records)
-            write_manifest(destdir, manifest)
-    print(summary.summary(PreparedCorpus.read(destdir)))
+            prepared.write_manifest(destdir, manifest)
+    print(summary.summary(prepared.PreparedCorpus.read(destdir)))
     return manifest
+
+
+def plan(corpus: Corpus, locate: Callable[..., Located], destdir: Path, *, is_given: bool) -> str:
+    """Return what would be done, without writing: the recipe, the files, the stages to be run.
+
+    Raises UserError as the preparation would, for what can be seen; of a release that is not
+    given but downloaded, what is missing is no error.
+    """
+    check_settings(corpus)
+    recipe = corpus.recipe.as_json().items()
+    lines = [f"{corpus.name} {corpus.pair} in {destdir}"]
+    lines += [f"  {name}: {value}" for name, value in recipe if value not in (None, False)]
+    try:
+        located = locate(fetch=_only_look)
+    except UserError as error:
+        if is_given:
+            raise
+        return "\n".join([*lines, str(error), "stages: download, then all"])
+    lines += [f"file: {name}: {path}" for name, path in sorted(located.files.items())]
+    runner, is_done = StageRunner(destdir), True
+    for stage in build_stages(Job(corpus, located, destdir)):
+        is_done = is_done and runner.is_done(stage)
+        lines.append(f"stage: {stage.name}: {'done' if is_done else 'would run'}")
+    return "\n".join(lines)
+
+
+def _only_look(source: download.Source, folder: Path) -> Path:
+    if not (folder / source.file).is_file():
+        raise UserError(f"{source.file}: would be downloaded from {source.urls[0]}")
+    return download.fetch(source, folder)
 
 
 def build_stages(job: Job) -> list[Stage]:
     """Return the stages of every corpus, in order."""
-    return [*text_stages(job), *subword_stages(job)]
+    text, subwords = text_stages, subword_stages
+    makers = [text.extract_stage, text.tokenize_stage, text.clean_stage, subwords.learn_stage]
+    makers += [subwords.apply_stage, subwords.select_stage, subwords.binarize_stage]
+    return [make(job) for make in makers]
 
 
 def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
@@ -77,7 +109,10 @@ def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
             raise UserError(f"{option}: expected a number of at least 1, found {value}")
     source_lang, target_lang = corpus.languages
     if source_lang == target_lang:
-        raise UserError(f"expected two languages, found {source_lang} twice; give another --pair")
+        raise UserError(
+            f"expected two languages, found {source_lang} twice; give another --pair (for "
+            "multi30k also --source-lang and --target-lang)"
+        )
     # fairseq numbers the test sets by their order.
     names = corpus.splits
     wanted = ["train", "valid", "test", *(f"test{number}" for number in range(1, len(names)))]
@@ -93,7 +128,7 @@ def claim(destdir: Path) -> None:
 
     Outputs are replaced when they are made again: never in a folder of somebody else's.
     """
-    if read_manifest(destdir) or (destdir / UNFINISHED).exists():
+    if prepared.read_manifest(destdir) or (destdir / prepared.UNFINISHED).exists():
         return
     if destdir.exists() and (not destdir.is_dir() or any(destdir.iterdir())):
         raise UserError(
@@ -101,7 +136,7 @@ def claim(destdir: Path) -> None:
             "content; choose another --destdir"
         )
     destdir.mkdir(parents=True, exist_ok=True)
-    (destdir / UNFINISHED).touch()
+    (destdir / prepared.UNFINISHED).touch()
 
 
 def _describe(

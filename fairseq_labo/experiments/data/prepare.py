@@ -26,16 +26,13 @@ REMEDIES = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add a subcommand for each corpus: its own options, then those of all."""
     commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
-    for name, module in CORPORA.items():
+    for name, (title, pairs, add_own_options, _) in CORPORA.items():
         command = commands.add_parser(
-            name, help=module.TITLE, description=f"Prepare {module.TITLE}, for fairseq."
+            name, help=title, description=f"Prepare {title}, for fairseq."
         )
-        if hasattr(module, "PAIRS"):
-            command.add_argument(
-                "--pair", choices=module.PAIRS, default=module.PAIRS[0], help="source-target"
-            )
-        if hasattr(module, "add_options"):
-            module.add_options(command)
+        if pairs:
+            command.add_argument("--pair", choices=pairs, default=pairs[0], help="source-target")
+        add_own_options(command)
         if name != "own":
             _add_release_options(command)
         _add_common_options(command, name)
@@ -43,21 +40,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_release_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add(
-        "--archive",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a file of the release that is at hand, under its own name (may be repeated)",
+    archive = "a file of the release that is at hand, under its own name (may be repeated)"
+    add("--archive", type=Path, action="append", default=[], metavar="FILE", help=archive)
+    folder = (
+        "folder with the release's archives, or with what they unpack to; without --archive and "
+        "--source-dir the release is downloaded"
     )
-    add(
-        "--source-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with the release's archives, or with what they unpack to; without "
-        "--archive and --source-dir the release is downloaded",
-    )
+    add("--source-dir", type=Path, metavar="DIR", help=folder)
     add("--keep-case", action="store_true", help="do not lowercase where the recipe does")
     add("--accept-counts", action="store_true", help="go on where counts differ from published")
 
@@ -70,13 +59,8 @@ def _add_common_options(command: argparse.ArgumentParser, name: str) -> None:
     add("--destdir", type=Path, metavar="DIR", help=f"folder to prepare (default: {folder})")
     add("--workers", type=int, default=1, metavar="N", help="processes")
     add("--bpe", choices=["subword-nmt", "sentencepiece"], help=f"default: {subwords}")
-    add(
-        "--bpe-size",
-        "--bpe-merges",
-        type=int,
-        metavar="N",
-        help=f"merges of subword-nmt, or pieces of SentencePiece (default: {size})",
-    )
+    size = f"merges of subword-nmt, or pieces of SentencePiece (default: {size})"
+    add("--bpe-size", "--bpe-merges", type=int, metavar="N", help=size)
     add(
         "--joined-dictionary",
         action=argparse.BooleanOptionalAction,
@@ -88,21 +72,23 @@ def _add_common_options(command: argparse.ArgumentParser, name: str) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prepare the corpus; UserError for what a user can mend, a full disk included."""
-    from fairseq_labo.experiments.data import dry_run, pipeline
-    from fairseq_labo.experiments.data.locate import Request, locate
+    from fairseq_labo.experiments.data import pipeline
+    from fairseq_labo.experiments.data.locate import locate
 
     corpus = corpus_of(options)
     destdir = options.destdir or cli.default_folder("data", corpus.name)
     # Of a corpus that is released; somebody's own text has neither.
     given = vars(options)
-    request = Request(given.get("archive", []), given.get("source_dir"))
+    archives, source_dir = given.get("archive", []), given.get("source_dir")
+    find = partial(locate, corpus, destdir, archives=archives, source_dir=source_dir)
     try:
         if options.dry_run:
-            print(dry_run.describe(corpus, request, destdir))
+            is_given = bool(archives or source_dir or corpus.at_hand)
+            print(pipeline.plan(corpus, find, destdir, is_given=is_given))
             return
         pipeline.prepare_corpus(
             corpus,
-            partial(locate, corpus, request, destdir),
+            find,
             destdir,
             workers=options.workers,
             force=options.force,
@@ -120,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
 
 def corpus_of(options: argparse.Namespace) -> Corpus:
     """Return the corpus that `options` name, with the recipe that they ask for."""
-    corpus: Corpus = CORPORA[options.corpus].corpus(options)
+    corpus = CORPORA[options.corpus].corpus(options)
     asked = {
         "subwords": options.bpe,
         "bpe_size": options.bpe_size,
@@ -128,6 +114,8 @@ def corpus_of(options: argparse.Namespace) -> Corpus:
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     recipe, counts = replace(corpus.recipe, **asked), corpus.counts
+    if options.bpe_size is not None or recipe.subwords != "subword-nmt":
+        recipe = replace(recipe, codes=None)
     if asked:
         # The published tokens and types belong to the published subwords.
         splits = {} if recipe.clean_subwords is not None else counts.splits

@@ -94,27 +94,24 @@ class PreparedCorpus:
     @cached_property
     def subwords(self) -> str:
         """subword-nmt, sentencepiece or none; UserError if neither manifest nor flag tells."""
-        recorded = str(self.manifest.get("subwords", "subword-nmt")) if self.manifest else None
-        return self._known("--subwords", SUBWORDS, self.given.subwords, recorded)
+        return self._known("subwords", SUBWORDS, self.given.subwords, "subword-nmt")
 
     @cached_property
     def tokenizer(self) -> str:
         """moses or none; UserError if neither manifest nor flag tells."""
-        recorded = str(self.manifest.get("tokenizer", "moses")) if self.manifest else None
-        return self._known("--tokenizer", TOKENIZERS, self.given.tokenizer, recorded)
+        return self._known("tokenizer", TOKENIZERS, self.given.tokenizer, "moses")
 
-    def _known(
-        self, flag: str, kinds: Sequence[str], given: str | None, recorded: str | None
-    ) -> str:
-        if recorded is not None and given not in (None, recorded):
-            raise UserError(f"{flag}: expected {recorded}, as {self.folder} says, found {given}")
-        value = given or recorded
-        if value is None:
+    def _known(self, key: str, kinds: Sequence[str], given: str | None, of_old: str) -> str:
+        """What the manifest says, `of_old` if it is older than that entry, or what is given."""
+        recorded = str(self.manifest.get(key, of_old)) if self.manifest else given
+        if recorded is None:
             raise UserError(
-                f"{self.folder}: expected {flag} ({', '.join(kinds)}), found none; dictionaries "
+                f"{self.folder}: expected --{key} ({', '.join(kinds)}), found none; dictionaries "
                 "do not tell, and a wrong one would spoil the scores"
             )
-        return value
+        if given not in (None, recorded):
+            raise UserError(f"--{key}: expected {recorded}, as {self.folder} says, found {given}")
+        return recorded
 
     @cached_property
     def joined_dictionary(self) -> bool:

@@ -1,19 +1,13 @@
 """What a corpus declares: where its text lies, its published recipe, and the counts to expect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Markup = Literal["plain", "tags2014", "tags2017", "segments"]
 Subwords = Literal["subword-nmt", "sentencepiece"]
 Tokenizer = Literal["moses", "none"]
-
-
-def _fill(template: str, lang: str, languages: tuple[str, str]) -> str:
-    source, target = languages
-    other, side = (target, "src") if lang == source else (source, "ref")
-    return template.format(lang=lang, other=other, side=side)
 
 
 @dataclass(frozen=True)
@@ -74,17 +68,22 @@ class Member:
 
     path: str
     markup: Markup = "plain"
-    archive: str | None = None
+    archive: str = ""
     expected_lines: int | None = None
     tokenize: bool = False
     columns: tuple[str, ...] = ()
     first_lines: int | None = None
 
-    def path_of(self, lang: str, languages: tuple[str, str]) -> str:
-        return _fill(self.path, lang, languages)
 
-    def archive_of(self, lang: str, languages: tuple[str, str]) -> str | None:
-        return None if self.archive is None else _fill(self.archive, lang, languages)
+class Text(NamedTuple):
+    """One text of a release in one language, the `number`-th of its part."""
+
+    part: str
+    number: int
+    member: Member
+    language: str
+    path: str
+    archive: str  # that holds it, or empty
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ class Corpus:
 
     `parts` are train, valid (unless `recipe.valid_every` makes it), test, test1, ...: the order
     by which fairseq numbers the test sets. A corpus without a split has the one part "all", which
-    is divided: by `recipe.held_out`, or `divide` gives the split of each pair from its sentence in
-    the language `divide_by`. `at_hand`: the files of the texts, where they need not be found.
+    is divided: by `recipe.held_out`, or each pair by its sentence in the language `divide_by` (see
+    `held_out.split_of`). `at_hand`: the files of the texts, where they need not be found.
     """
 
     name: str
@@ -137,7 +136,6 @@ class Corpus:
     sources: str = ""  # its key in sources.tsv
     layout: str = ""  # subfolder of --source-dir in which the release keeps its files
     nested: Mapping[str, Nested] = field(default_factory=dict)
-    divide: Callable[[str], str] | None = None
     divide_by: str = ""
     at_hand: Mapping[str, Path] = field(default_factory=dict)
     train_options: str = ""  # of labo train, for the closing line
@@ -173,19 +171,20 @@ class Corpus:
         """Return the published number of pairs of a split, or None."""
         if split in self.counts.splits or split not in self.parts:
             return self.counts.splits.get(split)
-        expected = [member.expected_lines for member in self.parts[split].members]
         is_cleaned = split == "train" and (
             self.recipe.valid_every or self.recipe.clean_tokens or self.recipe.clean_subwords
         )
-        if is_cleaned or None in expected:
-            return None
-        return sum(number for number in expected if number is not None)
+        known = [member.expected_lines or 0 for member in self.parts[split].members]
+        return None if is_cleaned or 0 in known else sum(known)
 
-    def texts(self) -> list[tuple[str, Member, str]]:
-        """Return (part, member, language) of every text of the release."""
-        return [
-            (split, member, lang)
-            for split, part in self.parts.items()
-            for member in part.members
-            for lang in self.languages
-        ]
+    def texts(self) -> Iterator[Text]:
+        """Yield every text of the release."""
+        for part, content in self.parts.items():
+            for number, member in enumerate(content.members):
+                source, target = self.languages
+                for lang, other, side in ((source, target, "src"), (target, source, "ref")):
+                    path, archive = (
+                        template.format(lang=lang, other=other, side=side)
+                        for template in (member.path, member.archive)
+                    )
+                    yield Text(part, number, member, lang, path, archive)

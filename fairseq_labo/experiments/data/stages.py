@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,6 @@ class Stage:
     settings: Mapping[str, Any]
     run: Callable[[Path], Mapping[str, Any]]
     reads: tuple[str, ...] = ()
-    unhashed: frozenset[str] = field(default=frozenset())  # suffixes of files with times in them
 
 
 class StageRunner:
@@ -108,10 +107,11 @@ class StageRunner:
             shutil.rmtree(folder, ignore_errors=True)
         self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
         write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
-        ended = _now()
-        spent = Seconds(ended.wall - started.wall, ended.cpu - started.cpu)
-        self.seconds[stage.name] = spent
-        _report(stage.name, spent.wall, counts.get("lines"))
+        wall, cpu = (end - start for start, end in zip(started, _now(), strict=True))
+        self.seconds[stage.name] = Seconds(wall, cpu)
+        lines = counts.get("lines")
+        speed = f", {lines:,} lines, {lines / max(wall, 1e-9):,.0f} lines/s" if lines else ""
+        print(f"{stage.name}: {wall:.1f} s{speed}", flush=True)
 
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}
@@ -122,7 +122,7 @@ class StageRunner:
             path
             for output in stage.outputs
             for path in sorted((folder / output).rglob("*"))
-            if path.is_file() and path.suffix not in stage.unhashed
+            if path.is_file()
         )
         return {str(path.relative_to(folder)): sha256_of(path) for path in files}
 
@@ -136,11 +136,4 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _now() -> Seconds:
-    times = os.times()
-    cpu = times.user + times.system + times.children_user + times.children_system
-    return Seconds(time.perf_counter(), cpu)
-
-
-def _report(name: str, seconds: float, lines: int | None) -> None:
-    speed = f", {lines:,} lines, {lines / max(seconds, 1e-9):,.0f} lines/s" if lines else ""
-    print(f"{name}: {seconds:.1f} s{speed}", flush=True)
+    return Seconds(time.perf_counter(), sum(os.times()[:4]))

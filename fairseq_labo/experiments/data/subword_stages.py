@@ -1,6 +1,7 @@
 """The stages from tokens to fairseq's data: learn BPE, apply BPE, select, binarize."""
 
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,6 @@ from fairseq_labo.experiments.files import sha256_of
 
 CODES, SUBWORDS = f"{WORK}/codes", f"{WORK}/subwords"
 CODES_NAME = "codes"
-
-
-def subword_stages(job: Job) -> list[Stage]:
-    """Return the stages from clean tokens to raw/, tok/, bpe/ and bin/."""
-    return [learn_stage(job), apply_stage(job), select_stage(job), binarize_stage(job)]
 
 
 def _subwords(job: Job) -> dict[str, Any]:
@@ -78,25 +74,16 @@ def select_stage(job: Job) -> Stage:
     def run(folder: Path) -> dict[str, Any]:
         inputs = {kind: job.destdir / CLEAN / kind for kind in ("raw", "tok")}
         inputs["bpe"] = job.destdir / SUBWORDS
-        pairs = {
-            split: clean.select_pairs(
-                job.corpus.languages,
-                inputs,
-                folder,
-                split,
-                limits if split in ("train", "valid") else None,
-            )
-            for split in job.corpus.splits
-        }
+        pairs = {}
+        for split in job.corpus.splits:
+            of_split = limits if split in ("train", "valid") else None
+            pairs[split] = clean.select_pairs(job.corpus.languages, inputs, folder, split, of_split)
         link_or_copy(job.destdir / CODES / CODES_NAME, folder / "bpe" / CODES_NAME)
         if limits is not None:
             job.check_splits(pairs)
         return {"lines": 2 * sum(pairs.values()), "pairs": pairs}
 
-    settings = {
-        "limits": job.corpus.recipe.as_json()["clean_subwords"],
-        "expected": job.expected,
-    }
+    settings = {"limits": limits and asdict(limits), "expected": job.expected}
     reads = ("clean", "learn BPE", "apply BPE")
     return Stage("select", ("raw", "tok", "bpe"), settings, run, reads=reads)
 

@@ -19,13 +19,10 @@ from fairseq_labo.experiments.files import sha256_of
 TEXT, TOKENS, DETOKENIZED, CLEAN = (
     f"{WORK}/{name}" for name in ("text", "tokens", "detokenized", "clean")
 )
-TOKENIZER_SETTINGS = (
-    "released_tokens",
-    "normalize",
-    "aggressive_hyphens",
-    "split_final_period",
+TOKENIZER_SETTINGS = [
+    "released_tokens", "normalize", "aggressive_hyphens", "split_final_period",
     "straight_apostrophes",
-)
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,17 +60,10 @@ class Job:
             self.check(split, expected, pairs[split])
 
 
-def text_stages(job: Job) -> list[Stage]:
-    """Return the stages from the files of `job` to clean tokens, train, valid and test."""
-    return [extract_stage(job), tokenize_stage(job), clean_stage(job)]
-
-
 def extract_stage(job: Job) -> Stage:
     """The texts of the release, as lines: TEXT/{part}.{lang}."""
-    corpus = job.corpus
     texts = []
-    for part, member, lang in corpus.texts():
-        path = member.path_of(lang, corpus.languages)
+    for part, _, member, lang, path, _ in job.corpus.texts():
         text: list[Any] = [part, path, member.markup, member.expected_lines]
         if member.tokenize:
             text.append(versions("sacremoses", "regex"))
@@ -83,7 +73,7 @@ def extract_stage(job: Job) -> Stage:
 
     def run(folder: Path) -> dict[str, Any]:
         return extract.extract(
-            corpus, job.located.containers, folder / TEXT, accept_counts=job.accept_counts
+            job.corpus, job.located.containers, folder / TEXT, accept_counts=job.accept_counts
         )
 
     settings = {

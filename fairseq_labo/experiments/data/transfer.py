@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import requests
 from tqdm import tqdm
@@ -66,9 +65,11 @@ def _attempt(url: str, partial: Path, size_bytes: int | None) -> None:
             partial.unlink()
             raise _Interrupted(f"the file ends before byte {start:,}; starting over")
         _check_answer(answer)
-        if answer.status_code != 206 or not _starts_at(answer, start):
+        begins = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        if answer.status_code != 206 or not begins:
             start = 0
-        total = _total(answer, start)
+        length = answer.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
         if None not in (size_bytes, total) and total != size_bytes:
             raise DownloadError(f"expected {size_bytes:,} bytes, found {total:,}")
         written = _write(answer, partial, start=start, total=total or size_bytes)
@@ -78,7 +79,11 @@ def _attempt(url: str, partial: Path, size_bytes: int | None) -> None:
 
 def _write(answer: requests.Response, partial: Path, *, start: int, total: int | None) -> int:
     """Append the body to the first `start` bytes of `partial`; return the size it has then."""
-    with partial.open("r+b" if start else "wb") as stream, _progress(start, total) as progress:
+    is_log = not sys.stderr.isatty()  # where a progress bar would be lines upon lines
+    with (
+        partial.open("r+b" if start else "wb") as stream,
+        tqdm(initial=start, total=total, unit="B", unit_scale=True, disable=is_log) as progress,
+    ):
         stream.seek(start)
         stream.truncate()
         try:
@@ -112,18 +117,3 @@ def _check_answer(answer: requests.Response) -> None:
             "expected a file, found a web page (a login, or a notice about large files): "
             "download it in a browser"
         )
-
-
-def _starts_at(answer: requests.Response, start: int) -> bool:
-    return answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def _total(answer: requests.Response, start: int) -> int | None:
-    length = answer.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else None
-
-
-def _progress(start: int, total: int | None) -> Any:
-    """A progress bar on a terminal; in a log, nothing."""
-    disable = not sys.stderr.isatty()
-    return tqdm(initial=start, total=total, unit="B", unit_scale=True, disable=disable)

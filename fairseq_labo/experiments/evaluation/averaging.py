@@ -20,24 +20,22 @@ from torch import Tensor
 
 from fairseq_labo.experiments.errors import UserError
 
-EPOCHS = re.compile(r"checkpoint(\d+)\.pt")
-UPDATES = re.compile(r"checkpoint_\d+_(\d+)\.pt")
+# Of the ends of epochs (checkpoint5.pt), and of every so many updates (checkpoint_2_500.pt).
+NUMBERED = re.compile(r"checkpoint(\d+)\.pt"), re.compile(r"checkpoint_\d+_(\d+)\.pt")
 
 
 def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     """The `count` newest checkpoints of a training, oldest first.
 
-    Those of the ends of epochs (checkpoint5.pt), or if there are none those of every so many
-    updates (checkpoint_2_500.pt). Raises UserError if there are fewer.
+    Those of the ends of epochs, or if there are none those of updates. Raises UserError if there
+    are fewer.
     """
     if count < 1:
         raise UserError(f"--average: expected a number of at least 1, found {count}")
     numbered: dict[int, Path] = {}
-    for pattern in (EPOCHS, UPDATES):
+    for pattern in NUMBERED:
         matches = ((pattern.fullmatch(path.name), path) for path in folder.glob("checkpoint*.pt"))
-        numbered = {int(found[1]): path for found, path in matches if found}
-        if numbered:
-            break
+        numbered = numbered or {int(found[1]): path for found, path in matches if found}
     if len(numbered) < count:
         raise UserError(
             f"--average {count}: expected {count} numbered checkpoints in {folder}, found "
@@ -49,9 +47,8 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
 
 def load_mapped(path: Path) -> dict[str, Any]:
     """A checkpoint, by torch's safe loader, its tensors mapped from the file where possible."""
-    state = torch.load(
-        path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
-    )
+    mapped = zipfile.is_zipfile(path) or None
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     if not isinstance(state, dict) or not isinstance(state.get("model"), Mapping):
         raise UserError(f"{path}: expected a fairseq checkpoint with a model, found none")
     return state
@@ -64,13 +61,11 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
     "averaged_from" names the files. Tied parameters stay one tensor. `output` has its name only
     when it is whole.
 
-    Raises:
-        UserError: the checkpoints differ in the names, ties or shapes of their parameters, or
-            in one of integers (which has no mean).
+    Raises UserError for checkpoints that differ in the names, ties or shapes of their parameters,
+    or in one of integers (which has no mean).
     """
     sums: dict[str, Tensor] = {}
     ties: dict[str, str] = {}
-    state: dict[str, Any] = {}
     for path in paths:
         state = load_mapped(path)
         model = state["model"]
@@ -81,18 +76,15 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
                 f"{path}: expected the parameters of {paths[0]}, found a difference in {name}; "
                 "average checkpoints of one training"
             )
-        distinct = {name: model[name] for name in set(ties.values())}
-        _add(sums, distinct, path=path, first=paths[0])
+        for name in set(ties.values()):
+            _add(sums, name, model[name], path=path, first=paths[0])
     for name, total in sums.items():
-        tensor = state["model"][name]
-        if tensor.is_floating_point():
-            sums[name] = (total / len(paths)).to(tensor.dtype)
-    state = {
-        **state,
-        "model": {name: sums[first] for name, first in ties.items()},
-        "last_optimizer_state": None,
-        "averaged_from": [path.name for path in paths],
-    }
+        if total.is_floating_point():
+            sums[name] = (total / len(paths)).to(model[name].dtype)
+    state["model"] = {name: sums[first] for name, first in ties.items()}
+    state["last_optimizer_state"] = None
+    state["averaged_from"] = [path.name for path in paths]
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.part")
     torch.save(state, partial)
     partial.replace(output)
@@ -109,22 +101,22 @@ def tied_parameters(model: Mapping[str, Tensor]) -> dict[str, str]:
     return ties
 
 
-def _add(sums: dict[str, Tensor], model: Mapping[str, Tensor], *, path: Path, first: Path) -> None:
-    for name, tensor in model.items():
-        if name not in sums:
-            dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
-            sums[name] = tensor.to(dtype, copy=True)
-            continue
-        total = sums[name]
-        if total.shape != tensor.shape or total.is_floating_point() != tensor.is_floating_point():
-            raise UserError(
-                f"{path}: expected {name} to be {list(total.shape)} as in {first}, found "
-                f"{list(tensor.shape)} {tensor.dtype}; average checkpoints of one training"
-            )
-        if tensor.is_floating_point():
-            total += tensor
-        elif not torch.equal(total, tensor):
-            raise UserError(
-                f"{path}: expected the integers of {name} to equal those of {first}, found "
-                "others; they have no mean"
-            )
+def _add(sums: dict[str, Tensor], name: str, tensor: Tensor, *, path: Path, first: Path) -> None:
+    """Add a checkpoint's parameter to its sum; integers only have to be the same in each."""
+    is_float = tensor.is_floating_point()
+    if name not in sums:
+        sums[name] = tensor.to(torch.float64 if is_float else tensor.dtype, copy=True)
+        return
+    total = sums[name]
+    if total.shape != tensor.shape or total.is_floating_point() != is_float:
+        raise UserError(
+            f"{path}: expected {name} to be {list(total.shape)} as in {first}, found "
+            f"{list(tensor.shape)} {tensor.dtype}; average checkpoints of one training"
+        )
+    if is_float:
+        total += tensor
+    elif not torch.equal(total, tensor):
+        raise UserError(
+            f"{path}: expected the integers of {name} to equal those of {first}, found "
+            "others; they have no mean"
+        )

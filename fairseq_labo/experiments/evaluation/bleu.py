@@ -25,7 +25,6 @@ class Convention:
     raw references, tokenized by sacreBLEU (13a).
     """
 
-    name: str
     label: str
     tokens: bool = False
     lowercase: bool = False
@@ -35,28 +34,21 @@ class Convention:
         """sacreBLEU's metric of this convention."""
         from sacrebleu.metrics import BLEU
 
-        if self.tokens:
-            # force: silences the question whether tokenized text was meant; here it is.
-            return BLEU(tokenize="none", smooth_method="none", force=True, lowercase=self.lowercase)
-        return BLEU(lowercase=self.lowercase)
+        # force: silences the question whether tokenized text was meant; here it is.
+        plain: Any = {"tokenize": "none", "smooth_method": "none", "force": True}
+        return BLEU(lowercase=self.lowercase, **(plain if self.tokens else {}))
 
 
 CONVENTIONS = {
-    convention.name: convention
-    for convention in (
-        Convention("bleu", "sacreBLEU, detokenized, cased"),
-        Convention("bleu_lowercase", "sacreBLEU, detokenized, lowercase", lowercase=True),
-        Convention("bleu_tokenized", "BLEU of tokens (fairseq-score)", tokens=True),
-        Convention(
-            "bleu_tokenized_lowercase", "BLEU of tokens, lowercase", tokens=True, lowercase=True
-        ),
-        Convention(
-            "bleu_tokenized_compounds",
-            "BLEU of tokens, compounds split",
-            tokens=True,
-            split_compounds=True,
-        ),
-    )
+    "bleu": Convention("sacreBLEU, detokenized, cased"),
+    "bleu_lowercase": Convention("sacreBLEU, detokenized, lowercase", lowercase=True),
+    "bleu_tokenized": Convention("BLEU of tokens (fairseq-score)", tokens=True),
+    "bleu_tokenized_lowercase": Convention(
+        "BLEU of tokens, lowercase", tokens=True, lowercase=True
+    ),
+    "bleu_tokenized_compounds": Convention(
+        "BLEU of tokens, compounds split", tokens=True, split_compounds=True
+    ),
 }
 
 
@@ -83,16 +75,15 @@ def score_text(texts: Texts) -> dict[str, dict[str, Any]]:
     """Corpus BLEU in every convention, and chrF: label, score (0–100), signature, text."""
     from sacrebleu.metrics import CHRF
 
+    text = texts.hypotheses, texts.references
+    tokens = texts.hypothesis_tokens, texts.reference_tokens
     scores = {}
     for name, convention in CONVENTIONS.items():
-        sides = [texts.hypotheses, texts.references]
-        if convention.tokens:
-            sides = [texts.hypothesis_tokens, texts.reference_tokens]
-        if convention.split_compounds:
-            sides = [[split_compounds(line) for line in side] for side in sides]
-        scores[name] = _scored(convention.label, convention.metric(), *sides)
-    scores["chrf"] = _scored("chrF, detokenized, cased", CHRF(), texts.hypotheses, texts.references)
-    return scores
+        prepare = split_compounds if convention.split_compounds else str
+        sides = tokens if convention.tokens else text
+        hypotheses, references = ([prepare(line) for line in side] for side in sides)
+        scores[name] = _scored(convention.label, convention.metric(), hypotheses, references)
+    return {**scores, "chrf": _scored("chrF, detokenized, cased", CHRF(), *text)}
 
 
 def _scored(

@@ -12,7 +12,8 @@ The bins are our own and not torchmetrics' (the tests' oracle): that library kee
 confidence until the end, gives c = 1 a bin of its own, and does not return the bins.
 """
 
-from collections.abc import Mapping
+import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, subset_sentences
 
-LOG2 = 0.6931471805599453
 NUM_BINS = 15
 
 
@@ -51,13 +51,8 @@ class Calibration:
     bins: tuple[ReliabilityBin, ...]
 
     def as_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        bins = [_rounded(each) for each in values.pop("bins")]
-        return {**_rounded(values), "bins": bins}
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {key: round(value, 6) for key, value in values.items()}
+        """The values, rounded to six digits after the point."""
+        return json.loads(json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 6))
 
 
 class TokenCalibration:
@@ -80,20 +75,15 @@ class TokenCalibration:
         edges = torch.linspace(0, 1, self.num_bins + 1, dtype=torch.float64)[1:-1]
         index = torch.bucketize(confidence.double().cpu(), edges)  # bin m: edge below < c <= edge
         ones = torch.ones_like(confidence)
-        values = torch.stack([ones, predicted.eq(target).float(), confidence]).double().cpu()
-        self._bins.index_add_(1, index, values)
+        values = torch.stack([ones, predicted.eq(target).float(), confidence])
+        self._bins.index_add_(1, index, values.double().cpu())
         of_target = log_p.gather(1, target.unsqueeze(1)).squeeze(1)  # [N]
-        entropy = torch.special.entr(p).sum(-1)
         brier = p.square().sum(-1) - 2 * of_target.exp() + 1
-        sums = torch.stack([-of_target, entropy, brier])  # [3, N]
-        self._sums += sums.double().sum(1).cpu()
+        values = torch.stack([-of_target, torch.special.entr(p).sum(-1), brier])  # [3, N]
+        self._sums += values.double().sum(1).cpu()
 
     def summary(self) -> Calibration:
-        """The measures of all tokens so far.
-
-        Raises:
-            ValueError: there were none.
-        """
+        """The measures of all tokens so far; ValueError if there were none."""
         counts, correct, confidence = self._bins
         total = counts.sum()
         if total == 0:
@@ -101,26 +91,21 @@ class TokenCalibration:
         filled = counts.clamp(min=1)
         gaps = (correct - confidence).abs() / filled  # 0 for empty bins
         nll, entropy, brier = (self._sums / total).tolist()
-        width = 1 / self.num_bins
+        rows = torch.stack([counts, correct / filled, confidence / filled], dim=1).tolist()
+        edges = [number / self.num_bins for number in range(self.num_bins + 1)]
         bins = tuple(
-            ReliabilityBin(
-                lower=number * width,
-                upper=(number + 1) * width,
-                tokens=int(counts[number]),
-                accuracy=float(correct[number] / filled[number]),
-                confidence=float(confidence[number] / filled[number]),
-            )
-            for number in range(self.num_bins)
+            ReliabilityBin(lower, upper, int(tokens), accuracy, mean)
+            for lower, upper, (tokens, accuracy, mean) in zip(edges, edges[1:], rows, strict=False)
         )
         return Calibration(
             tokens=int(total),
-            nll_bits=nll / LOG2,
+            nll_bits=nll / math.log(2),
             accuracy=float(correct.sum() / total),
             confidence=float(confidence.sum() / total),
             ece=float((gaps * counts).sum() / total),
             mce=float(gaps.max()),
             brier=brier,
-            entropy_bits=entropy / LOG2,
+            entropy_bits=entropy / math.log(2),
             bins=bins,
         )
 

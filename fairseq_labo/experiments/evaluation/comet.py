@@ -27,17 +27,17 @@ def check_comet(model: Path) -> None:
 
 def score_comet(model: Path, texts: Texts, *, sources: Sequence[str], cpu: bool) -> dict[str, Any]:
     """COMET's system score (0–100) of detokenized text, with the model's name and version."""
-    check_comet(model)
+    import torch
+
     comet = importlib.import_module("comet")
     triples = zip(sources, texts.hypotheses, texts.references, strict=True)
     samples = [{"src": source, "mt": ours, "ref": reference} for source, ours, reference in triples]
-    import torch
-
     gpus = int(torch.cuda.is_available() and not cpu)
     prediction = comet.load_from_checkpoint(str(model)).predict(samples, gpus=gpus)
+    score = 100 * float(prediction.system_score)
     return {
         "label": "COMET, detokenized, cased",
-        "score": round(100 * float(prediction.system_score), 2),
+        "score": round(score, 2),
         "signature": f"{model.stem}|version:{importlib.metadata.version('unbabel-comet')}",
-        "text": f"COMET = {100 * float(prediction.system_score):.2f}",
+        "text": f"COMET = {score:.2f}",
     }

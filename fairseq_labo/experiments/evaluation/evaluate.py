@@ -11,7 +11,6 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import comet, published
 from fairseq_labo.experiments.evaluation.bleu import Texts, score_text
-from fairseq_labo.experiments.evaluation.generation import GenerationSettings, generate
 from fairseq_labo.experiments.evaluation.hypotheses import read_texts
 from fairseq_labo.experiments.files import read_lines, write_json, write_lines
 
@@ -24,33 +23,35 @@ order), and logs. Hypotheses are cut at 1.2 times the source's length + 10 token
 """
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The flags of ``labo evaluate``."""
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command on a checkpoint and a corpus."""
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="prepared corpus")
-    text = "any translation checkpoint of fairseq for that corpus; with --average also their folder"
+    text = "any translation checkpoint of fairseq for that corpus"
     add("--checkpoint", type=Path, required=True, metavar="FILE", help=text)
-    text = "the mean of the newest N numbered checkpoints beside FILE"
+    add("--subset", default="test", metavar="NAME", help="test (default), test1, valid, ...")
+    add("--cpu", action="store_true", help="do not use the GPU")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``labo evaluate``."""
+    add_model_options(parser)
+    add = parser.add_argument
+    text = "the mean of the newest N numbered checkpoints beside FILE (or in it, if a folder)"
     add("--average", type=int, metavar="N", help=text)
-    text = "default: SUBSET-scores beside the checkpoint"
-    add("--output", type=Path, metavar="DIR", help=text)
-    text = "test (default), test1, valid, ..."
-    add("--subset", default="test", metavar="NAME", help=text)
+    add("--output", type=Path, metavar="DIR", help="default: SUBSET-scores beside the checkpoint")
     add("--beam", type=int, default=5, metavar="N", help="default: %(default)s")
-    text = "length penalty (default: %(default)g)"
-    add("--lenpen", type=float, default=1.0, metavar="X", help=text)
+    add("--lenpen", type=float, default=1.0, metavar="X", help="length penalty (default: 1)")
     text = "source tokens in a batch (default: %(default)s)"
     add("--max-tokens", type=int, default=4000, metavar="N", help=text)
-    add("--cpu", action="store_true", help="do not use the GPU")
-    text = "also compare with the figures published for TASK, in the convention of each: "
-    text += ", ".join(published.PAPER_TASKS)
-    add("--paper", choices=list(published.PAPER_TASKS), metavar="TASK", help=text)
+    tasks = list(published.PAPER_TASKS)
+    text = f"compare with published figures, in the convention of each: {', '.join(tasks)}"
+    add("--paper", choices=tasks, metavar="TASK", help=text)
     text = "also score with COMET (package unbabel-comet, a model's local .ckpt file)"
     add("--comet", type=Path, metavar="FILE", help=text)
     text = "raw sources for --comet, one a line (default: those that labo prepare keeps)"
     add("--sources", type=Path, metavar="FILE", help=text)
-    text = "score empty hypotheses as they are; otherwise they are an error"
-    add("--allow-empty", action="store_true", help=text)
+    add("--allow-empty", action="store_true", help="score empty hypotheses, otherwise an error")
     prepared.add_corpus_options(parser)
 
 
@@ -68,8 +69,7 @@ def output_folder(options: argparse.Namespace) -> Path:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate as the flags say; print the table."""
-    report = evaluate(options)
-    print("\n".join(human_table(report)))
+    print("\n".join(human_table(evaluate(options))))
     print(f"written: {output_folder(options) / 'scores.json'}")
 
 
@@ -80,23 +80,23 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     that can be seen.
     """
     from fairseq_labo.experiments import provenance
-    from fairseq_labo.experiments.evaluation import calibration
+    from fairseq_labo.experiments.evaluation import calibration, generation
     from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
 
     corpus = PreparedCorpus.read(options.data, prepared.given_by(options))
     references, sources, task = check(options, corpus)
     checkpoint, output = choose_checkpoint(options), output_folder(options)
-    subset: str = options.subset
-    settings = GenerationSettings(
-        options.beam, options.lenpen, options.max_tokens, options.cpu, tuple(options.passed_on)
-    )
+    subset, language = options.subset, corpus.languages[1]
+    output.mkdir(parents=True, exist_ok=True)
     # If this evaluation fails, no scores of an earlier one stand beside its output.
     (output / "scores.json").unlink(missing_ok=True)
-    generated, seconds = generate(
-        checkpoint, corpus, subset=subset, output=output, settings=settings
-    )
+    words = generation.arguments(options, corpus, checkpoint)
+    size = len(references)
+    generated, seconds = generation.generate(words, output=output, subset=subset, expected=size)
     texts = read_texts(generated, corpus, references, allow_empty=options.allow_empty)
-    write_texts(texts, output, language=corpus.languages[1])
+    write_lines(output / f"hyp.tok.{language}", texts.hypothesis_tokens)
+    write_lines(output / f"hyp.{language}", texts.hypotheses)
+    write_lines(output / f"ref.tok.{language}", texts.reference_tokens)
     loaded = load_model(checkpoint, bin_dir=corpus.bin_dir, cpu=options.cpu)
     measured = calibration.measure_subset(loaded, subset=subset, max_tokens=options.max_tokens)
     scores = score_text(texts)
@@ -106,9 +106,13 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         **scores,
         "nll": {"score": round(measured.nll_bits, 4), "unit": "bits per target token"},
         "calibration": measured.as_json(),
-        "paper": published.compare_with_paper(task, scores, sentences=len(references)),
+        "paper": published.compare_with_paper(task, scores, sentences=size),
         **describe(corpus, subset, texts),
-        "generation": {**settings.as_json(), "seconds": round(seconds, 1)},
+        "generation": {
+            **{name: getattr(options, name) for name in ("beam", "lenpen", "max_tokens")},
+            "extra": options.passed_on,
+            "seconds": round(seconds, 1),
+        },
         "checkpoint": provenance.describe_checkpoint(checkpoint),
         "machine": provenance.describe_machine(cpu=options.cpu),
     }
@@ -120,22 +124,19 @@ def check(
     options: argparse.Namespace, corpus: PreparedCorpus
 ) -> tuple[Sequence[str], Sequence[str], published.PaperTask | None]:
     """Raw references, raw sources (for COMET), and the task of --paper; errors as `evaluate`."""
-    source_lang, target_lang = corpus.languages
-    references = corpus.raw(options.subset, target_lang)
+    source, target = corpus.languages
+    references = corpus.raw(options.subset, target)
     # A flag that they lack is told now, not after the translation.
     _ = corpus.post_process, corpus.tokenizer
     task = options.paper and published.paper_task(
-        options.paper, corpus=corpus.name, source_lang=source_lang, target_lang=target_lang
+        options.paper, corpus=corpus.name, languages=corpus.languages
     )
     if options.comet is None:
         return references, [], task
     comet.check_comet(options.comet)
-    if options.sources is not None:
-        sources = list(read_lines(options.sources))
-    elif corpus.manifest:
-        sources = corpus.raw(options.subset, source_lang)
-    else:
-        sources = []
+    sources = list(read_lines(options.sources)) if options.sources else []
+    if corpus.manifest and not options.sources:
+        sources = corpus.raw(options.subset, source)
     if len(sources) != len(references):
         raise UserError(
             f"--comet: expected {len(references)} raw sources of {options.subset}, found "
@@ -146,31 +147,22 @@ def check(
 
 def choose_checkpoint(options: argparse.Namespace) -> Path:
     """The checkpoint to evaluate: the file named, or the average of the newest of its folder."""
-    output = output_folder(options)
+    named: Path = options.checkpoint
     if options.average is not None:
         from fairseq_labo.experiments.evaluation import averaging
 
         paths = averaging.newest_checkpoints(checkpoint_folder(options), options.average)
-        output.mkdir(parents=True, exist_ok=True)
-        averaged = output / "averaged.pt"
+        averaged = output_folder(options) / "averaged.pt"
         say(f"averaging {', '.join(path.name for path in paths)} -> {averaged}")
         averaging.average_checkpoints(paths, averaged)
         return averaged
-    if not options.checkpoint.is_file():
+    if not named.is_file():
         folder = "a folder (name a file in it, or give --average N)"
         raise UserError(
-            f"expected a checkpoint at {options.checkpoint}, found "
-            f"{folder if options.checkpoint.is_dir() else 'none'}: train one with labo train"
+            f"expected a checkpoint at {named}, found {folder if named.is_dir() else 'none'}: "
+            "train one with labo train"
         )
-    output.mkdir(parents=True, exist_ok=True)
-    return Path(options.checkpoint)
-
-
-def write_texts(texts: Texts, output: Path, *, language: str) -> None:
-    """Write hypotheses and references, one a line in the test set's order, as text and tokens."""
-    write_lines(output / f"hyp.tok.{language}", texts.hypothesis_tokens)
-    write_lines(output / f"hyp.{language}", texts.hypotheses)
-    write_lines(output / f"ref.tok.{language}", texts.reference_tokens)
+    return named
 
 
 def describe(corpus: PreparedCorpus, subset: str, texts: Texts) -> dict[str, Any]:

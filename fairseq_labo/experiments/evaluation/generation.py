@@ -4,16 +4,16 @@ Importing fairseq takes seconds, and scoring needs it too, so a process of its o
 what a small test set costs.
 """
 
+import argparse
 import contextlib
 import io
 import logging
 import re
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import fairseq_labo
 from fairseq_labo.experiments.console import say, show_command
@@ -21,66 +21,46 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 
 USER_DIR = Path(fairseq_labo.__file__).parent
-LOGGERS = ("fairseq", "fairseq_cli", "py.warnings")
 PROGRESS_SECONDS = 5.0
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
 RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 
 
-@dataclass(frozen=True)
-class GenerationSettings:
-    """How to translate: beam search, batches, device, and options passed to fairseq as they are."""
+def arguments(options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path) -> list[str]:
+    """The words behind fairseq-generate, by the options of ``labo evaluate``.
 
-    beam: int = 5
-    lenpen: float = 1.0
-    max_tokens: int = 4000
-    cpu: bool = False
-    passed_on: Sequence[str] = ()
-
-    def arguments(self) -> list[str]:
-        """Flags of fairseq-generate; hypotheses are cut at 1.2 × source length + 10 tokens."""
-        # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
-        # loads data in a process of its own, for whose end torch waits 5 s.
-        flags = (
-            f"--beam {self.beam} --lenpen {self.lenpen} --max-len-a 1.2 --max-len-b 10 "
-            f"--max-tokens {self.max_tokens} --required-batch-size-multiple 1 --num-workers 0 "
-            "--log-format none"
-        )
-        return [*flags.split(), *(["--cpu"] if self.cpu else []), *self.passed_on]
-
-    def as_json(self) -> dict[str, Any]:
-        beam, lenpen, max_tokens = self.beam, self.lenpen, self.max_tokens
-        extra = list(self.passed_on)
-        return {"beam": beam, "lenpen": lenpen, "max_tokens": max_tokens, "extra": extra}
+    Hypotheses are cut at 1.2 × source length + 10 tokens.
+    """
+    # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
+    # loads data in a process of its own, for whose end torch waits 5 s.
+    flags = (
+        f"--task translation --gen-subset {options.subset} --beam {options.beam} "
+        f"--lenpen {options.lenpen} --max-len-a 1.2 --max-len-b 10 "
+        f"--max-tokens {options.max_tokens} --required-batch-size-multiple 1 --num-workers 0 "
+        "--log-format none"
+    ).split()
+    flags += ["--post-process", corpus.post_process] if corpus.post_process else []
+    flags += ["--cpu"] if options.cpu else []
+    places = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--path", str(checkpoint)]
+    return [*places, *flags, *options.passed_on]
 
 
-def generate(
-    checkpoint: Path,
-    corpus: PreparedCorpus,
-    *,
-    subset: str,
-    output: Path,
-    settings: GenerationSettings,
-) -> tuple[Path, float]:
-    """Translate a subset; return fairseq's results file and the seconds of translating alone.
+def generate(words: list[str], *, output: Path, subset: str, expected: int) -> tuple[Path, float]:
+    """Run fairseq-generate; return its results file and the seconds of translating alone.
 
     Written into `output`: generate-SUBSET.txt (the numbered results) and generate.log (the rest).
-    Raises UserError if fairseq-generate fails, with the end of its log.
+    Progress is told of `expected` sentences. Raises UserError if it fails, with the log's end.
     """
-    arguments = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--task", "translation"]
-    arguments += ["--path", str(checkpoint), "--gen-subset", subset]
-    arguments += ["--post-process", corpus.post_process] if corpus.post_process else []
-    arguments += settings.arguments()
-    show_command(["fairseq-generate", *arguments])
+    show_command(["fairseq-generate", *words])
     results_path, log_path = output / f"generate-{subset}.txt", output / "generate.log"
     with (
         results_path.open("w", encoding="utf-8", newline="\n") as results,
         log_path.open("w", encoding="utf-8", newline="\n") as log,
     ):
-        stream = _Output(results, log, expected=corpus.num_sentences(subset))
+        stream = _Output(results, log, expected=expected)
         try:
             with _logged_to(log), contextlib.redirect_stdout(stream):
-                _fairseq_generate(arguments)
+                _fairseq_generate(words)
         except (Exception, SystemExit) as error:
             traceback.print_exc(file=log)
             log.flush()
@@ -93,7 +73,7 @@ def generate(
     return results_path, float(found[1]) if found else stream.seconds
 
 
-def _fairseq_generate(arguments: list[str]) -> None:
+def _fairseq_generate(words: list[str]) -> None:
     from fairseq import options
     from fairseq_cli import generate as fairseq_generate
 
@@ -101,7 +81,7 @@ def _fairseq_generate(arguments: list[str]) -> None:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            parsed = options.parse_args_and_arch(options.get_generation_parser(), arguments)
+            parsed = options.parse_args_and_arch(options.get_generation_parser(), words)
     except SystemExit as error:
         raise ValueError(errors.getvalue().strip()) from error
     fairseq_generate.main(parsed)
@@ -109,29 +89,22 @@ def _fairseq_generate(arguments: list[str]) -> None:
 
 @contextlib.contextmanager
 def _logged_to(log: TextIO) -> Iterator[None]:
-    """fairseq's loggers, and warnings, write to `log` and nowhere else."""
+    """What is logged, and warnings, are written to `log` and nowhere else."""
+    root, fairseq = logging.getLogger(), logging.getLogger("fairseq")
+    handlers, levels = root.handlers, (root.level, fairseq.level)
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-    # fairseq calls basicConfig, which installs a handler on the redirected standard output unless
-    # the root logger has one.
-    root = logging.getLogger()
-    root.addHandler(placeholder := logging.NullHandler())
+    root.handlers = [handler]  # so fairseq's basicConfig adds none on the redirected output
+    root.setLevel(logging.INFO)
+    fairseq.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
-        root.removeHandler(placeholder)
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
+        root.handlers = handlers
+        root.setLevel(levels[0])
+        fairseq.setLevel(levels[1])
 
 
 class _Output(io.TextIOBase):
@@ -145,9 +118,6 @@ class _Output(io.TextIOBase):
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._started
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")

@@ -11,29 +11,23 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.files import read_lines
 
-HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")
-TARGET = re.compile(r"^T-(\d+)\t(.*)$")
+KINDS = {"D": "hypotheses", "T": "references (T-)"}
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
 
-def read_hypotheses(generated: Path, *, expected: int) -> list[str]:
-    """Hypotheses of a generation log, as tokens, in the order of the test set.
+def read_numbered(generated: Path, kind: str, *, expected: int) -> list[str]:
+    """Lines of a kind (D or T) of a generation log, as tokens, in the order of the test set.
 
     Raises UserError if they are not exactly numbers 0 to `expected` − 1.
     """
-    return _numbered(generated, HYPOTHESIS, expected=expected, kind="hypotheses")
-
-
-def _numbered(generated: Path, pattern: re.Pattern[str], *, expected: int, kind: str) -> list[str]:
-    by_number: dict[int, str] = {}
-    for line in read_lines(generated):
-        if match := pattern.match(line):
-            by_number[int(match[1])] = match[2]
+    pattern = re.compile(rf"{kind}-(\d+)\t(?:[^\t]*\t)?(.*)$")  # number, score of D, tokens
+    matches = filter(None, map(pattern.match, read_lines(generated)))
+    by_number = {int(match[1]): match[2] for match in matches}
     missing = sorted(set(range(expected)) - by_number.keys())
     if missing or len(by_number) != expected:
         raise UserError(
-            f"{generated}: expected {kind} 0 to {expected - 1}, found {len(by_number)}"
+            f"{generated}: expected {KINDS[kind]} 0 to {expected - 1}, found {len(by_number)}"
             f"{f', without number {missing[0]}' if missing else ''}; generate again with the "
             f"subset and the data that the references belong to"
         )
@@ -82,24 +76,18 @@ def check_references(
             )
 
 
-def check_hypotheses(hypotheses: Sequence[str], *, allow_empty: bool) -> None:
-    """Raise UserError for empty hypotheses, unless they are allowed."""
-    empty = [number for number, line in enumerate(hypotheses) if not line.strip()]
-    if empty and not allow_empty:
-        raise UserError(
-            f"expected {len(hypotheses)} translations, found {len(empty)} empty (the first: "
-            f"number {empty[0]}); the model is undertrained or the data is not its own; "
-            "--allow-empty scores them as they are"
-        )
-
-
 def read_texts(
     generated: Path, corpus: PreparedCorpus, references: Sequence[str], *, allow_empty: bool
 ) -> Texts:
     """Hypotheses and references of a generation log, complete and checked; UserError if not."""
-    tokens = read_hypotheses(generated, expected=len(references))
-    targets = _numbered(generated, TARGET, expected=len(references), kind="references (T-)")
+    tokens, targets = (read_numbered(generated, kind, expected=len(references)) for kind in "DT")
     detokenize = text_of_tokens(corpus)
     check_references(references, targets, detokenize=detokenize)
-    check_hypotheses(tokens, allow_empty=allow_empty)
+    empty = [number for number, line in enumerate(tokens) if not line.strip()]
+    if empty and not allow_empty:
+        raise UserError(
+            f"expected {len(tokens)} translations, found {len(empty)} empty (the first: number "
+            f"{empty[0]}); the model is undertrained or the data is not its own; --allow-empty "
+            "scores them as they are"
+        )
     return Texts([detokenize(line) for line in tokens], references, tokens, targets)

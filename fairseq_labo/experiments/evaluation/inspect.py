@@ -6,6 +6,7 @@ from pathlib import Path
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.evaluate import add_model_options
 
 DESCRIPTION = """
 For each target token of some sentence pairs, with the reference given up to there: the smoothing
@@ -24,13 +25,10 @@ def numbers(text: str) -> list[int]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The flags of ``labo inspect``."""
+    add_model_options(parser)
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="DIR", help="prepared corpus")
-    text = "any translation checkpoint of fairseq for that corpus"
-    add("--checkpoint", type=Path, required=True, metavar="FILE", help=text)
     text = "sentences of the subset, counted from 0 (default: 0)"
-    add("--sentences", type=numbers, metavar="N,N,...", help=text)
-    add("--subset", default="test", metavar="NAME", help="default: %(default)s")
+    add("--sentences", type=numbers, default=[], metavar="N,N,...", help=text)
     text = "with --target: a sentence pair of your own instead; may be repeated"
     add("--source", action="append", default=[], metavar="TEXT", help=text)
     add("--target", action="append", default=[], metavar="TEXT", help="see --source")
@@ -42,7 +40,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--top", type=int, default=5, metavar="K", help="tokens shown (default: %(default)s)")
     text = "write FILE.png and FILE.svg (numbered if there are several sentences)"
     add("--figure", type=Path, metavar="FILE", help=text)
-    add("--cpu", action="store_true", help="do not use the GPU")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -66,12 +63,12 @@ def run(options: argparse.Namespace) -> None:
         pairs = list(zip(options.source, options.target, strict=True))
         batches = smoothing.text_batches(loaded, corpus, pairs)
     else:
-        numbered = options.sentences or [0]
-        batches = smoothing.subset_batches(loaded, subset=options.subset, numbers=numbered)
+        which = options.sentences or [0]
+        batches = smoothing.subset_batches(loaded, subset=options.subset, numbers=which)
     betas = options.beta or [DEFAULT_BETA]
     inspected = smoothing.inspect(loaded, batches, betas=betas, top=options.top)
     for number, sentence in enumerate(inspected, start=1):
-        print("\n".join(smoothing.table(sentence, label_smoothing=options.label_smoothing)))
+        print(smoothing.table(sentence, label_smoothing=options.label_smoothing))
         if options.figure is not None:
             from fairseq_labo.experiments.evaluation.smoothing_figure import draw
             from fairseq_labo.experiments.plotting import save

@@ -6,7 +6,6 @@ is tested against (`fairseq_labo.ops.labo_targets`), from a checkpoint's logits 
 given.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,23 +52,21 @@ def token_smoothing(
     sentence: Sentence, dictionary: Any, *, betas: Sequence[float], top: int
 ) -> tuple[TokenSmoothing, ...]:
     """The smoothing at each token of one sentence, for each β."""
+
+    def likeliest(distribution: Tensor) -> tuple[tuple[str, float], ...]:  # of [V]
+        values, indices = (each.tolist() for each in distribution.topk(top))
+        return tuple(zip((dictionary[i] for i in indices), values, strict=True))
+
     p = torch.softmax(sentence.logits.float(), dim=-1)  # [T, V]
     distributions = [labo_targets(sentence.logits, beta=beta) for beta in betas]  # each [T, V]
     return tuple(
         TokenSmoothing(
             reference=dictionary[y],
             probability=p[row, y].item(),
-            likeliest=tuple(_likeliest(each[row], dictionary, top) for each in distributions),
+            likeliest=tuple(likeliest(each[row]) for each in distributions),
             of_reference=tuple(each[row, y].item() for each in distributions),
         )
         for row, y in enumerate(sentence.target.tolist())
-    )
-
-
-def _likeliest(distribution: Tensor, dictionary: Any, top: int) -> tuple[tuple[str, float], ...]:
-    values, indices = distribution.topk(top)  # of [V]
-    return tuple(
-        (dictionary[i], value) for i, value in zip(indices.tolist(), values.tolist(), strict=True)
     )
 
 
@@ -80,7 +77,7 @@ def inspect(
 
     Raises UserError for a β or `top` out of range.
     """
-    dictionary = loaded.target_dictionary
+    dictionary = loaded.task.target_dictionary
     if not 1 <= top <= len(dictionary):
         raise UserError(f"--top: expected a number from 1 to {len(dictionary)}, found {top}")
     for beta in betas:
@@ -116,24 +113,19 @@ def text_batches(
     """Raw sentence pairs, made subwords as the corpus was, for `inspect`."""
     from fairseq.data import LanguagePairDataset
 
-    subwords_of = _encoder(corpus)
-    dictionaries = loaded.task.source_dictionary, loaded.target_dictionary
-    sides: list[list[Tensor]] = [[], []]
-    for pair in pairs:
-        for side, text in enumerate(pair):
-            subwords = subwords_of(text, corpus.languages[side])
-            if not subwords:
-                raise UserError("expected sentences of at least one word, found an empty one")
-            ids = dictionaries[side].encode_line(subwords, add_if_not_exist=False)
-            sides[side].append(ids.long())
-    lengths = [[side.numel() for side in ids] for ids in sides]
-    config = loaded.task.cfg
-    dataset = LanguagePairDataset(
-        *(sides[0], lengths[0], dictionaries[0], sides[1], lengths[1], dictionaries[1]),
-        left_pad_source=config.left_pad_source,
-        left_pad_target=config.left_pad_target,
-        shuffle=False,
-    )
+    encode, task = _encoder(corpus), loaded.task
+    dictionaries = task.source_dictionary, task.target_dictionary
+    parts: list[Any] = []  # per side: token numbers, lengths, dictionary
+    for dictionary, lang, texts in zip(
+        dictionaries, corpus.languages, zip(*pairs, strict=True), strict=True
+    ):
+        lines = [encode(text, lang) for text in texts]
+        if not all(lines):
+            raise UserError("expected sentences of at least one word, found an empty one")
+        ids = [dictionary.encode_line(line, add_if_not_exist=False).long() for line in lines]
+        parts += [ids, [each.numel() for each in ids], dictionary]
+    left_pad = {side: getattr(task.cfg, side) for side in ("left_pad_source", "left_pad_target")}
+    dataset = LanguagePairDataset(*parts, **left_pad, shuffle=False)
     return [dataset.collater([dataset[number]]) for number in range(len(pairs))]
 
 
@@ -160,29 +152,21 @@ def _encoder(corpus: PreparedCorpus) -> Callable[[str, str], str]:
     return encode
 
 
-def format_beta(beta: float) -> str:
-    """β as shown: 2, 1.5, inf."""
-    return "inf" if math.isinf(beta) else f"{beta:g}"
-
-
-def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> list[str]:
-    """The smoothing of one sentence as lines for a terminal."""
+def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> str:
+    """The smoothing of one sentence for a terminal."""
     uniform = f"{1 / sentence.vocab_size:.5f}"
+    everywhere = f"{uniform} on every token of the vocabulary"
     rows = [["reference", "p", "method", "P(reference)", "P, likeliest first"]]
     for token in sentence.tokens:
-        p = f"{token.probability:.3f}"
-        everywhere = f"{uniform} on every token of the vocabulary"
-        rows.append([token.reference, p, "label smoothing", uniform, everywhere])
-        for beta, likeliest, own in zip(
-            sentence.betas, token.likeliest, token.of_reference, strict=True
-        ):
+        start = [token.reference, f"{token.probability:.3f}"]
+        rows.append([*start, "label smoothing", uniform, everywhere])
+        smoothed = zip(sentence.betas, token.of_reference, token.likeliest, strict=True)
+        for beta, own, likeliest in smoothed:
             text = "  ".join(f"{word} {probability:.3f}" for word, probability in likeliest)
-            rows.append(["", "", f"LABO β={format_beta(beta)}", f"{own:.5f}", text])
-    return [
-        f"source     {sentence.source}",
-        f"reference  {sentence.target}",
+            rows.append(["", "", f"LABO β={beta:g}", f"{own:.5f}", text])
+    return (
+        f"source     {sentence.source}\nreference  {sentence.target}\n"
         f"taught: {1 - label_smoothing:g} on the reference plus {label_smoothing:g} P; "
-        f"V = {sentence.vocab_size} tokens; p: the model's probability of the reference",
-        "",
-        format_table(rows, left_columns=5),
-    ]
+        f"V = {sentence.vocab_size} tokens; p: the model's probability of the reference\n\n"
+        + format_table(rows, left_columns=5)
+    )

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from fairseq_labo.experiments.evaluation.smoothing import SentenceSmoothing, format_beta
+from fairseq_labo.experiments.evaluation.smoothing import SentenceSmoothing
 from fairseq_labo.experiments.plotting import style
 
 LEAST = 1e-4  # probabilities at or below it have no colour
@@ -19,25 +19,20 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
     A cell is one of the likeliest tokens of the smoothing distribution P with its probability,
     darker the more it gets; the reference is set in bold. Label smoothing gives all the same.
     """
-    top = len(sentence.tokens[0].likeliest[0])
-    rows = len(sentence.tokens)
-    panels = 1 + len(sentence.betas)
-    widths = [0.9] + [top * 0.95] * len(sentence.betas)
+    tokens, betas = sentence.tokens, sentence.betas
+    widths = [0.9] + [len(tokens[0].likeliest[0]) * 0.95] * len(betas)
     with style():
-        figure = Figure(figsize=(1.2 + 1.05 * sum(widths), 1.3 + 0.34 * rows))
-        axes = figure.subplots(1, panels, sharey=True, width_ratios=widths, squeeze=False)[0]
-        _panel(
-            axes[0],
-            [[("every token", 1 / sentence.vocab_size, False)] for _ in sentence.tokens],
-            title="label smoothing",
-        )
-        for number, beta in enumerate(sentence.betas):
+        figure = Figure(figsize=(1.2 + 1.05 * sum(widths), 1.3 + 0.34 * len(tokens)))
+        axes = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
+        uniform = [("every token", 1 / sentence.vocab_size, False)]
+        _panel(axes[0], [uniform] * len(tokens), title="label smoothing")
+        for number, beta in enumerate(betas):
             cells = [
                 [(*likely, likely[0] == token.reference) for likely in token.likeliest[number]]
-                for token in sentence.tokens
+                for token in tokens
             ]
-            _panel(axes[number + 1], cells, title=f"LABO, β = {format_beta(beta)}")
-        axes[0].set_yticks(range(rows), [token.reference for token in sentence.tokens])
+            _panel(axes[number + 1], cells, title=f"LABO, β = {beta:g}")
+        axes[0].set_yticks(range(len(tokens)), [token.reference for token in tokens])
         axes[0].set_ylabel("reference token")
         figure.suptitle(
             f"What the {label_smoothing:g} of smoothing is spent on: P at each target token "
@@ -50,32 +45,18 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
 
 def _panel(axes: Any, cells: Sequence[Sequence[tuple[str, float, bool]]], *, title: str) -> None:
     values = [[max(probability, LEAST) for _, probability, _ in row] for row in cells]
-    axes.imshow(
-        values, cmap="Blues", norm=LogNorm(LEAST, 1), aspect="auto", interpolation="nearest"
-    )
+    norm = LogNorm(LEAST, 1)
+    axes.imshow(values, cmap="Blues", norm=norm, aspect="auto", interpolation="nearest")
     for y, row in enumerate(cells):
         for x, (token, probability, is_reference) in enumerate(row):
-            axes.text(
-                *(x, y, f"{_shortened(token)}\n{_probability(probability)}"),
-                ha="center",
-                va="center",
-                fontsize=6.5,
-                linespacing=0.95,
-                color="white" if probability > DARK else "black",
-                fontweight="bold" if is_reference else "normal",
-                parse_math=False,
-            )
+            shortened = token if len(token) <= 14 else f"{token[:13]}…"
+            number = f"{probability:.3f}" if probability >= 1e-3 else f"{probability:.5f}"
+            look = {"ha": "center", "va": "center", "fontsize": 6.5, "linespacing": 0.95}
+            look["color"] = "white" if probability > DARK else "black"
+            look["fontweight"] = "bold" if is_reference else "normal"
+            axes.text(x, y, f"{shortened}\n{number}", parse_math=False, **look)
     axes.set_title(title)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _shortened(token: str) -> str:
-    return token if len(token) <= 14 else f"{token[:13]}…"
-
-
-def _probability(value: float) -> str:
-    return f"{value:.3f}" if value >= 1e-3 else f"{value:.5f}"
+    axes.spines[:].set_visible(False)

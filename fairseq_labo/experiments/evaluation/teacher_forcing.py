@@ -1,6 +1,5 @@
 """A checkpoint's logits for the reference, token by token: what validation sees."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,6 @@ class LoadedModel:
     task: Any
     device: torch.device
 
-    @property
-    def target_dictionary(self) -> Any:
-        return self.task.target_dictionary
-
 
 @dataclass(frozen=True)
 class Sentence:
@@ -35,12 +30,10 @@ class Sentence:
 
 
 def load_model(checkpoint: Path, *, bin_dir: Path, cpu: bool = False) -> LoadedModel:
-    """Load a translation checkpoint with the dictionaries of `bin_dir`.
+    """Load a translation checkpoint, on the GPU if there is one, unless `cpu`.
 
-    On the GPU if there is one, unless `cpu`. Raises UserError if the checkpoint does not fit the
-    data's dictionaries.
+    Raises UserError if it does not fit the dictionaries of `bin_dir`.
     """
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
     from fairseq import checkpoint_utils
 
     try:
@@ -58,18 +51,16 @@ def load_model(checkpoint: Path, *, bin_dir: Path, cpu: bool = False) -> LoadedM
     return LoadedModel(models[0].to(device).eval(), task, device)
 
 
-def subset_sentences(
-    loaded: LoadedModel, *, subset: str, max_tokens: int = 4000
-) -> Iterator[Sentence]:
+def subset_sentences(loaded: LoadedModel, *, subset: str, max_tokens: int) -> Iterator[Sentence]:
     """Every sentence of a subset, in batches' order (of similar lengths), not the subset's."""
-    from fairseq import utils
+    from fairseq.utils import resolve_max_positions
 
-    task, model = loaded.task, loaded.model
+    task = loaded.task
     task.load_dataset(subset)
     iterator = task.get_batch_iterator(
         dataset=task.dataset(subset),
         max_tokens=max_tokens,
-        max_positions=utils.resolve_max_positions(task.max_positions(), model.max_positions()),
+        max_positions=resolve_max_positions(task.max_positions(), loaded.model.max_positions()),
         ignore_invalid_inputs=False,
         required_batch_size_multiple=1,  # or fairseq drops the end of the subset
         disable_iterator_cache=True,
@@ -84,7 +75,7 @@ def sentences_of(loaded: LoadedModel, samples: Any) -> Iterator[Sentence]:
 
     from fairseq_labo.criterions.logits import model_logits
 
-    padding = loaded.target_dictionary.pad()
+    padding = loaded.task.target_dictionary.pad()
     for batch in samples:
         sample = utils.move_to_cuda(batch) if loaded.device.type == "cuda" else batch
         net_output = loaded.model(**sample["net_input"])

@@ -1,19 +1,23 @@
-"""What study files and results files share: models by pydantic, and its errors in plain words."""
+"""What studies read: models by pydantic, JSON files, and their errors in plain words."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-# Parts of a place inside a model that a reader of the file does not know.
-INNER = {"flags", "[key]"}
+from fairseq_labo.experiments.errors import UserError
+
 EXPECTED = {
     **dict.fromkeys(("model_type", "dict_type", "mapping_type"), "entries with names"),
     "tuple_type": "a list",
     "too_short": "at least one",
 }
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # of a file, too
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Model(BaseModel):
@@ -37,36 +41,64 @@ def one_of(names: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+def with_entries(shape: Any) -> AfterValidator:
+    """Entries that hold at least those of `shape`; they stay as they are."""
+
+    def check(value: Any) -> Any:
+        TypeAdapter(shape).validate_python(value)
+        return value
+
+    return AfterValidator(check)
+
+
+def read_entries(path: Path, shape: Any) -> Any:
+    """What a JSON file holds, checked to have the entries of `shape`; None if there is none.
+
+    Raises UserError with a line for each wrong entry.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        TypeAdapter(shape).validate_python(content)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError as error:
+        wrong = problems(error, shape)
+    except (ValueError, RecursionError) as error:
+        wrong = [f"expected JSON, found an error: {error}"]
+    else:
+        return content
+    remedy = "put back the file as it was written, or remove it and what was made from it"
+    raise UserError("\n".join(f"{path}: {line}" for line in [*wrong[:-1], f"{wrong[-1]}; {remedy}"]))
+
+
+def problems(error: ValidationError, model: Any) -> list[str]:
     """A line for each error: ``train.epochs: expected ..., found ...``."""
     return [line for each in error.errors() for line in _lines(each, model)]
 
 
-def _lines(error: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
-    *outer, last = [part for part in error["loc"] if part not in INNER] or ["the file"]
-    at = "".join(f"{part}." for part in outer)
+def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:
+    *outer, last = [part for part in error["loc"] if part != "[key]"] or ["the file"]
+    at = ".".join(map(str, [*outer, last]))
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, Wrong):
-        yield from (f"{at}{last}.{line}" for line in raised.args)
+        yield from (f"{at}.{line}" for line in raised.args)
     elif error["type"] == "missing":
-        yield f"{at}{last}: expected an entry, found none"
+        yield f"{at}: expected an entry, found none"
     elif error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(last), _names(model, outer), n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        yield f"{at}{last}: expected no such entry{meant}"
+        yield f"{at}: expected no such entry" + (f"; did you mean {close[0]}?" if close else "")
     elif error["type"] == "value_error":
-        yield f"{at}{last}: {raised}"
+        yield f"{at}: {raised}"
     else:
         told = error["msg"].removeprefix("Input should be ")
         told = told.replace("greater than or equal to", "at least")
         told = told.replace("String should match pattern", "a text like")
-        yield f"{at}{last}: expected {EXPECTED.get(error['type'], told)}, found {error['input']!r}"
+        yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {error['input']!r}"
 
 
-def _names(model: type[BaseModel], place: Iterable[int | str]) -> list[str]:
+def _names(model: Any, place: Sequence[int | str]) -> list[str]:
     """The entries that the model at a place of the file has."""
-    found: Any = model
     for part in place:
-        fields = getattr(found, "model_fields", {})
-        found = fields[part].annotation if part in fields else None
-    return list(getattr(found, "model_fields", {}))
+        fields = getattr(model, "model_fields", {})
+        model = fields[part].annotation if part in fields else None
+    return list(getattr(model, "model_fields", {}))

@@ -29,6 +29,8 @@ Of a corpus that fairseq-preprocess alone has made, the file also says what the 
 ``subwords: subword-nmt``, ``tokenizer: moses``, ``references: {test: test.en}``.
 """
 
+import contextlib
+import io
 import itertools
 import re
 import shlex
@@ -39,6 +41,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -47,15 +50,17 @@ from pydantic import (
     model_validator,
 )
 
+from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import SUBWORDS, TOKENIZERS, Given
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
-from fairseq_labo.experiments.studies.schema import Model, Wrong, one_of
+from fairseq_labo.experiments.studies.schema import Model, Name, Number, Wrong, one_of
 from fairseq_labo.experiments.training.presets import check_flag
 
 VALIDATION_SUBSET = "valid"
 RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
+OLD_FORM = re.compile(r"data-prep/prepare-([a-z0-9-]+)\.sh")  # how `prepare:` began before
 
 
 def _text(value: Any) -> str:
@@ -81,12 +86,35 @@ def _underscored(entries: Any) -> Any:
     return {str(key).replace("-", "_"): entry for key, entry in entries.items()}
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+def _preparation(value: Any) -> tuple[str, ...]:
+    """Words of `labo prepare`, checked by its parser: a study file runs nothing else."""
+    try:
+        corpus, *options = shlex.split(value) if isinstance(value, str) else []
+    except ValueError as error:
+        wanted = "words of labo prepare, such as multi30k --pair de-en"
+        raise ValueError(f"expected {wanted}, found {value!r} ({error})") from error
+    if found := OLD_FORM.fullmatch(corpus):
+        corpus = found[1]
+    of_study = {"--destdir", "--source-dir", "--archive"}
+    if given := sorted({word.partition("=")[0] for word in options} & of_study):
+        raise ValueError(
+            f"expected no {', '.join(given)}: the folder is the study's corpus, and archives are "
+            "given to labo compare (--source-dir)"
+        )
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        try:
+            cli.parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
+        except SystemExit as error:
+            reason = said.getvalue().strip().removeprefix("error: ").splitlines()[0]
+            raise ValueError(f"expected words of labo prepare, found {value!r}: {reason}") from error
+    return (corpus, *options)
+
+
 FlagText = Annotated[str, BeforeValidator(_text)]
 Seeds = Annotated[tuple[StrictInt, ...], Field(min_length=1), AfterValidator(_different)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1)]
-Grid = Annotated[Mapping[str, FlagTexts], BeforeValidator(_underscored)]
 
 
 class Evaluation(Model):
@@ -94,7 +122,7 @@ class Evaluation(Model):
 
     checkpoint: Annotated[str, Field(pattern=r"^(best|last|average[1-9][0-9]*)$")] = "best"
     beam: Positive = 5
-    lenpen: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    lenpen: Annotated[Number, Field(strict=True)] = 1.0
     max_tokens: Positive = 4000
     allow_empty: StrictBool = False
 
@@ -114,26 +142,28 @@ class Significance(Model):
 
 
 class Training(Model):
-    """Flags of `labo train`, and options that are passed on to fairseq-train."""
+    """Flags of `labo train`, with - or _ in their names; `extra` is passed on to fairseq-train."""
 
-    flags: Mapping[str, FlagText] = Field(default_factory=dict)
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FlagText]
     extra: Annotated[tuple[FlagText, ...], BeforeValidator(_words)] = ()
+
+    @property
+    def flags(self) -> Mapping[str, str]:
+        return self.__pydantic_extra__
 
     @model_validator(mode="before")
     @classmethod
-    def _flags_apart(cls, value: Any) -> Any:
-        """In the file the flags stand beside `extra` and `grid`, with - or _ in their names."""
-        if not isinstance(value, dict):
-            return value
-        flags = _underscored(value)
-        return {**{key: flags.pop(key) for key in ("extra", "grid") if key in flags},
-                "flags": flags}  # fmt: skip
+    def _of_underscores(cls, value: Any) -> Any:
+        return _underscored(value)
 
 
 class Method(Training):
     """A criterion, its flags, and a grid of flags."""
 
-    grid: Grid = Field(default_factory=dict)
+    grid: Annotated[Mapping[str, FlagTexts], BeforeValidator(_underscored)] = Field(
+        default_factory=dict
+    )
 
     @property
     def criterion(self) -> str:
@@ -159,13 +189,12 @@ class Method(Training):
 
 
 def _check(flags: Iterable[tuple[str, str]], criterions: Sequence[str]) -> None:
-    """Raise an error with each flag (by its place) that none of the criterions takes."""
+    """Raise an error with each flag (by its place) that one of the criterions does not take."""
     wrong = []
     for place, value in flags:
         name = place.removeprefix("grid.")
         reasons = [_reason(name, value, criterion) for criterion in criterions]
-        if all(reasons):
-            wrong.append(f"{place}: {reasons[0]}")
+        wrong += [f"{place}: {reason}" for reason in reasons if reason][:1]
     if wrong:
         raise Wrong(*wrong)
 
@@ -188,7 +217,7 @@ class Study(Model):
     name: Name
     description: str = ""
     corpus: Path
-    prepare: tuple[str, ...] = ()  # words of `labo prepare`
+    prepare: Annotated[tuple[str, ...], BeforeValidator(_preparation)] = ()
     subwords: Annotated[str, one_of(SUBWORDS)] | None = None
     tokenizer: Annotated[str, one_of(TOKENIZERS)] | None = None
     references: Mapping[str, Path] = Field(default_factory=dict)

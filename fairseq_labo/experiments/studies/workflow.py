@@ -71,12 +71,11 @@ def complete(
 
 def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
     """Raise UserError now for what would otherwise be found when the first training is done."""
-    source, target = corpus.languages
     if study.paper:
-        paper_task(study.paper, corpus=corpus.name, source_lang=source, target_lang=target)
+        paper_task(study.paper, corpus=corpus.name, languages=corpus.languages)
     searched = any(method.grid for method in study.methods.values())
     for subset in [*study.tests, *([VALIDATION_SUBSET] if searched else [])]:
-        corpus.raw(subset, target)
+        corpus.raw(subset, corpus.languages[1])
     if not corpus.manifest:
         _ = corpus.subwords, corpus.tokenizer
 

@@ -7,6 +7,7 @@ torch held at most.
 """
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -19,10 +20,11 @@ from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, read_lines, write_json
-from fairseq_labo.experiments.training.flags import Flag, add_flags, whole
-from fairseq_labo.experiments.training.launch import MAIN_LOG, RESOURCES
+from fairseq_labo.experiments.training.flags import add_flags, flags_of
+from fairseq_labo.experiments.training.launch import RESOURCES
+from fairseq_labo.experiments.training.launch_plan import MAIN_LOG
 from fairseq_labo.experiments.training.log import parse_report
-from fairseq_labo.experiments.training.presets import SEED, TRAINING_FLAGS
+from fairseq_labo.experiments.training.presets import PRESETS, SEED, TRAINING_FLAGS
 
 DESCRIPTION = """
 Train the same model on the same data with label_smoothed_cross_entropy, labo_cross_entropy
@@ -34,19 +36,15 @@ TRAIN = [sys.executable, "-m", "fairseq_labo.experiments.cli", "train"]
 BASELINE = "label_smoothed_cross_entropy"
 INTERVALS = 10  # reports in the log of one training
 LOG_TAIL_LINES = 15
-FLAGS = {
-    "updates": whole("updates of each training; the first tenth is not timed", 2, 150),
-    "max_tokens": whole("tokens of a batch", 1, 2000),
-    "repeats": whole("trainings of each criterion", 1, 3),
-    "size": TRAINING_FLAGS["size"],
-    **SEED,
-    "output": Flag(Path, "JSON file of the results", Path("bench_training.json"), metavar="FILE"),
-}
+OUTPUT = Path("bench_training.json")
+FLAGS = {**flags_of(PRESETS["benchmark"]), "size": TRAINING_FLAGS["size"], **SEED}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The corpus, and `FLAGS`."""
+    """The corpus, the file of the results, and `FLAGS`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared corpus")
+    described = f"JSON file of the results (default: {OUTPUT})"
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=described)
     add_flags(parser, "trainings", FLAGS)
 
 
@@ -63,8 +61,7 @@ def run(options: argparse.Namespace) -> None:
             runs.append({"name": name, "repeat": repeat, **measured})
             speed, memory = measured["words_per_second"], measured["peak_resident_mib"]
             print(f"{name:<30} {speed:9.1f} words/s {memory:9.1f} MiB", flush=True)
-    settings = {name: getattr(options, name) for name in FLAGS if name != "output"}
-    settings["data"] = options.data.name
+    settings = {name: getattr(options, name) for name in FLAGS} | {"data": options.data.name}
     settings["device"] = "cpu" if machine["device"].startswith("CPU") else "cuda"
     summary = summarize(runs)
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,16 +71,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def variants(updates: int) -> dict[str, list[str]]:
-    """What is compared, with its flags of ``labo train``; tsla_cross_entropy in its stage 1."""
-    labo = ["--criterion", "labo_cross_entropy", "--labo-beta", "2"]
-    tsla = ["--criterion", "tsla_cross_entropy", "--smoothing-updates", str(updates)]
-    return {
-        BASELINE: ["--criterion", BASELINE],
-        "labo_cross_entropy": labo,
-        "labo_cross_entropy fused": [*labo, "--fused-projection"],
-        "tsla_cross_entropy": tsla,
-        "tsla_cross_entropy fused": [*tsla, "--fused-projection"],
-    }
+    """What is compared, with its flags of ``labo train``."""
+    found: dict[str, str] = PRESETS["variants"]
+    return {name: words.format(updates=updates).split() for name, words in found.items()}
 
 
 def command(flags: list[str], options: argparse.Namespace, save_dir: Path) -> list[str]:
@@ -103,27 +93,25 @@ def train_once(arguments: list[str], save_dir: Path) -> dict[str, Any]:
         lines = list(read_lines(log)) if log.exists() else done.stderr.splitlines()
         tail = "\n".join(lines[-LOG_TAIL_LINES:])
         raise UserError(f"{' '.join(arguments)}: exit status {done.returncode}\n{tail}")
-    found = [report for line in read_lines(log) if (report := parse_report(line)) is not None]
-    inner = [values for kind, values in found if kind == "train_inner"]
+    reports = map(parse_report, read_lines(log))
+    inner = [values for kind, values in reports if kind == "train_inner"]
     free_gib = [float(report["gb_free"]) for report in inner if report.get("gb_free")]
     return {
         "words_per_second": words_per_second(inner, log=log),
         "peak_resident_mib": resources["peak_memory_mib"],
-        "peak_gpu_mib": provenance.peak_gpu_mib(min(free_gib)) if free_gib else None,
+        "peak_gpu_mib": provenance.peak_gpu_mib(min(free_gib, default=None)),
         "loss": float(inner[-1]["loss"]),
     }
 
 
 def words_per_second(reports: list[dict[str, Any]], *, log: Path) -> float:
     """Target tokens a second over all intervals of the log but the first, the warm-up."""
-    words, seconds, before = 0.0, 0.0, None
-    for report in reports:
-        done = int(report["num_updates"])
-        if before is not None and float(report["wps"]) > 0:
-            interval = (done - before) * float(report["wpb"])
-            words += interval
-            seconds += interval / float(report["wps"])
-        before = done
+    words = seconds = 0.0
+    for before, report in itertools.pairwise(reports):
+        if (speed := float(report["wps"])) > 0:
+            updates = int(report["num_updates"]) - int(before["num_updates"])
+            words += updates * float(report["wpb"])
+            seconds += updates * float(report["wpb"]) / speed
     if not seconds:
         raise UserError(
             f"{log}: expected two or more reports of speed, found {len(reports)} reports; raise "
@@ -134,7 +122,7 @@ def words_per_second(reports: list[dict[str, Any]], *, log: Path) -> float:
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians of each criterion, and our words per second over the baseline's."""
-    medians = {}
+    medians: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(run["name"] for run in runs):
         mine = [run for run in runs if run["name"] == name]
         medians[name] = {
@@ -142,20 +130,17 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
             for key in ("words_per_second", "peak_resident_mib", "peak_gpu_mib")
             if mine[0][key] is not None
         }
-    base = medians[BASELINE]["words_per_second"]
-    ratios = {
-        name: values["words_per_second"] / base
-        for name, values in medians.items()
-        if name != BASELINE
-    }
+    speeds = {name: values["words_per_second"] for name, values in medians.items()}
+    base = speeds.pop(BASELINE)
+    ratios = {name: speed / base for name, speed in speeds.items()}
     return {"medians": medians, "words_per_second_ratio": ratios}
 
 
 def medians_table(summary: dict[str, Any]) -> str:
     """The medians, a row for each criterion."""
     rows = [["median", "words/s", "MiB", f"of {BASELINE}"]]
-    for name, values in summary["medians"].items():
+    for name, median in summary["medians"].items():
+        figures = median["words_per_second"], median["peak_resident_mib"]
         ratio = summary["words_per_second_ratio"].get(name, 1)
-        speed, memory = values["words_per_second"], values["peak_resident_mib"]
-        rows.append([name, f"{speed:.1f}", f"{memory:.1f}", f"{ratio:.2f}x"])
+        rows.append([name, *(f"{figure:.1f}" for figure in figures), f"{ratio:.2f}x"])
     return format_table(rows, left_columns=1)

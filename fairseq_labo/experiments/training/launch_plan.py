@@ -15,31 +15,27 @@ srun, one task for each GPU           one fairseq-train as the worker of that ta
 fairseq under torchrun takes its device to be its number modulo the number of GPUs, so torchrun
 is never used without one. The number of all workers is always passed on: fairseq's own guess is
 the number of GPUs it sees, and with one GPU on each of several machines it would not join them.
+What fairseq by itself reads of SLURM's variables does not do: it takes the numbers of the job, not
+of the step, and a task's number on its machine as its GPU, though the task may see only one.
 """
 
+import argparse
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.training.flags import value_of, whole
-from fairseq_labo.experiments.training.slurm import Task, first_host, job_port, srun_task
+from fairseq_labo.experiments.training.flags import Flag, value_of
 
+TRAIN = ["-m", "fairseq_cli.train"]
+MAIN_LOG = "train.log"
 DEFAULT_PORT = 29500
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for; None is: find out."""
-
-    gpus: int | None = None
-    nodes: int | None = None
-    node_rank: int | None = None
-    master: str | None = None  # HOST or HOST:PORT of the first machine
-    workers: int = 1  # on the CPU
-    batch_tokens: int | None = None  # of all workers together
+JOB_PORTS = range(20000, 40000)
+# What srun says of a task, in the order of `Place`.
+SRUN_VARIABLES = ("PROCID", "STEP_NUM_TASKS", "NODEID", "STEP_NUM_NODES", "LOCALID")
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,52 @@ class Launch:
     """Commands to run at the same time, and the name of the first one's log."""
 
     commands: list[list[str]]
-    log: str = "train.log"
+    log: str = MAIN_LOG
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of several ``labo train`` of the same training: a task of srun, or a machine's only."""
+
+    rank: int
+    num_tasks: int
+    node_rank: int
+    num_nodes: int
+    local_rank: int = 0
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is one worker, and not the torchrun of all workers of its machine."""
+        return self.num_tasks != self.num_nodes
+
+
+def place_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Place | None:
+    """The place that the options or, without --nodes, srun give; None for the only one.
+
+    Raises UserError in a job of several machines that was not started by srun: the others
+    would be waited for in vain.
+    """
+    nodes, rank = options.nodes or 1, options.node_rank
+    if nodes > 1:
+        if rank is None or options.master is None or rank >= nodes:
+            raise UserError(
+                f"--nodes {nodes} needs --node-rank, the number of this machine from 0 to "
+                f"{nodes - 1}, and --master HOST[:PORT], the address of number 0; found "
+                f"--node-rank {rank} and --master {options.master}"
+            )
+        return Place(rank, nodes, rank, nodes)
+    if options.nodes is None and "SLURM_STEP_NUM_TASKS" in environ:
+        place = Place(*(int(environ[f"SLURM_{name}"]) for name in SRUN_VARIABLES))
+        if place.num_tasks > 1:
+            return place
+    elif options.nodes is None and (machines := int(environ.get("SLURM_JOB_NUM_NODES", "1"))) > 1:
+        raise UserError(
+            f"this SLURM job has {machines} machines, but labo train was started on one of them "
+            f"only: write 'srun labo train ...' in the job, or pass --nodes 1"
+        )
+    if rank is not None or options.master is not None:
+        raise UserError("--node-rank and --master go with --nodes of 2 or more")
+    return None
 
 
 def visible_gpus(environ: Mapping[str, str]) -> int:
@@ -58,24 +99,36 @@ def visible_gpus(environ: Mapping[str, str]) -> int:
     done = subprocess.run([program, "-L"], capture_output=True, text=True)
     found = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
-    if done.returncode != 0 or not found:
-        return 0
-    if chosen is None:
-        return found
+    if done.returncode != 0 or not found or chosen is None:
+        return 0 if done.returncode else found
     return sum(device.strip() not in ("", "-1") for device in chosen.split(","))
 
 
-def master_address(request: Request, environ: Mapping[str, str]) -> tuple[str, int]:
-    """Host and port where the workers find each other."""
-    port = job_port(environ) or DEFAULT_PORT
-    if request.master is None:
-        return first_host(environ), port
-    host, colon, given = request.master.rpartition(":")
+def master_address(master: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Host and port where the workers find each other: `master`, HOST or HOST:PORT, or SLURM's."""
+    job = environ.get("SLURM_JOB_ID", "")
+    # A port of the job's own, since two jobs may share a machine.
+    port = JOB_PORTS[int(job) % len(JOB_PORTS)] if job.isdigit() else DEFAULT_PORT
+    if master is None:
+        return _first_host(environ), str(port)
+    host, colon, given = master.rpartition(":")
     if not colon:
-        return request.master, port
+        return master, str(port)
     if not host or not given.isdigit():
-        raise UserError(f"expected --master HOST or HOST:PORT, found {request.master!r}")
-    return host, int(given)
+        raise UserError(f"expected --master HOST or HOST:PORT, found {master!r}")
+    return host, given
+
+
+def _first_host(environ: Mapping[str, str]) -> str:
+    """Name of the first machine of the srun step."""
+    nodes = environ.get("SLURM_STEP_NODELIST", "")
+    why = f"expected scontrol, which names the machines of {nodes!r}, found none on the PATH"
+    if program := shutil.which("scontrol", path=environ.get("PATH")):
+        done = subprocess.run([program, "show", "hostnames", nodes], capture_output=True, text=True)
+        if done.returncode == 0 and done.stdout.split():
+            return done.stdout.split()[0]
+        why = f"'scontrol show hostnames {nodes}' failed: {done.stderr.strip() or 'no names'}"
+    raise UserError(f"{why}; pass --master HOST[:PORT] with the first of them")
 
 
 def free_port() -> int:
@@ -83,13 +136,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def worker_flags(*, rank: int, world_size: int, address: str) -> list[str]:
-    """fairseq's flags for a worker that is started by itself."""
-    flags = ["--distributed-no-spawn", "--distributed-world-size", str(world_size)]
-    flags += ["--distributed-rank", str(rank)]
-    return [*flags, "--distributed-init-method", f"tcp://{address}"]
 
 
 def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list[str]:
@@ -107,7 +153,7 @@ def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list
             "--batch-tokens needs --max-tokens, and sets --update-freq itself: expected the one "
             "and not the other, found " + ("both" if given else "no --max-tokens")
         )
-    limit = whole("", 1).read("max_tokens", given)
+    limit = Flag(int, at_least=1).read("max_tokens", given)
     share, rest = divmod(batch_tokens, workers)
     frequency = -(-share // limit)
     if batch_tokens < 1 or rest or not share or share % frequency:
@@ -118,105 +164,66 @@ def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list
     return ["--max-tokens", str(share // frequency), "--update-freq", str(frequency)]
 
 
-def plan(
-    request: Request,
-    training: list[str],
-    *,
-    python: str,
-    environ: Mapping[str, str],
-    count_gpus: Callable[[Mapping[str, str]], int] = visible_gpus,
-) -> Launch:
+def plan(options: argparse.Namespace, training: list[str], *, environ: Mapping[str, str]) -> Launch:
     """The processes to start for fairseq-train with the arguments `training`.
 
-    Raises UserError if the request contradicts itself or the machine.
+    `options` are those of ``labo train``. Raises UserError if they contradict each other or the
+    machine.
     """
-    task = srun_task(environ, nodes=request.nodes)
-    found = count_gpus(environ)
-    gpus = found if request.gpus is None else request.gpus
-    if request.batch_tokens is not None:
-        world_size = max(1, (request.nodes or 1) * gpus, request.workers)
-        if task is not None:
-            is_worker = task.num_tasks != task.num_nodes
-            world_size = task.num_tasks * (1 if is_worker else max(1, gpus))
-        share = batch_flags(training, batch_tokens=request.batch_tokens, workers=world_size)
-        training = [*training, *share]
-    train = [python, "-m", "fairseq_cli.train", *training]
-    if request.workers > 1 and (gpus > 0 or task or (request.nodes or 1) > 1):
+    place = place_of(options, environ)
+    found = visible_gpus(environ)
+    gpus = found if options.gpus is None else options.gpus
+    if options.workers > 1 and (gpus or place):
         raise UserError("--workers is for the CPU of one machine: pass --gpus 0 with it")
-    if task is not None:
-        return _of_srun(request, task, train, environ, gpus=gpus)
-    if (request.nodes or 1) > 1:
-        return _of_node(request, train, environ, gpus=gpus)
-    if request.node_rank is not None or request.master is not None:
-        raise UserError("--node-rank and --master go with --nodes of 2 or more")
-    if gpus > 1:
-        return Launch([torchrun(train, gpus, "--standalone", world_size=gpus)])
-    if request.workers > 1:
-        return _on_cpu(train, request.workers)
-    # By itself fairseq takes every GPU that it sees.
-    device = ["--cpu"] if found and not gpus else []
-    alone = [*device, "--distributed-world-size", "1"] if found > 1 or device else []
-    return Launch([[*train, *alone]])
-
-
-def torchrun(train: list[str], gpus: int, *flags: str, world_size: int) -> list[str]:
-    """The command of torchrun (by its module, so that it is the same Python's)."""
-    python, *module_and_arguments = train
-    agent = [python, "-m", "torch.distributed.run", *flags, "--nproc-per-node", str(gpus)]
-    return [*agent, *module_and_arguments, "--distributed-world-size", str(world_size)]
-
-
-def _of_node(
-    request: Request, train: list[str], environ: Mapping[str, str], *, gpus: int
-) -> Launch:
-    nodes, rank = request.nodes or 1, request.node_rank
-    if rank is None or request.master is None or not 0 <= rank < nodes:
-        raise UserError(
-            f"--nodes {nodes} needs --node-rank, the number of this machine from 0 to "
-            f"{nodes - 1}, and --master HOST[:PORT], the address of number 0; found "
-            f"--node-rank {rank} and --master {request.master}"
-        )
-    return _join(train, master_address(request, environ), gpus=gpus, nodes=nodes, rank=rank)
-
-
-def _join(train: list[str], master: tuple[str, int], *, gpus: int, nodes: int, rank: int) -> Launch:
-    _need_gpus(gpus)
-    flags = ["--nnodes", str(nodes), "--node-rank", str(rank)]
-    flags += ["--master-addr", master[0], "--master-port", str(master[1])]
-    log = "train.log" if rank == 0 else f"train.node-{rank}.log"
-    return Launch([torchrun(train, gpus, *flags, world_size=nodes * gpus)], log)
-
-
-def _of_srun(
-    request: Request, task: Task, train: list[str], environ: Mapping[str, str], *, gpus: int
-) -> Launch:
-    _need_gpus(gpus)
-    master = master_address(request, environ)
-    if task.num_tasks == task.num_nodes:
-        return _join(train, master, gpus=gpus, nodes=task.num_nodes, rank=task.node_rank)
-    flags = worker_flags(
-        rank=task.rank, world_size=task.num_tasks, address=f"{master[0]}:{master[1]}"
-    )
-    # A task may see all GPUs of its machine, or only its own.
-    device = ["--device-id", str(task.local_rank % gpus)]
-    log = "train.log" if task.rank == 0 else f"train.task-{task.rank}.log"
-    return Launch([[*train, *flags, *device]], log)
-
-
-def _on_cpu(train: list[str], workers: int) -> Launch:
-    address = f"127.0.0.1:{free_port()}"
-    cpu = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    return Launch(
-        [
-            [*train, *cpu, *worker_flags(rank=rank, world_size=workers, address=address)]
-            for rank in range(workers)
-        ]
-    )
-
-
-def _need_gpus(gpus: int) -> None:
-    if gpus == 0:
+    if place and not gpus:
         raise UserError(
             "expected a GPU on each of several machines, found none here: fairseq cannot run "
             "under torchrun without one"
         )
+    workers = max(1, gpus, options.workers)
+    if place:
+        workers = place.num_tasks * (1 if place.is_worker else gpus)
+    if options.batch_tokens is not None:
+        share = batch_flags(training, batch_tokens=options.batch_tokens, workers=workers)
+        training = [*training, *share]
+    if place:
+        host, port = master_address(options.master, environ)
+        kind, rank = ("task", place.rank) if place.is_worker else ("node", place.node_rank)
+        if place.is_worker:
+            # A task may see all GPUs of its machine, or only its own.
+            device = ["--device-id", str(place.local_rank % gpus)]
+            command = [*_worker(training, rank, workers, f"{host}:{port}"), *device]
+        else:
+            nodes = ["--nnodes", str(place.num_nodes), "--node-rank", str(rank)]
+            address = ["--master-addr", host, "--master-port", port]
+            command = _torchrun(training, gpus, workers, *nodes, *address)
+        return Launch([command], f"train.{kind}-{rank}.log" if rank else MAIN_LOG)
+    return _on_one_machine(training, found=found, gpus=gpus, workers=workers)
+
+
+def _on_one_machine(training: list[str], *, found: int, gpus: int, workers: int) -> Launch:
+    """The processes where there is no other machine; `gpus` to use of those `found`."""
+    if gpus > 1:
+        return Launch([_torchrun(training, gpus, workers, "--standalone")])
+    if workers > 1:
+        cpu = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+        own = f"127.0.0.1:{free_port()}"
+        ranks = range(workers)
+        return Launch([_worker([*training, *cpu], rank, workers, own) for rank in ranks])
+    # By itself fairseq takes every GPU that it sees.
+    device = ["--cpu"] if found and not gpus else []
+    alone = [*device, "--distributed-world-size", "1"] if found > 1 or device else []
+    return Launch([[sys.executable, *TRAIN, *training, *alone]])
+
+
+def _worker(training: list[str], rank: int, workers: int, address: str) -> list[str]:
+    """The command of a worker that is started by itself."""
+    command = [sys.executable, *TRAIN, *training, "--distributed-no-spawn"]
+    command += ["--distributed-world-size", str(workers), "--distributed-rank", str(rank)]
+    return [*command, "--distributed-init-method", f"tcp://{address}"]
+
+
+def _torchrun(training: list[str], gpus: int, workers: int, *flags: str) -> list[str]:
+    """The command of torchrun (by its module, so that it is the same Python's)."""
+    agent = [sys.executable, "-m", "torch.distributed.run", *flags, "--nproc-per-node", str(gpus)]
+    return [*agent, *TRAIN, *training, "--distributed-world-size", str(workers)]

@@ -12,7 +12,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
 REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
-SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch (\d+), after (\d+) updates")
+SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+) updates")
 DONE = re.compile(r"done training in ([\d.]+) seconds")
 LOADED = "Loaded checkpoint"
 # Lines of the log that a reader wants as they are.
@@ -50,18 +50,17 @@ class TrainingLog:
     least_gpu_gib_free: float | None = None
 
 
-def parse_report(line: str) -> tuple[str, dict[str, Any]] | None:
-    """The kind of report ("train", "valid", "train_inner") and its values, or None."""
+def parse_report(line: str) -> tuple[str, dict[str, Any]]:
+    """The kind of report ("train", "valid", "train_inner"; "" if it is none), and its values."""
     found = REPORT.search(line)
-    return (found[1], json.loads(found[2])) if found else None
+    return (found[1], json.loads(found[2])) if found else ("", {})
 
 
 def shorten(line: str) -> str | None:
     """The short form of a line of the log, or None if it says nothing of interest."""
-    report = parse_report(line)
-    if report is None:
+    kind, values = parse_report(line)
+    if not kind:
         return line.split(" | ")[-1] if NOTEWORTHY.search(line) else None
-    kind, values = report
     shown = [f"{key} {values[key]}" for key in SHOWN[kind] if values.get(key) is not None]
     return f"epoch {values['epoch']:>3} | {kind:<11} | {' | '.join(shown)}"
 
@@ -84,18 +83,19 @@ def read_training_log(path: Path) -> TrainingLog:
     for line in read_lines(path):
         resumed = resumed or LOADED in line
         if found := SWITCH.search(line):
-            switch = int(found[2])
+            switch = int(found[1])
         if found := DONE.search(line):
             seconds.append(float(found[1]))
-        if report := parse_report(line):
-            kind, values = report
-            if kind == "train_inner":
-                free += [float(values["gb_free"])] if values.get("gb_free") else []
-            elif kind == "train":
-                speeds.append(float(values["train_wps"]))
-            else:
-                validation = _validation(values)
-                validations[validation.updates] = validation
+        kind, values = parse_report(line)
+        if kind == "train_inner" and values.get("gb_free"):
+            free.append(float(values["gb_free"]))
+        if kind == "train":
+            speeds.append(float(values["train_wps"]))
+        if kind == "valid":
+            # Criterions that smooth report plain NLL as nll_loss, plain cross entropy as loss.
+            nll = float(values.get("valid_nll_loss", values["valid_loss"]))
+            updates = int(values["valid_num_updates"])
+            validations[updates] = Validation(int(values["epoch"]), updates, nll)
     if not validations or not speeds or not seconds:
         raise UserError(f"{path}: expected a finished training, found none; train again")
     return TrainingLog(
@@ -106,9 +106,3 @@ def read_training_log(path: Path) -> TrainingLog:
         resumed=resumed,
         least_gpu_gib_free=min(free, default=None),
     )
-
-
-def _validation(values: dict[str, Any]) -> Validation:
-    # Criterions that smooth report plain NLL as nll_loss, plain cross entropy as loss.
-    nll = values.get("valid_nll_loss", values["valid_loss"])
-    return Validation(int(values["epoch"]), int(values["valid_num_updates"]), float(nll))

@@ -4,16 +4,13 @@ import argparse
 import importlib.util
 import os
 import shlex
-import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus, add_corpus_options, given_by
 from fairseq_labo.experiments.training import presets
 from fairseq_labo.experiments.training.flags import add_flags, value_of
 from fairseq_labo.experiments.training.launch import check_folder, train_in
-from fairseq_labo.experiments.training.launch_plan import Request, plan
+from fairseq_labo.experiments.training.launch_plan import plan
 
 DESCRIPTION = """
 Train one translation model with fairseq-train, from a folder that labo prepare (or
@@ -42,24 +39,13 @@ def run(options: argparse.Namespace) -> int:
     """Train, or print what would be run; the exit status of the training."""
     check_folder(options.save_dir)
     corpus = PreparedCorpus.read(options.data, given_by(options))
-    flags = {name: getattr(options, name) for name in presets.CRITERION_FLAGS}
-    given = {name: value for name, value in flags.items() if value is not None}
-    settings = _filled(presets.Settings, options, criterion_flags=given)
-    training = presets.fairseq_arguments(settings, corpus, options.passed_on)
-    batch_tokens = options.batch_tokens
-    if batch_tokens is None and value_of("--update-freq", options.passed_on) is None:
-        batch_tokens = presets.BATCH_TOKENS.get(options.size)
-    request = _filled(Request, options, batch_tokens=batch_tokens)
-    launch = plan(request, training, python=sys.executable, environ=os.environ)
+    training = presets.fairseq_arguments(options, corpus)
+    if options.batch_tokens is None and value_of("--update-freq", options.passed_on) is None:
+        options.batch_tokens = presets.SIZES[options.size].get("batch_tokens")
+    launch = plan(options, training, environ=os.environ)
     if options.dry_run:
         print("\n".join(shlex.join(command) for command in launch.commands))
         return 0
     if importlib.util.find_spec("fairseq_cli") is None:
         raise ModuleNotFoundError("fairseq-train is not installed", name="fairseq")
     return train_in(options.save_dir, launch, training)
-
-
-def _filled(kind: type[Any], options: argparse.Namespace, **given: Any) -> Any:
-    """A dataclass of what is `given`, and of the options that have its other fields' names."""
-    names = {each.name for each in fields(kind)} - given.keys()
-    return kind(**given, **{name: getattr(options, name) for name in names})

@@ -11,9 +11,8 @@ import pytest
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import download, prepare
-from fairseq_labo.experiments.data.corpora import multi30k
 from fairseq_labo.experiments.data.download import Source
-from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
+from fairseq_labo.experiments.data.recipe import Corpus, Counts, Part
 
 # White space and line ends of other kinds, which must not end a line of the corpus.
 SEPARATORS = ["\u2028", "\u0085", "\x0c", "\r", "\x1c", "\u00a0"]
@@ -258,18 +257,10 @@ def corpus_without_counts(name: str, *options: str) -> Corpus:
 def tiny_multi30k(pair: str = "de-en", **counts: int) -> Corpus:
     """Multi30k with the counts of the tiny release, or others."""
     corpus = declared("multi30k", "--pair", pair)
-    parts = {
-        split: Part(
-            name,
-            (
-                Member(
-                    f"{multi30k.LAYOUT}/{name}.{{lang}}.gz",
-                    expected_lines=counts.get(split, TINY_COUNTS[name]),
-                ),
-            ),
-        )
-        for split, (name, _) in multi30k.PARTS.items()
-    }
+    parts = {}
+    for split, part in corpus.parts.items():
+        lines = counts.get(split, TINY_COUNTS[part.name])
+        parts[split] = Part(part.name, (replace(part.members[0], expected_lines=lines),))
     return replace(corpus, parts=parts)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from fairseq.data.data_utils import post_process
 
+from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import binarize, download, locate
-from fairseq_labo.experiments.data.corpora import CORPORA, multi30k, tatoeba
+from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.recipe import Limits
 from fairseq_labo.experiments.files import read_lines
 from tests.experiments.data import releases
@@ -198,16 +199,6 @@ def test_the_same_text_from_an_unpacked_archive(tmp_path: Path) -> None:
     assert len(contents) == 1
 
 
-def test_tatoeba_by_letters_and_digits() -> None:
-    for number in range(500):
-        same = {tatoeba.split_of(f"Go {number} away!"), tatoeba.split_of(f"go {number}, AWAY")}
-        assert len(same) == 1
-    splits = [tatoeba.split_of(f"sentence {number}") for number in range(20_000)]
-    for split in ("valid", "test"):
-        assert 150 < splits.count(split) < 250  # one in a hundred
-    assert tatoeba.split_of("Tom is here.") == "train"
-
-
 def test_counts_of_the_declared_corpora() -> None:
     """Number by number what is published; the sums fit."""
     iwslt14 = releases.declared("iwslt14", "--pair", "en-de")
@@ -232,15 +223,15 @@ def test_counts_of_the_declared_corpora() -> None:
 
 
 def test_counts_of_the_release() -> None:
-    assert multi30k.PARTS == {
-        "train": ("train", 29_000),
-        "valid": ("val", 1_014),
-        "test": ("test_2016_flickr", 1_000),
-        "test1": ("test_2017_flickr", 1_000),
-        "test2": ("test_2017_mscoco", 461),
-    }
-    for pair in multi30k.PAIRS:
+    for pair in CORPORA["multi30k"].pairs:
         corpus = releases.declared("multi30k", "--pair", pair)
+        assert {split: corpus.split_name(split) for split in corpus.splits} == {
+            "train": "train",
+            "valid": "val",
+            "test": "test_2016_flickr",
+            "test1": "test_2017_flickr",
+            "test2": "test_2017_mscoco",
+        }
         assert corpus.languages == tuple(pair.split("-"))
         assert [corpus.expected_lines(split) for split in corpus.splits] == [
             29_000, 1_014, 1_000, 1_000, 461,
@@ -254,9 +245,46 @@ WITHOUT_ADDRESS = {"iwslt14-15k", "microworld", "mixed", "own", "tatoeba"}
 @pytest.mark.parametrize("name", sorted(set(CORPORA) - WITHOUT_ADDRESS))
 def test_every_file_has_an_address(name: str) -> None:
     options = {"iwslt17": [["--test-set", "tst2017"]], "wmt14": [["--news-commentary", "v12"]]}
-    for pair in CORPORA[name].PAIRS:
+    for pair in CORPORA[name].pairs:
         for own in [[], *options.get(name, [])]:
             corpus = releases.declared(name, "--pair", pair, *own)
             known = {source.file: source for source in download.read_sources(corpus.sources)}
             for file in locate.needed_names(corpus):
-                assert locate.candidates(corpus, file, known), (pair, file)
+                files = [route for route, _ in locate.routes(corpus, file)]
+                assert not known.keys().isdisjoint(files), (pair, file)
+
+
+def test_the_mixed_corpus_is_made_of_the_others() -> None:
+    """The same files and counts as where they stand alone."""
+    ted, mixed = releases.declared("iwslt14-15k"), releases.declared("mixed")
+    tatoeba, multi30k = releases.declared("tatoeba"), releases.declared("multi30k")
+    folders = {"iwslt14-de-en": ted.parts["train"], "tatoeba-de-en": tatoeba.parts["all"]}
+    folders["multi30k"] = multi30k.parts["train"]
+    expected = [
+        (f"{folder}/{part.members[0].path}", part.members[0].expected_lines)
+        for folder, part in folders.items()
+    ]
+    assert [(m.path, m.expected_lines) for m in mixed.parts["train"].members] == expected
+    assert sum(lines or 0 for _, lines in expected) == 213_134
+    for split in ("valid", "test"):
+        (member,), (alone,) = mixed.parts[split].members, ted.parts[split].members
+        assert member.path == f"iwslt14-de-en/{alone.path}"
+        assert member.expected_lines == alone.expected_lines == mixed.expected_lines(split)
+
+
+def test_merges_that_come_with_a_corpus_or_others() -> None:
+    for options, codes in (([], "bpe_code"), (["--bpe", "subword-nmt"], "bpe_code")):
+        assert releases.declared("iwslt14-15k", *options).recipe.codes == codes
+    for options in (["--bpe-size", "9"], ["--bpe", "sentencepiece"]):
+        other = releases.declared("iwslt14-15k", *options)
+        assert other.recipe.codes is None and other.counts.tokens == {}
+
+
+def test_the_older_way_to_choose_the_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    french = releases.declared("multi30k", "--pair", "en-fr", "--source-lang", "de")
+    assert french.pair == "de-fr"
+    both = releases.declared("multi30k", "--source-lang", "fr", "--target-lang", "en")
+    assert both.languages == ("fr", "en")
+    assert cli.main(["prepare", "multi30k", "--target-lang", "de", "--dry-run"]) == 1
+    error = capsys.readouterr().err
+    assert "expected two languages, found de twice" in error and "--source-lang" in error

@@ -41,6 +41,16 @@ def test_sentences_that_occur_again_are_never_held_out() -> None:
         held_out.draw(pairs, 11)
 
 
+def test_a_sentence_decides_by_its_letters_and_digits() -> None:
+    for number in range(500):
+        first, second = f"Go {number} away!", f"go {number}, AWAY"
+        assert held_out.split_of(first) == held_out.split_of(second)
+    splits = [held_out.split_of(f"sentence {number}") for number in range(20_000)]
+    for split in ("valid", "test"):
+        assert 150 < splits.count(split) < 250  # one in a hundred
+    assert held_out.split_of("Tom is here.") == "train"
+
+
 def test_untranslated_pairs_are_not_preferred() -> None:
     copies = [(f"x {number}", f"x {number}") for number in range(60)]
     found = chosen([*PAIRS, *copies], 15)

@@ -39,7 +39,7 @@ def test_offline_names_the_url_and_the_manual_route(
     other = Source("tiny", "other.gz", ("http://127.0.0.1:9/other.gz", "http://mirror/other.gz"))
     known += [source_of("http://127.0.0.1:9/file.gz"), other]
     with pytest.raises(UserError) as caught:
-        locate.locate(_corpus(), locate.Request(), tmp_path)
+        locate.locate(_corpus(), tmp_path)
     message = str(caught.value)
     assert message.startswith("http://127.0.0.1:9/file.gz: the download failed")
     assert "by hand" in message and "  other.gz  from  http://127.0.0.1:9/other.gz\n" in message
@@ -54,13 +54,8 @@ def test_wrong_file_at_hand_is_reported_and_kept(tmp_path: Path, known: list[Sou
     source = source_of("http://127.0.0.1:9/file.gz")
     known.append(source)
     found = hashlib.sha256(b"something else").hexdigest()
-    requests = [
-        locate.Request(source_dir=tmp_path),
-        locate.Request(archives=[path], source_dir=tmp_path),
-    ]
-    attempts = [partial(download.fetch, source, tmp_path)] + [
-        partial(locate.locate, _corpus(), request, tmp_path) for request in requests
-    ]
+    find = partial(locate.locate, _corpus(), tmp_path, source_dir=tmp_path)
+    attempts = [partial(download.fetch, source, tmp_path), find, partial(find, archives=[path])]
     for attempt in attempts:
         with pytest.raises(UserError, match=f"expected {source.hash}, .*found sha256:{found}"):
             attempt()
@@ -69,8 +64,7 @@ def test_wrong_file_at_hand_is_reported_and_kept(tmp_path: Path, known: list[Sou
 
 def test_source_dir_in_both_layouts(tmp_path: Path, known: list[Source]) -> None:
     known.append(source_of("http://127.0.0.1:9/file.gz"))
-    request = locate.Request(source_dir=tmp_path)
-    find = partial(locate.locate, _corpus(), request, tmp_path / "dest")
+    find = partial(locate.locate, _corpus(), tmp_path / "dest", source_dir=tmp_path)
     with pytest.raises(UserError, match=r"found 0; missing: data/raw/file\.gz, other\.gz"):
         find()
     (tmp_path / "file.gz").write_bytes(CONTENT)
@@ -97,11 +91,11 @@ def test_archives_by_name(tmp_path: Path, known: list[Source]) -> None:
     (tmp_path / "whole.tgz").touch()
     nested = {"other.gz": Nested("whole.tgz", "a/b/other.gz")}
     corpus = _corpus(nested=nested)
-    request = locate.Request(archives=[tmp_path / "file.gz", tmp_path / "whole.tgz"])
-    located = locate.locate(corpus, request, tmp_path)
+    archives = [tmp_path / "file.gz", tmp_path / "whole.tgz"]
+    located = locate.locate(corpus, tmp_path, archives=archives)
     assert located.containers["other.gz"] == Container(tmp_path / "whole.tgz", "a/b/other.gz")
     for path, found in ((tmp_path / "absent", "found none"), (tmp_path / "x", "found another")):
         if found.endswith("another"):
             path.touch()
         with pytest.raises(UserError, match=found):
-            locate.locate(corpus, locate.Request(archives=[path]), tmp_path)
+            locate.locate(corpus, tmp_path, archives=[path])

@@ -8,7 +8,7 @@ import pytest
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import extract
 from fairseq_labo.experiments.data.corpora import microworld
-from fairseq_labo.experiments.data.locate import Request, locate
+from fairseq_labo.experiments.data.locate import locate
 from fairseq_labo.experiments.files import read_json, read_lines, sha256_of
 from tests.conftest import REPOSITORY
 from tests.experiments.data import releases
@@ -16,7 +16,7 @@ from tests.experiments.data import releases
 
 def test_it_is_the_text_of_the_finished_study(tmp_path: Path) -> None:
     corpus = releases.declared("microworld")
-    located = locate(corpus, Request(), tmp_path / "dest")
+    located = locate(corpus, tmp_path / "dest")
     extract.extract(corpus, located.containers, tmp_path)
     study = REPOSITORY / "results" / "studies" / "microworld" / "results.json"
     recorded = json.loads(study.read_text(encoding="utf-8"))["corpus"]["raw_sha256"]

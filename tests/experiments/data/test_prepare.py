@@ -14,7 +14,7 @@ import pytest
 from fairseq.data.data_utils import post_process
 
 from fairseq_labo.experiments import cli
-from fairseq_labo.experiments.data.corpora import CORPORA, multi30k
+from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.download import Source
 from fairseq_labo.experiments.files import read_json, read_lines
 from tests.conftest import REPOSITORY
@@ -23,7 +23,8 @@ from tests.experiments.data.releases import TINY_COUNTS as COUNTS
 from tests.experiments.data.releases import tiny_multi30k
 
 SCRIPTS = [f"prepare-{name}.sh" for name in CORPORA]
-NAMES = {split: name for split, (name, _) in multi30k.PARTS.items()}
+LAYOUT = "data/task1/raw"
+NAMES = dict(zip(["train", "valid", "test", "test1", "test2"], COUNTS, strict=True))
 
 
 @pytest.mark.usefixtures("in_process_fairseq")
@@ -40,7 +41,7 @@ def test_end_to_end(
     assert "  test_2017_mscoco  " in printed and "vocabulary: " in printed
     for split, name in NAMES.items():
         for lang in ("de", "en"):
-            archive = folder / multi30k.LAYOUT / f"{name}.{lang}.gz"
+            archive = folder / LAYOUT / f"{name}.{lang}.gz"
             raw = destdir / "raw" / f"{split}.{lang}"
             assert raw.read_bytes() == gzip.decompress(archive.read_bytes())
             tokens = list(read_lines(destdir / "tok" / raw.name))
@@ -53,7 +54,7 @@ def test_end_to_end(
     assert (manifest["source_lang"], manifest["target_lang"]) == ("en", "de")
     assert manifest["splits"]["test1"]["name"] == "test_2017_flickr"
     # The folder that holds the archives themselves will do as well, and nothing is new.
-    arguments[4] = str(folder / multi30k.LAYOUT)
+    arguments[4] = str(folder / LAYOUT)
     assert releases.main(arguments, corpus=corpus, sources=sources) == 0
     assert "is up to date" in capsys.readouterr().out
 
@@ -84,7 +85,7 @@ def test_wrong_hash(
     tiny: tuple[Path, list[Source]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, sources = tiny
-    path = folder / multi30k.LAYOUT / "val.en.gz"
+    path = folder / LAYOUT / "val.en.gz"
     changed = gzip.compress(b"another text\n" * COUNTS["val"])
     path.write_bytes(changed)
     arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--source-dir", str(folder)]
@@ -146,7 +147,7 @@ def test_help_of_each_corpus_names_its_options(capsys: pytest.CaptureFixture[str
         assert expected <= set(re.findall(r"--[a-z-]+", printed)), name
 
 
-def test_default_folder_is_named_after_thetiny_multi30k(
+def test_default_folder_is_named_after_the_corpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LABO_HOME", str(tmp_path))
@@ -207,3 +208,31 @@ def test_read_only_disk(
     assert releases.run("multi30k", tmp_path / "release", tmp_path / "dest") == 1
     error = capsys.readouterr().err
     assert "Read-only file system" in error and "choose another --destdir" in error
+
+
+def test_dry_run_writes_nothing(
+    tiny: tuple[Path, list[Source]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, sources = tiny
+    arguments = ["multi30k", "--destdir", str(tmp_path / "dest"), "--dry-run"]
+    assert releases.main(arguments, corpus=tiny_multi30k(), sources=sources) == 0
+    printed = capsys.readouterr().out
+    assert "train.de.gz: would be downloaded from http://127.0.0.1:9/" in printed
+    given = [*arguments, "--source-dir", str(folder)]
+    assert releases.main(given, corpus=tiny_multi30k(), sources=sources) == 0
+    printed = capsys.readouterr().out
+    assert "stage: extract: would run" in printed and "bpe_size: 8000" in printed
+    assert not (tmp_path / "dest").exists()
+    assert releases.main([*arguments, "--source-dir", "/nowhere"], corpus=tiny_multi30k()) == 1
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_dry_run_says_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    releases.write_tatoeba(tmp_path / "release", size=300)
+    assert releases.run("tatoeba", tmp_path / "release", tmp_path / "dest") == 0
+    words = (tmp_path / "release", tmp_path / "dest", "--dry-run")
+    for flag, state in (("--joined-dictionary", "done"), ("--no-joined-dictionary", "would run")):
+        capsys.readouterr()
+        assert releases.run("tatoeba", *words, flag) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert "stage: clean: done" in lines and f"stage: binarize: {state}" in lines

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments.data import bpe, extract
-from fairseq_labo.experiments.data.corpora import CORPORA, iwslt14_15k
-from fairseq_labo.experiments.data.locate import Request, locate
+from fairseq_labo.experiments.data.locate import locate
 from fairseq_labo.experiments.data.parallel import Workers
 from fairseq_labo.experiments.files import read_lines
 from tests.conftest import REPOSITORY
@@ -33,7 +32,7 @@ def folder_of(name: str) -> Path:
 def extracted(name: str, folder: Path, target: Path) -> dict[str, int]:
     """Pairs of each part, with hashes and counts checked."""
     corpus = releases.declared(name)
-    located = locate(corpus, Request(source_dir=folder), target)
+    located = locate(corpus, target, source_dir=folder)
     pairs: dict[str, int] = extract.extract(corpus, located.containers, target)["pairs"]
     return pairs
 
@@ -52,7 +51,7 @@ def test_subwords_of_iwslt14_are_as_recorded(tmp_path: Path) -> None:
     folder = folder_of("iwslt14-de-en")
     corpus = releases.declared("iwslt14-15k")
     sets = replace(corpus, parts={split: corpus.parts[split] for split in ("valid", "test")})
-    located = locate(sets, Request(source_dir=folder), tmp_path)
+    located = locate(sets, tmp_path, source_dir=folder)
     extract.extract(sets, located.containers, tmp_path)
     encode = partial(bpe.encode_with, str(folder / "bpe_code"))
     found = {}
@@ -65,10 +64,10 @@ def test_subwords_of_iwslt14_are_as_recorded(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (
         found
-        == dict(iwslt14_15k.TOKENS)
+        == dict(corpus.counts.tokens)
         == {
             name: count
-            for name, count in CORPORA["iwslt14"].COUNTS["de-en"].tokens.items()
+            for name, count in releases.declared("iwslt14").counts.tokens.items()
             if not name.startswith("train")
         }
     )

@@ -14,12 +14,14 @@ def corpus_of(*parts: str, counts: Counts = NO_COUNTS, **recipe: object) -> Corp
 
 
 def test_paths_are_filled_in_for_each_language() -> None:
-    member = Member("{lang}-{other}/{side}.{lang}", archive="{side}.tgz")
-    languages = ("fr", "en")
-    assert member.path_of("fr", languages) == "fr-en/src.fr"
-    assert member.path_of("en", languages) == "en-fr/ref.en"
-    assert member.archive_of("en", languages) == "ref.tgz"
-    assert Member("x").archive_of("fr", languages) is None
+    members = (Member("{lang}-{other}/{side}.{lang}", archive="{side}.tgz"), Member("x"))
+    corpus = Corpus("c", "fr-en", {"train": Part("text", members)}, Recipe())
+    assert [(text.number, text.language, text.path, text.archive) for text in corpus.texts()] == [
+        (0, "fr", "fr-en/src.fr", "src.tgz"),
+        (0, "en", "en-fr/ref.en", "ref.tgz"),
+        (1, "fr", "x", ""),
+        (1, "en", "x", ""),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,25 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.evaluation.generation import (
     USER_DIR,
-    GenerationSettings,
     _logged_to,
     _Output,
+    arguments,
 )
 
 
-def test_flags() -> None:
-    settings = GenerationSettings(beam=4, lenpen=0.6, cpu=True, passed_on=["--nbest", "2"])
-    flags = " ".join(settings.arguments())
-    assert flags.startswith("--beam 4 --lenpen 0.6 --max-len-a 1.2 --max-len-b 10 ")
-    assert flags.endswith(" --cpu --nbest 2")
-    assert "--required-batch-size-multiple 1" in flags
-    assert "--cpu" not in GenerationSettings().arguments()
-    described = {"beam": 4, "lenpen": 0.6, "max_tokens": 4000, "extra": ["--nbest", "2"]}
-    assert settings.as_json() == described
+def test_flags(toy_corpus: Path) -> None:
+    command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"]
+    corpus = PreparedCorpus.read(toy_corpus)
+    options = cli.parse([*command, "--beam", "4", "--lenpen", ".6", "--cpu", "--", "--nbest", "2"])
+    flags = " ".join(arguments(options, corpus, Path("m.pt")))
+    assert flags.startswith(f"{toy_corpus / 'bin'} --user-dir {USER_DIR} --path m.pt ")
+    assert "--gen-subset test --beam 4 --lenpen 0.6 --max-len-a 1.2 --max-len-b 10 " in flags
+    assert "--max-tokens 4000 --required-batch-size-multiple 1" in flags
+    assert flags.endswith(" --post-process subword_nmt --cpu --nbest 2")
+    assert "--cpu" not in arguments(cli.parse(command), corpus, Path("m.pt"))
 
 
 def test_user_dir_is_the_plugin() -> None:
@@ -49,10 +51,12 @@ def test_loggers_are_left_as_they_were() -> None:
     with _logged_to(log):
         logging.getLogger("fairseq.tasks").info("of fairseq")
         logging.getLogger("other").error("of others")
+        logging.getLogger("other").debug("too much")
         assert root.handlers  # or logging.basicConfig would add one
     logger.warning("too late")
     assert "INFO | fairseq.tasks | of fairseq" in log.getvalue()
-    assert log.getvalue().count("\n") == 1
+    assert "ERROR | other | of others" in log.getvalue()
+    assert log.getvalue().count("\n") == 2
     assert (logger.level, logger.propagate, list(logger.handlers), list(root.handlers)) == before
 
 

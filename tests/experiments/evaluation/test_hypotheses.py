@@ -9,7 +9,7 @@ from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.hypotheses import (
     check_references,
-    read_hypotheses,
+    read_numbered,
     read_texts,
     text_of_tokens,
 )
@@ -29,13 +29,13 @@ Generate test with beam=5: BLEU4 = 1.00
 def test_hypotheses_come_in_the_order_of_the_test_set(tmp_path: Path) -> None:
     log = tmp_path / "generate-test.txt"
     log.write_text(GENERATED, encoding="utf-8")
-    assert read_hypotheses(log, expected=2) == ["a tree .", "the dog &apos;s house"]
+    assert read_numbered(log, "D", expected=2) == ["a tree .", "the dog &apos;s house"]
 
 
 def test_empty_hypothesis_keeps_its_line(tmp_path: Path) -> None:
     log = tmp_path / "generate-test.txt"
     log.write_text("D-0\t-1.0\t\nD-1\t-1.0\tdog\n", encoding="utf-8")
-    assert read_hypotheses(log, expected=2) == ["", "dog"]
+    assert read_numbered(log, "D", expected=2) == ["", "dog"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_missing_or_foreign_hypotheses(tmp_path: Path, expected: int, match: str
     log = tmp_path / "generate-test.txt"
     log.write_text(GENERATED, encoding="utf-8")
     with pytest.raises(UserError, match=match):
-        read_hypotheses(log, expected=expected)
+        read_numbered(log, "D", expected=expected)
 
 
 def corpus_of(tokenizer: str) -> PreparedCorpus:

@@ -36,7 +36,7 @@ def test_table() -> None:
         TokenSmoothing("longer", 1.0, ((("c", 1.0), ("d", 0.0)),), (0.0,)),
     )
     sentence = SentenceSmoothing("q r", "b longer", 8, (math.inf,), tokens)
-    lines = "\n".join(smoothing.table(sentence, label_smoothing=0.1)).split("\n")
+    lines = smoothing.table(sentence, label_smoothing=0.1).split("\n")
     assert lines[:2] == ["source     q r", "reference  b longer"]
     assert "0.9 on the reference plus 0.1 P; V = 8 tokens" in lines[2]
     header, plain, labo = lines[4:7]

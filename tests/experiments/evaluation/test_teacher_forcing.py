@@ -18,7 +18,7 @@ def test_every_sentence_once_without_padding(trained: Path, toy_corpus: Path) ->
     loaded = load_model(trained / "checkpoint_best.pt", bin_dir=toy_corpus / "bin", cpu=True)
     sentences = list(subset_sentences(loaded, subset="test", max_tokens=300))
     assert sorted(sentence.number for sentence in sentences) == list(range(77))
-    dictionary = loaded.target_dictionary
+    dictionary = loaded.task.target_dictionary
     lines = list(read_lines(toy_corpus / "bpe" / "test.en"))
     for sentence in sentences:
         assert dictionary.string(sentence.target) == lines[sentence.number]

@@ -12,7 +12,7 @@ import pytest
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import prepare as preparation
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.evaluation.published import LABO_PAPER, PAPER_TASKS, paper_task
+from fairseq_labo.experiments.evaluation.published import PAPER_TASKS, paper_task
 from fairseq_labo.experiments.studies.run import Run, final_runs
 from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.study_file import EMBEDDED, read_study
@@ -85,9 +85,9 @@ def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
 def test_a_recipe_is_its_task(name: str) -> None:
     study = read_study(RECIPES / f"{name}.yaml")
     corpus, source, target, _ = prepared_by(study)
-    task = paper_task(study.paper or "", corpus=corpus, source_lang=source, target_lang=target)
+    task = paper_task(study.paper or "", corpus=corpus, languages=(source, target))
     assert task.name == name
-    labo = next(figure for figure in task.figures if figure.source == LABO_PAPER)
+    labo = next(figure for figure in task.figures if figure.method == "LABO")
     assert study.score == labo.convention
     assert labo.score in study.description
 
@@ -129,7 +129,7 @@ def test_the_table_has_the_figures_of_the_papers() -> None:
     for name, row in rows:
         score, convention, smoothing, _ = (cell.strip() for cell in row.split("|"))
         figures = PAPER_TASKS[name].figures
-        labo = next(figure for figure in figures if figure.source == LABO_PAPER)
+        labo = next(figure for figure in figures if figure.method == "LABO")
         assert (score, convention) == (labo.score, CONVENTIONS[labo.convention].label)
         published = [figure for figure in figures if figure.method == "label smoothing"]
         assert smoothing.partition(" (")[0] == (

@@ -14,7 +14,6 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch as launch_module
 from fairseq_labo.experiments.training.launch import check_folder, is_finished, run, train_in
 from fairseq_labo.experiments.training.launch_plan import Launch
-from fairseq_labo.experiments.training.run_state import RunState
 from tests.conftest import REPOSITORY
 
 
@@ -59,37 +58,23 @@ def test_one_failure_ends_all(
 
 
 @pytest.mark.parametrize(
-    ("state", "finished", "said"),
-    [
-        (
-            RunState("last.pt", finished="all is done"),
-            True,
-            "finished: all is done (last.pt). Nothing is trained",
-        ),
-        (
-            RunState("last.pt", epoch=2, rebuilds_batches=True),
-            False,
-            "warning: resuming in epoch 2: fairseq, with any",
-        ),
-        (RunState("last.pt", epoch=2), False, ""),
-    ],
+    ("finished", "message"), [(True, "all is done"), (False, "other batches"), (False, "")]
 )
 def test_what_is_said_of_a_resume(
-    state: RunState,
     finished: bool,
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(launch_module, "apart", lambda *_: state)
+    monkeypatch.setattr(launch_module, "apart", lambda *_: (finished, message))
     assert not is_finished(["bin"], save_dir=tmp_path)  # no checkpoint: nothing is asked
     assert capsys.readouterr().err == ""
     assert is_finished(["bin", "--restore-file=x.pt"], save_dir=tmp_path) == finished
-    assert capsys.readouterr().err.startswith(said)
+    assert capsys.readouterr().err == (message and f"{message}\n")
     (tmp_path / "checkpoint_last.pt").touch()
     assert is_finished(["bin"], save_dir=tmp_path) == finished
-    assert capsys.readouterr().err.startswith(said)
+    assert capsys.readouterr().err == (message and f"{message}\n")
 
 
 def test_an_unreadable_checkpoint_is_left_to_fairseq(

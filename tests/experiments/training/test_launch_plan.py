@@ -1,22 +1,31 @@
 """What is started, by device and cluster; no GPU is needed to see it."""
 
+import argparse
+import itertools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training import launch_plan
+from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.launch_plan import (
     Launch,
-    Request,
+    Place,
     batch_flags,
+    master_address,
+    place_of,
     plan,
     visible_gpus,
 )
 
 TRAINING = ["bin", "--max-epoch", "2"]
-ALONE = ["python", "-m", "fairseq_cli.train", *TRAINING]
+ALONE = [sys.executable, "-m", "fairseq_cli.train", *TRAINING]
 # What srun sets for the last of four tasks on two machines.
 SRUN = {
     "SLURM_JOB_ID": "70123",
@@ -31,19 +40,25 @@ SRUN = {
 ONE_TASK_A_NODE = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
 
 
-def planned(found: int, environ: Mapping[str, str] | None = None, **request: Any) -> Launch:
+def options_of(**given: Any) -> argparse.Namespace:
+    """The options of labo train with these flags."""
+    words = [[option(name), str(value)] for name, value in given.items()]
+    return parse(["train", "--data", "x", "--save-dir", "y", *itertools.chain(*words)])
+
+
+def planned(
+    found: int,
+    environ: Mapping[str, str] | None = None,
+    training: list[str] = TRAINING,
+    **given: Any,
+) -> Launch:
     """The launch on a machine that shows so many GPUs."""
-    return plan(
-        Request(**request),
-        TRAINING,
-        python="python",
-        environ=environ or {},
-        count_gpus=lambda _: found,
-    )
+    with mock.patch.object(launch_plan, "visible_gpus", return_value=found):
+        return plan(options_of(**given), training, environ=environ or {})
 
 
 def torchrun(*flags: str) -> list[str]:
-    return ["python", "-m", "torch.distributed.run", *flags]
+    return [sys.executable, "-m", "torch.distributed.run", *flags]
 
 
 def program(folder: Path, name: str, *lines: str) -> dict[str, str]:
@@ -193,13 +208,8 @@ def test_no_driver_no_gpu(tmp_path: Path) -> None:
 def test_a_batch_is_shared_whatever_the_number_of_workers(
     gpus: int, request_: dict[str, Any], environ: Mapping[str, str], expected: tuple[str, str]
 ) -> None:
-    launch = plan(
-        Request(batch_tokens=32768, **request_),
-        [*TRAINING, "--max-tokens", "1000", "--max-tokens", "4096"],  # the last one counts
-        python="python",
-        environ=environ,
-        count_gpus=lambda _: gpus,
-    )
+    training = [*TRAINING, "--max-tokens", "1000", "--max-tokens", "4096"]  # the last one counts
+    launch = planned(gpus, environ, training, batch_tokens=32768, **request_)
     command = launch.commands[0]
     after = command[len(command) - command[::-1].index("--max-tokens") :]
     assert (after[0], after[1:3]) == (expected[0], ["--update-freq", expected[1]])
@@ -224,3 +234,34 @@ def test_a_batch_that_cannot_be_shared(
 ) -> None:
     with pytest.raises(UserError, match=found):
         batch_flags(training, batch_tokens=batch_tokens, workers=workers)
+
+
+def test_place_in_an_srun_step() -> None:
+    assert place_of(options_of(), SRUN) == Place(
+        rank=3, local_rank=1, node_rank=1, num_tasks=4, num_nodes=2
+    )
+    assert place_of(options_of(nodes=1), SRUN) is None  # the user knows better
+    assert place_of(options_of(), {}) is None
+    assert place_of(options_of(), SRUN | {"SLURM_STEP_NUM_TASKS": "1"}) is None
+
+
+def test_a_job_of_several_machines_has_no_place_without_srun() -> None:
+    with pytest.raises(UserError, match=r"3 machines, but labo train was .* 'srun labo train ...'"):
+        place_of(options_of(), {"SLURM_JOB_NUM_NODES": "3"})
+
+
+def test_first_host(tmp_path: Path) -> None:
+    environ = SRUN | program(tmp_path, "scontrol", "gpu07", "gpu09")
+    assert master_address(None, environ) == ("gpu07", "30123")
+    with pytest.raises(UserError, match=r"expected scontrol, .* of 'gpu\[07,09\]', found none"):
+        master_address(None, SRUN | {"PATH": "/nowhere"})
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho no such job >&2\nexit 1\n", "utf-8")
+    with pytest.raises(UserError, match="failed: no such job; pass --master"):
+        master_address(None, environ)
+
+
+def test_a_port_of_the_jobs_own() -> None:
+    job = {"SLURM_JOB_ID": "70123"}
+    assert master_address("a", job) == ("a", str(20000 + 70123 % 20000))
+    assert master_address("a:7000", job) == ("a", "7000")
+    assert master_address("a", {}) == ("a", "29500")

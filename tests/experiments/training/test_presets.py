@@ -12,16 +12,16 @@ from fairseq.data.data_utils import batch_by_size
 
 from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
 from fairseq_labo.criterions.tsla_cross_entropy import TslaCrossEntropyConfig
+from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import presets
-from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.flags import option, value_of
 from fairseq_labo.experiments.training.presets import (
     CRITERION_FLAGS,
     CRITERIONS,
     TRAIN_FLAGS,
     USER_DIR,
-    Settings,
     check_flag,
     fairseq_arguments,
     find_criterion,
@@ -29,6 +29,14 @@ from fairseq_labo.experiments.training.presets import (
 )
 
 RDROP = "label_smoothed_cross_entropy_with_rdrop"
+
+
+def arguments(data: PreparedCorpus, *passed_on: str, **flags: Any) -> list[str]:
+    """fairseq's, of labo train with these flags."""
+    words = ["train", "--data", "unread", "--save-dir", "run"]
+    for name, value in flags.items():
+        words += [option(name), str(value)]
+    return fairseq_arguments(parse([*words, "--", *passed_on]), data)
 
 
 def corpus(folder: Path, **manifest: Any) -> PreparedCorpus:
@@ -72,8 +80,9 @@ def test_schedules_are_the_criterions() -> None:
 
 def test_all_sizes_train_and_validate_on_every_sentence(tmp_path: Path) -> None:
     data = corpus(tmp_path / "data")
+    assert list(presets.SIZES) == TRAIN_FLAGS["size"].choices
     for size in presets.SIZES:
-        words = fairseq_arguments(Settings(tmp_path, size=size), data, [])
+        words = arguments(data, size=size)
         assert value_of("--required-batch-size-multiple", words) == "1"
 
 
@@ -91,8 +100,7 @@ def test_why_batches_need_no_multiple(multiple: int, sentences: int) -> None:
 def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
     given = {"teacher_path": "t.pt", "teacher_temperature": 2.0, "smoothing_updates": 9}
     given |= {"fused_projection": True, "report_accuracy": False, "smoothing_schedule": "cosine"}
-    settings = Settings(tmp_path, criterion="tsla_cross_entropy", criterion_flags=given)
-    words = fairseq_arguments(settings, corpus(tmp_path / "data"), [])
+    words = arguments(corpus(tmp_path / "data"), criterion="tsla_cross_entropy", **given)
     start = words.index("--criterion") + 2
     assert words[start : words.index("--arch")] == shlex.split(
         "--smoothing-updates 9 --label-smoothing 0.1 --smoothing-schedule cosine "
@@ -103,23 +111,20 @@ def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
 def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those that the methods of a study share are left out, and it is said; others are refused."""
     data = corpus(tmp_path / "data")
-    settings = Settings(tmp_path, criterion="cross_entropy", criterion_flags={"labo_beta": 2.0})
-    assert "--labo-beta" not in fairseq_arguments(settings, data, [])
+    assert "--labo-beta" not in arguments(data, criterion="cross_entropy", labo_beta=2.0)
     assert capsys.readouterr().err == "cross_entropy has no --labo-beta: left out\n"
-    settings = Settings(tmp_path, criterion_flags={"teacher_path": "t.pt"})
     with pytest.raises(
         UserError, match="--teacher-path: expected a criterion that has it, found l"
     ):
-        fairseq_arguments(settings, data, [])
-    both = {"smoothing_epochs": 1, "smoothing_updates": 1}
+        arguments(data, teacher_path="t.pt")
     with pytest.raises(UserError, match="expected one of --smoothing-epochs and"):
-        fairseq_arguments(Settings(tmp_path, criterion_flags=both), data, [])
+        arguments(data, smoothing_epochs=1, smoothing_updates=1)
 
 
 def test_a_criterion_of_fairseq_without_a_preset(tmp_path: Path) -> None:
     """R-Drop: what it shares with ours is a flag of labo train, the rest stands behind --."""
-    settings = Settings(tmp_path, criterion=RDROP, criterion_flags={"label_smoothing": 0.2})
-    words = fairseq_arguments(settings, corpus(tmp_path / "data"), ["--rdrop-alpha", "5"])
+    data = corpus(tmp_path / "data")
+    words = arguments(data, "--rdrop-alpha", "5", criterion=RDROP, label_smoothing=0.2)
     flags = words[words.index("--criterion") : words.index("--arch")]
     assert flags == ["--criterion", RDROP, "--label-smoothing", "0.2"]
     assert value_of("--best-checkpoint-metric", words) == "nll_loss"
@@ -127,7 +132,7 @@ def test_a_criterion_of_fairseq_without_a_preset(tmp_path: Path) -> None:
 
 
 def test_an_unknown_criterion_has_a_near_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presets, "registered", lambda *_: ["cross_entropy", "labo_cross_entropy"])
+    monkeypatch.setattr(presets, "apart", lambda *_: ["cross_entropy", "labo_cross_entropy"])
     with pytest.raises(UserError, match=r"found 'labo_cros_entropy'; did you mean labo_cross_en"):
         find_criterion("labo_cros_entropy")
     with pytest.raises(UserError, match=r"found 'xyz'$"):
@@ -142,7 +147,7 @@ def test_bleu_of_validation_is_of_the_corpus(
     tokenizer: str, subwords: str, detok: str, remove: str, tmp_path: Path
 ) -> None:
     data = corpus(tmp_path / "data", tokenizer=tokenizer, subwords=subwords)
-    words = fairseq_arguments(Settings(tmp_path, best_by="bleu"), data, [])
+    words = arguments(data, best_by="bleu")
     assert value_of("--eval-bleu-detok", words) == detok
     assert value_of("--eval-bleu-remove-bpe", words) == remove
 
@@ -151,11 +156,10 @@ def test_bleu_of_validation_asks_what_a_folder_does_not_tell(tmp_path: Path) -> 
     (tmp_path / "bin").mkdir()
     for name in ("dict.de.txt", "dict.en.txt", "train.de-en.en.idx"):
         (tmp_path / "bin" / name).touch()
-    settings = Settings(tmp_path, best_by="bleu")
     with pytest.raises(UserError, match="expected --tokenizer"):
-        fairseq_arguments(settings, PreparedCorpus.read(tmp_path), [])
+        arguments(PreparedCorpus.read(tmp_path), best_by="bleu")
     given = Given(subwords="sentencepiece", tokenizer="none")
-    words = fairseq_arguments(settings, PreparedCorpus.read(tmp_path, given), [])
+    words = arguments(PreparedCorpus.read(tmp_path, given), best_by="bleu")
     assert value_of("--eval-bleu-remove-bpe", words) == "sentencepiece"
     assert words[:3] == [str(tmp_path / "bin"), "--user-dir", str(USER_DIR)]
 

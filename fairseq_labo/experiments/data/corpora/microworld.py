@@ -36,27 +36,16 @@ def corpus(options: argparse.Namespace) -> Corpus:
             f"{options.seed} --destdir DIR`, then `labo prepare own --pair {options.pair} --train "
             "DIR/train --valid DIR/valid --test DIR/test`"
         )
-    return Corpus(
-        name="microworld",
-        pair=options.pair,
-        parts={
-            split: Part(f"seed {SEED}", (_member(split, size),)) for split, size in SIZES.items()
-        },
-        recipe=Recipe(bpe_size=3_000),
-        counts=Counts(splits=SIZES),
-        at_hand={f"{split}.tsv.gz": _checked(f"{split}.tsv.gz") for split in SIZES},
-    )
-
-
-def _member(split: str, size: int) -> Member:
-    return Member(f"{split}.tsv.gz", columns=("de", "en"), first_lines=size)
-
-
-def _checked(name: str) -> Path:
-    path = FOLDER / name
-    if not path.is_file() or sha256_of(path) != SHA256[name]:
-        raise UserError(
-            f"{path}: expected the text that comes with fairseq_labo (SHA-256 "
-            f"{SHA256[name][:12]}…), found none or another; install the package again"
-        )
-    return path
+    at_hand = {name: FOLDER / name for name in SHA256}
+    for name, path in at_hand.items():
+        if not path.is_file() or sha256_of(path) != SHA256[name]:
+            raise UserError(
+                f"{path}: expected the text that comes with fairseq_labo (SHA-256 "
+                f"{SHA256[name][:12]}…), found none or another; install the package again"
+            )
+    parts = {}
+    for split, size in SIZES.items():
+        member = Member(f"{split}.tsv.gz", columns=("de", "en"), first_lines=size)
+        parts[split] = Part(f"seed {SEED}", (member,))
+    recipe, counts = Recipe(bpe_size=3_000), Counts(splits=SIZES)
+    return Corpus("microworld", options.pair, parts, recipe, counts, at_hand=at_hand)

@@ -2,7 +2,8 @@
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fairseq_labo.experiments.data.recipe import Corpus, Limits, Member, Part, Recipe
@@ -21,14 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "prefix of the {} text: P.xx and P.yy, or P.xx.gz and P.yy.gz"
     add("--train", type=Path, required=True, metavar="P", help=text.format("training"))
     add("--valid", type=Path, metavar="P", help=text.format("validation"))
-    add(
-        "--test",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="P",
-        help=text.format("test") + "; may be repeated",
-    )
+    of_test = text.format("test") + "; may be repeated"
+    add("--test", type=Path, action="append", default=[], metavar="P", help=of_test)
     add(
         "--split",
         type=_at_least_one,
@@ -42,18 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--tokenizer", choices=["moses", "none"], default="moses")
     add("--lowercase", action="store_true", help="lowercase the tokens (raw references stay)")
     add("--clean", action="store_true", help="drop training pairs that are too long or too unequal")
-    add(
-        "--max-tokens",
-        type=_at_least_one,
-        metavar="N",
-        help=f"of --clean: tokens of a sentence at most (default: {LIMITS.max_tokens})",
-    )
-    add(
-        "--ratio",
-        type=float,
-        metavar="R",
-        help=f"of --clean: tokens of the longer side by the shorter's (default: {LIMITS.ratio:g})",
-    )
+    size = f"of --clean: tokens of a sentence at most (default: {LIMITS.max_tokens})"
+    add("--max-tokens", type=_at_least_one, metavar="N", help=size)
+    ratio = f"of --clean: tokens of the longer side by the shorter's (default: {LIMITS.ratio:g})"
+    add("--ratio", type=float, metavar="R", help=ratio)
 
 
 def corpus(options: argparse.Namespace) -> Corpus:
@@ -61,7 +48,7 @@ def corpus(options: argparse.Namespace) -> Corpus:
 
     Raises UserError for a file that is missing and options that contradict each other.
     """
-    prefixes = dict(_prefixes(options))
+    prefixes = _prefixes(options)
     at_hand = {
         f"{part}.{lang}": _find(flag, prefix, lang)
         for part, (flag, prefix) in prefixes.items()
@@ -81,8 +68,8 @@ def corpus(options: argparse.Namespace) -> Corpus:
     return Corpus(options.name, options.pair, parts, recipe, at_hand=at_hand, note=note)
 
 
-def _prefixes(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, Path]]]:
-    """Yield each part with the flag that gives it, and its prefix."""
+def _prefixes(options: argparse.Namespace) -> dict[str, tuple[str, Path]]:
+    """Return for each part the flag that gives it, and its prefix."""
     given = options.valid is not None, bool(options.test)
     if options.split and any(given):
         raise UserError(
@@ -90,17 +77,14 @@ def _prefixes(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, Pat
             "give one or the other"
         )
     if options.split:
-        yield "all", ("--train", options.train)
-        return
+        return {"all": ("--train", options.train)}
     if not all(given):
         raise UserError(
             "expected --valid and --test beside --train, found one or both missing; add them, or "
             "--split N to take N pairs each of the training text"
         )
-    yield "train", ("--train", options.train)
-    yield "valid", ("--valid", options.valid)
-    for number, prefix in enumerate(options.test):
-        yield f"test{number or ''}", ("--test", prefix)
+    tests = {f"test{number or ''}": ("--test", path) for number, path in enumerate(options.test)}
+    return {"train": ("--train", options.train), "valid": ("--valid", options.valid)} | tests
 
 
 def _find(flag: str, prefix: Path, lang: str) -> Path:
@@ -121,7 +105,7 @@ def _limits(options: argparse.Namespace) -> Limits | None:
         raise UserError(f"--ratio: expected a number of at least 1, found {options.ratio:g}")
     if given and not options.clean:
         raise UserError("--max-tokens and --ratio: expected --clean with them, found none; add it")
-    return Limits(**{"max_tokens": LIMITS.max_tokens, **given}) if options.clean else None
+    return replace(LIMITS, **given) if options.clean else None
 
 
 def _matching(pattern: str, expected: str) -> Callable[[str], str]:

@@ -1,7 +1,9 @@
-"""Whether a run is finished, read from arguments, checkpoint and log."""
+"""What fairseq is asked in a process of its own: of criterions, and how far a run is."""
 
 import argparse
 import copy
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,83 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from fairseq_labo.experiments.training import run_state
+from fairseq_labo.experiments.training import inquiry
+from fairseq_labo.experiments.training.inquiry import Criterion, _quietly, apart, registered
 from tests.conftest import TINY_MODEL
 
 EARLY_STOP = "early stop since valid performance hasn't improved for last {} runs"
+PLUGIN = """
+from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion
+
+@register_criterion("of_somebody_else")
+class OfSomebodyElse(CrossEntropyCriterion):
+    @staticmethod
+    def add_args(parser):
+        parser.add_argument("--heat", type=float)
+        parser.add_argument("--cold", action="store_true")
+        parser.add_argument("--kind", choices=["a", "b"])
+    @staticmethod
+    def reduce_metrics(logging_outputs):
+        raise KeyError("wants more")
+"""
+
+
+def test_result_of_another_process() -> None:
+    assert apart(os.getpid) != os.getpid()
+
+
+def test_what_it_raises_is_raised_here(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        apart(__import__, "no_such_module")
+    assert caught.value.name == "no_such_module"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_only_the_result_leaves_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _quietly(print, "noise") is None
+    with pytest.raises(RuntimeError, match="exit status 3"):
+        _quietly(sys.exit, 3)
+    with pytest.raises(RuntimeError, match=r"^last words$"):
+        _quietly(_end_like_argparse)
+    assert capsys.readouterr() == ("", "")
+
+
+def _end_like_argparse() -> None:
+    print("usage\nlast words", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def test_r_drop() -> None:
+    """It has the flags of label smoothing and one of its own, and logs NLL apart."""
+    found = apart(registered, "label_smoothed_cross_entropy_with_rdrop", None)
+    assert isinstance(found, Criterion)
+    kinds = {name: flag.kind for name, flag in found.flags.items()}
+    assert kinds == {
+        "label_smoothing": float,
+        "ignore_prefix_size": int,
+        "report_accuracy": bool,
+        "rdrop_alpha": float,
+    }
+    assert found.nll_metric == "nll_loss"
+
+
+def test_names_of_all_for_one_that_is_none() -> None:
+    found = apart(registered, "label_smoothed", None)
+    assert isinstance(found, list)
+    assert {"cross_entropy", "labo_cross_entropy", "tsla_cross_entropy"} <= set(found)
+
+
+def test_a_criterion_of_another_plugin(tmp_path: Path) -> None:
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "__init__.py").write_text(PLUGIN, encoding="utf-8")
+    found = apart(registered, "of_somebody_else", str(tmp_path / "plugin"))
+    assert isinstance(found, Criterion)
+    kinds = {name: flag.kind for name, flag in found.flags.items()}
+    assert kinds == {"heat": float, "cold": bool, "kind": str}
+    assert found.nll_metric == "loss"
+    with pytest.raises(FileNotFoundError):
+        apart(registered, "of_somebody_else", str(tmp_path / "absent"))
 
 
 def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 2.5) -> Path:
@@ -35,23 +110,23 @@ def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 
 @pytest.fixture(scope="module")
 def parsed() -> Any:
     """fairseq's own configuration of a training; parsing it takes half a second."""
-    return run_state.training_config(["data", *TINY_MODEL, "--optimizer", "adam"])
+    return inquiry.training_config(["data", *TINY_MODEL, "--optimizer", "adam"])
 
 
-StateOf = Callable[..., run_state.RunState]
+StateOf = Callable[..., tuple[bool, str]]
 
 
 @pytest.fixture
 def state_of(parsed: Any, tmp_path: Path) -> StateOf:
-    """The state of a run in `tmp_path` under options like "optimization.max_update=40"."""
+    """The progress of a run in `tmp_path` under options like "optimization.max_update=40"."""
 
-    def state(*options: str) -> run_state.RunState:
+    def state(*options: str) -> tuple[bool, str]:
         config = copy.deepcopy(parsed)
         for option in (f"checkpoint.save_dir={tmp_path}", *options):
             key, value = option.split("=")
             assert OmegaConf.select(config, key) is not None, key
             OmegaConf.update(config, key, yaml.safe_load(value))
-        return run_state.run_state(config, log=tmp_path / "train.log")
+        return inquiry.progress(config, tmp_path / "train.log")
 
     return state
 
@@ -61,13 +136,14 @@ def test_flags_of_the_command_line(tmp_path: Path) -> None:
     checkpoint(tmp_path / "checkpoint_last.pt")
     arguments = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
     arguments += ["--max-epoch", "9", "--max-epoch", "2", "--update-epoch-batch-itr", "True"]
-    state = run_state.run_state(run_state.training_config(arguments))
-    assert state.finished == "2 epochs are done of --max-epoch 2"
-    assert not state.rebuilds_batches
+    log = tmp_path / "none"
+    finished, message = inquiry.progress_of(arguments, log)
+    assert finished and message.startswith("finished: 2 epochs are done of --max-epoch 2 (")
+    assert inquiry.progress_of([*arguments, "--max-epoch", "3"], log) == (False, "")
 
 
 def test_a_new_run_begins(state_of: StateOf) -> None:
-    assert state_of("optimization.max_update=1") == run_state.RunState()
+    assert state_of("optimization.max_update=1") == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -91,8 +167,8 @@ def test_limits(
 ) -> None:
     path = checkpoint(tmp_path / "checkpoint_last.pt")
     state = state_of(*options)
-    assert state.checkpoint == str(path)
-    assert state.finished == finished
+    assert state[0] == (finished is not None)
+    assert finished is None or state[1].startswith(f"finished: {finished} ({path}). Nothing is")
 
 
 @pytest.mark.parametrize(
@@ -112,14 +188,13 @@ def test_early_stop(
     checkpoint(tmp_path / "checkpoint_last.pt")
     (tmp_path / "train.log").write_text("\n".join(lines), encoding="utf-8")
     state = state_of(f"checkpoint.patience={patience}")
-    assert (state.finished is not None) == finished
-    if finished:
-        assert "it stopped early: 3 validations without" in str(state.finished)
+    assert state[0] == finished
+    assert ("it stopped early: 3 validations without" in state[1]) == finished
 
 
 def test_early_stop_needs_a_log(state_of: StateOf, tmp_path: Path) -> None:
     checkpoint(tmp_path / "checkpoint_last.pt")
-    assert state_of("checkpoint.patience=3").finished is None
+    assert not state_of("checkpoint.patience=3")[0]
 
 
 @pytest.mark.parametrize(
@@ -135,13 +210,14 @@ def test_batches_of_a_restart(
     epoch: int, option: str, rebuilds: bool, state_of: StateOf, tmp_path: Path
 ) -> None:
     checkpoint(tmp_path / "checkpoint_last.pt", epoch=epoch)
-    state = state_of(option)
-    assert (state.epoch, state.num_updates) == (1 if "reset" in option else epoch, 40)
-    assert state.rebuilds_batches == rebuilds
+    finished, message = state_of(option)
+    assert not finished
+    assert message.startswith(f"warning: resuming in epoch {epoch}: fairseq") == rebuilds
+    assert rebuilds or not message
 
 
 def test_another_checkpoint_is_asked_where_one_is_named(state_of: StateOf, tmp_path: Path) -> None:
     other = checkpoint(tmp_path / "other" / "model.pt", updates=90)
     checkpoint(tmp_path / "checkpoint_last.pt", updates=10)
     state = state_of(f"checkpoint.restore_file={other}", "optimization.max_update=50")
-    assert state.finished == "90 updates are done of --max-update 50"
+    assert state[0] and f"90 updates are done of --max-update 50 ({other})" in state[1]

@@ -1,0 +1,162 @@
+"""What only fairseq knows, asked in a process of its own: a criterion's flags, a run's state.
+
+The training counts its memory from what the process that starts it holds, so that ``labo train``
+itself imports neither torch nor fairseq.
+"""
+
+import argparse
+import io
+import multiprocessing
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.training.flags import KINDS, Flag
+
+EPOCH_BEGINS = "Start iterating over samples"
+STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
+LAST_CHECKPOINT = "checkpoint_last.pt"  # the default of --restore-file
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``; what it raises is raised here, what it prints is dropped."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_quietly, function, *arguments).result()
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        try:
+            return function(*arguments)
+        except SystemExit as error:  # argparse's, which has printed why
+            lines = said.getvalue().strip().splitlines() or [f"exit status {error.code}"]
+            raise RuntimeError(lines[-1]) from None
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A criterion: its flags, and the name under which it logs NLL in validation."""
+
+    flags: Mapping[str, Flag]
+    nll_metric: str
+
+
+def registered(name: str, user_dir: str | None) -> Criterion | list[str]:
+    """A criterion of fairseq, of this package or of `user_dir`; the names of all if it is none.
+
+    Imports fairseq: to be asked `apart`.
+    """
+    # Importing fairseq also registers this package's criterions, see fairseq_labo/__init__.py.
+    from fairseq.criterions import CRITERION_REGISTRY
+    from fairseq.utils import import_user_module
+
+    if user_dir is not None:
+        import_user_module(argparse.Namespace(user_dir=user_dir))
+    if name not in CRITERION_REGISTRY:
+        return sorted(CRITERION_REGISTRY)
+    criterion = CRITERION_REGISTRY[name]
+    parser = argparse.ArgumentParser(add_help=False)
+    criterion.add_args(parser)
+    flags = {action.dest: _flag(action) for action in parser._actions if action.option_strings}
+    flags.pop("sentence_avg", None)  # of every training, not of the criterion
+    return Criterion(flags, _nll_metric(criterion))
+
+
+def _flag(action: argparse.Action) -> Flag:
+    kind: Any = bool if action.nargs == 0 else action.type
+    kind = kind if kind in KINDS else str
+    return Flag(kind, action.help or "", action.default if kind is bool else None)
+
+
+def _nll_metric(criterion: Any) -> str:
+    """``nll_loss`` if the criterion logs one of a batch that has one, else ``loss``.
+
+    Asked is its own reduce_metrics, on the numbers of a batch of one token.
+    """
+    from fairseq.logging import metrics
+
+    batch = dict.fromkeys(("loss", "nll_loss", "ntokens", "nsentences", "sample_size"), 1)
+    with metrics.aggregate(new_root=True) as logged:
+        try:
+            criterion.reduce_metrics([batch])
+        except Exception:  # it wants more than that: it is not one of these
+            return "loss"
+    return "nll_loss" if "nll_loss" in logged else "loss"
+
+
+def training_config(arguments: list[str]) -> Any:
+    """The configuration that fairseq-train makes of its arguments."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parser = options.get_training_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
+
+
+def progress_of(arguments: list[str], log: Path) -> tuple[bool, str]:
+    """`progress` of fairseq-train with these arguments."""
+    return progress(training_config(arguments), log)
+
+
+def progress(config: Any, log: Path) -> tuple[bool, str]:
+    """Whether nothing is left to train, and what the user should know (or ""), before it starts.
+
+    From fairseq's configuration of a run, its last checkpoint and its log. fairseq has no such
+    check. It asks whether --max-update is reached after an update, so that a finished run that is
+    started again is trained by one more; with --patience it begins to count anew.
+    """
+    saving = config.checkpoint
+    path = Path(saving.restore_file)
+    if saving.restore_file == LAST_CHECKPOINT:
+        path = Path(saving.save_dir) / LAST_CHECKPOINT
+    if not path.exists():
+        return False, ""
+    import torch
+
+    # Mapped, not read, where the format allows it: the optimizer's state may be large.
+    mapped = zipfile.is_zipfile(path)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    extra_state = checkpoint["extra_state"]
+    epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
+    last = checkpoint["optimizer_history"][-1]
+    updates = 0 if saving.reset_optimizer else int(last["num_updates"])
+    hours = extra_state.get("previous_training_time", 0) / 3600
+    if reason := _finished(config, epoch=epoch, updates=updates, hours=hours, log=log):
+        return True, (
+            f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
+            f"train afresh, take another --save-dir"
+        )
+    if epoch == 1 or config.dataset.update_epoch_batch_itr:
+        return False, ""
+    return False, (
+        f"warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches "
+        f"than without the interruption, so the result will differ a little. With "
+        f"'-- --update-epoch-batch-itr True' from the start it forms them anew in every epoch, "
+        f"and a restart changes nothing"
+    )
+
+
+def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path) -> str | None:
+    """Which limit is reached, or None."""
+    limits, patience = config.optimization, config.checkpoint.patience
+    if 0 < limits.max_update <= updates:
+        return f"{updates} updates are done of --max-update {limits.max_update}"
+    if 0 < limits.max_epoch < epoch:
+        return f"{epoch - 1} epochs are done of --max-epoch {limits.max_epoch}"
+    if 0 < limits.stop_time_hours < hours:
+        return f"{hours:.1f} hours are over of --stop-time-hours {limits.stop_time_hours:g}"
+    if patience > 0 and stopped_after(log) == patience:
+        return f"it stopped early: {patience} validations without improvement (--patience)"
+    return None
+
+
+def stopped_after(log: Path) -> int | None:
+    """The patience that ended the last training of a log early, or None if nothing did."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    found = STOPPED_EARLY.findall(text.rpartition(EPOCH_BEGINS)[2])
+    return int(found[-1]) if found else None

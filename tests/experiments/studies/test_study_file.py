@@ -1,0 +1,60 @@
+"""From a file to a study: where it is found, what is no YAML, what `prepare:` may be."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.study_file import EMBEDDED, find_study, read_study
+from tests.experiments.studies.test_study import MULTI30K, read
+
+
+@pytest.mark.parametrize("first", ["multi30k", MULTI30K], ids=["new form", "old form"])
+def test_a_preparation(first: str, tmp_path: Path) -> None:
+    study = read(tmp_path, prepare=f"{first} --pair en-fr --bpe-size 4000")
+    assert study.prepare == ("multi30k", "--pair", "en-fr", "--bpe-size", "4000")
+
+
+def test_embedded_studies_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of that name in the current folder is preferred; data lie where the commands' do."""
+    monkeypatch.chdir(tmp_path)
+    assert find_study("microworld") == EMBEDDED / "microworld.yaml"
+    monkeypatch.setenv("LABO_HOME", "/home/of/labo")
+    study = read_study(find_study("microworld"))
+    assert study.corpus == Path("/home/of/labo/data/microworld")
+    assert study.prepare == ("microworld",)
+    shutil.copy(EMBEDDED / "microworld.yaml", tmp_path / "microworld")
+    assert find_study("microworld") == Path("microworld")
+    with pytest.raises(UserError, match="x: expected a study file, or one of microworld; found"):
+        find_study("x")
+
+
+def test_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- a", encoding="utf-8")
+    with pytest.raises(UserError, match="the file: expected entries with names"):
+        read_study(tmp_path / "list.yaml")
+
+
+BOMB = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi"))  # noqa: B905
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("a: [", "expected YAML, found an error"),
+        ("a: &a [1]\n" + BOMB, "aliases .* are not taken"),
+        ("a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+        ("name: a\nname: b", "an entry is there twice"),
+        ("[" * 100_000, "expected YAML, found an error: maximum recursion"),
+        ("a: 2020-13-45", "expected YAML, found an error: month"),
+        ("a: \xff", "expected YAML, found an error: .* can't decode"),
+        ("a: 1\n" * 300_000, "expected at most 1000000 bytes, found more"),
+    ],
+    ids=["broken", "aliases", "tag", "twice", "deep", "date", "encoding", "long"],
+)
+def test_files_that_are_refused(text: str, match: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=match):
+        read_study(path)
