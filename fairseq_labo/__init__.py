@@ -20,7 +20,9 @@ def _allow_checkpoints() -> None:
 
 def _register_criterions() -> None:
     from fairseq_labo.criterions import labo_cross_entropy, tsla_cross_entropy  # noqa: F401
+    from fairseq_labo.numpy_names import restore_dropped_names
 
+    restore_dropped_names()
     _allow_checkpoints()  # now with fairseq's own types
 
 

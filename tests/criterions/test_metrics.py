@@ -1,11 +1,13 @@
 """What is logged of a step."""
 
 import math
+from typing import Any
 
 import pytest
+import torch
 
 from tests.criterions.conftest import Build
-from tests.criterions.steps import LABO, step
+from tests.criterions.steps import LABO, TSLA, step
 
 
 def test_metrics_are_in_bits(build: Build) -> None:
@@ -24,3 +26,48 @@ def test_metrics_are_in_bits(build: Build) -> None:
     assert values["smoothing"] == 0.25
     assert 0 < values["label_entropy"] <= math.log2(len(built.task.target_dictionary)) + 1e-3
     assert 0 <= values["accuracy"] <= 100
+
+
+def logged(criterion: Any, logs: list[dict[str, Any]]) -> dict[str, float]:
+    from fairseq.logging import metrics
+
+    with metrics.aggregate(new_root=True) as aggregate:
+        criterion.reduce_metrics(logs)
+    return aggregate.get_smoothed_values()
+
+
+@pytest.mark.parametrize("criterion", [LABO, TSLA])
+@pytest.mark.parametrize("more", [(), ("--fused-projection",), ("--divide-by-counted",)])
+def test_a_prefix_that_is_ignored_is_not_counted(
+    build: Build, criterion: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    """The NLL is that of the tokens behind the prefix, from the model's own probabilities.
+
+    fairseq divides their sum by all tokens, which makes it (T − k)/T of that.
+    """
+    built = build(*criterion, "--ignore-prefix-size", "2", *more)
+    _, sample_size, log, _ = step(built)
+    with torch.no_grad():
+        log_p = built.model.get_normalized_probs(
+            built.model(**built.batch["net_input"]), log_probs=True
+        )  # [B, T, V]
+        target = built.batch["target"]  # [B, T]
+        nll = -log_p.gather(2, target.unsqueeze(2)).squeeze(2)[:, 2:]
+        counted = nll[target[:, 2:] != built.criterion.padding_idx]
+    values = logged(built.criterion, [log, log])
+    assert values["nll_loss"] == pytest.approx(counted.mean().item() / math.log(2), abs=1e-3)
+    mixed = (
+        values["smoothing"] * values["reg_loss"] + (1 - values["smoothing"]) * values["nll_loss"]
+    )
+    assert values["loss"] == pytest.approx(mixed, abs=2e-3)
+    # The gradient is divided as fairseq divides it, unless the flag says otherwise.
+    expected = counted.numel() if more == ("--divide-by-counted",) else built.batch["ntokens"]
+    assert sample_size == expected
+    assert counted.numel() < built.batch["ntokens"]
+
+
+def test_a_task_that_logs_by_itself(build: Build) -> None:
+    """Only its loss is reported: no NLL of 0, no perplexity of 1."""
+    built = build(*LABO)
+    log = {"loss": torch.tensor(8 * math.log(2)), "ntokens": 4, "nsentences": 1, "sample_size": 4}
+    assert logged(built.criterion, [log, log]) == {"loss": 2.0}

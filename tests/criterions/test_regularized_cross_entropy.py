@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.criterions.conftest import Build
-from tests.criterions.steps import LABO, TSLA, assert_same_step, step
+from tests.criterions.steps import LABO, SMOOTHED, TSLA, assert_same_step, step
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,43 @@ def test_unreduced_loss_is_per_token(build: Build) -> None:
     loss, _, _ = built.criterion(built.model, built.batch, reduce=False)
     assert loss.shape == (built.batch["target"].numel(),)
     torch.testing.assert_close(loss.sum(), reduced)
+
+
+@pytest.mark.parametrize("flags", [("--label-smoothing", "0.2"), ("--ignore-prefix-size", "1")])
+@pytest.mark.parametrize("training", [True, False])
+def test_compute_loss_keeps_fairseqs_contract(
+    build: Build, flags: tuple[str, ...], training: bool
+) -> None:
+    """Tasks that call the model themselves (translation_moe, third-party ones) rely on it."""
+    ours = build(*TSLA, "--label-smoothing", "0.2", *flags)
+    theirs = build(*SMOOTHED, *flags)
+    net_output = ours.model(**ours.batch["net_input"])
+    ours.criterion.progress.num_updates = 0
+    for built in (ours, theirs):
+        built.criterion.train(training)
+    for reduce in (True, False):
+        loss, nll = ours.criterion.compute_loss(ours.model, net_output, ours.batch, reduce=reduce)
+        expected, expected_nll = theirs.criterion.compute_loss(
+            theirs.model, net_output, theirs.batch, reduce=reduce
+        )
+        if training:  # in validation ours is the NLL
+            torch.testing.assert_close(loss.sum(), expected.sum())
+        torch.testing.assert_close(nll.sum(), expected_nll.sum())
+        assert (loss.dim(), nll.dim()) == ((0, 0) if reduce else (1, 1))
+    assert loss.numel() == ours.batch["target"].numel()
+    assert loss.requires_grad
+
+
+def test_a_task_that_calls_compute_loss_trains(build: Build) -> None:
+    """As translation_moe does: an assertion that the criterion has the method, then its loss."""
+    built = build(*LABO)
+    assert hasattr(built.criterion, "compute_loss")
+    net_output = built.model(**built.batch["net_input"])
+    loss, _ = built.criterion.compute_loss(built.model, net_output, built.batch, reduce=False)
+    loss.view(built.batch["target"].size(0), -1).sum().backward()
+    found = [p.grad.clone() for p in built.model.parameters()]
+    for gradient, expected in zip(found, step(built)[3], strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 @pytest.mark.parametrize(

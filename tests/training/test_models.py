@@ -135,6 +135,17 @@ def test_language_modeling_and_eval_lm(
     assert "Loss (base 2):" in output and "Perplexity:" in output
 
 
+def test_language_modeling_by_sentence(monolingual: Path, tmp_path: Path) -> None:
+    """Where fairseq uses a name that numpy has dropped (see `fairseq_labo.numpy_names`)."""
+    assert_learns(monolingual, tmp_path, *LANGUAGE_MODEL, *LABO, "--sample-break-mode", "eos")
+
+
+def test_batches_by_buckets(train: Train) -> None:
+    """The same for translation."""
+    run = train("run", *TRANSFORMER, *LABO, "--num-batch-buckets", 2, "--max-update", 5)
+    assert len(run.logged("loss")) == 1
+
+
 def test_a_language_model_teaches_a_language_model(monolingual: Path, tmp_path: Path) -> None:
     common = (*LANGUAGE_MODEL, *TRAINING)
     teacher = fairseq_train(

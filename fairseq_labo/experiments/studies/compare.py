@@ -50,28 +50,24 @@ def run(options: argparse.Namespace) -> None:
 
     study = read_study(find_study(options.study))
     if options.from_results:
-        workflow.report_again(study, options.from_results, options.output, note=options.note)
-        return
+        results = workflow.results_again(study, options.from_results, options.output)
+        return workflow.show_report(results, options.output, note=options.note)
     given = given_by(options)
-    changes = {
-        "corpus": options.data,
-        "subwords": given.subwords,
-        "tokenizer": given.tokenizer,
-        "references": {**study.references, **given.references},
-    }
-    study = study.model_copy(update={key: value for key, value in changes.items() if value})
+    references = {**study.references, **given.references}
+    changes = {"corpus": options.data, "subwords": given.subwords, "tokenizer": given.tokenizer}
+    changes = {key: value for key, value in changes.items() if value}
+    study = study.model_copy(update={**changes, "references": references})
     if not options.data:
         archives = [f"--archive={path.absolute()}" for path in options.archive]
         if options.source_dir:
             archives.append(f"--source-dir={options.source_dir.absolute()}")
         workflow.prepare_corpus(study, archives=archives)
-    results = workflow.complete(
+    completed = workflow.complete(
         study,
         options.output,
         jobs=options.jobs,
         only=options.only,
         report_only=options.report_only,
-        note=options.note,
     )
-    if results:
-        workflow.show_report(results, options.output)
+    if completed:
+        workflow.show_report(completed, options.output, note=options.note)

@@ -13,10 +13,13 @@ from fairseq_labo.experiments.studies.results import Results, RunResult
 
 def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
     """Draw and save every figure; name to PNG and SVG."""
-    figures = {"validation-curves": validation_curves(results)}
-    for test in results.tests:
-        figures[f"bleu-{test}"] = scores_with_intervals(results, test)
-        figures[f"reliability-{test}"] = reliability_diagrams(results, test)
+    with style():
+        figures = {"validation-curves": validation_curves(results)}
+        for test in results.tests:
+            figures[f"bleu-{test}"] = scores_with_intervals(results, test)
+            figures[f"reliability-{test}"] = reliability_diagrams(results, test)
+        for figure in figures.values():
+            figure.tight_layout()
     return {name: save(figure, folder / name) for name, figure in figures.items()}
 
 
@@ -31,32 +34,27 @@ def validation_curves(results: Results) -> Figure:
     Plain NLL for every method and stage, so the curves compare. A dashed line in the method's
     colour marks where its stage 2 (one-hot targets) began.
     """
-    with style():
-        figure = Figure(figsize=(6.4, 3.8))
-        axes = figure.subplots()
-        for name, color in colors(results).items():
-            curves = [
-                {each.updates: each.nll_bits for each in run.validations}
-                for run in results.methods[name]
-            ]
-            for curve in curves:
-                axes.plot(list(curve), list(curve.values()), color=color, alpha=0.35, linewidth=0.8)
-            mean = mean_curve(curves)
-            axes.plot(
-                list(mean), list(mean.values()), color=color, marker="o", markersize=3, label=name
-            )
-        for name, color in colors(results).items():
-            switches = dict.fromkeys(run.stage_switch_updates for run in results.methods[name])
-            label: str | None = f"stage 2 of {name}"
-            for updates in switches:
-                if updates is not None:
-                    axes.axvline(updates, color=color, linestyle="--", linewidth=1, label=label)
-                    label = None  # once in the legend
-        axes.set_xlim(left=0)
-        axes.set_xlabel("updates")
-        axes.set_ylabel("validation NLL (bits per token)")
-        axes.legend()
-        figure.tight_layout()
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.subplots()
+    for name, color in colors(results).items():
+        curves = [
+            {each.updates: each.nll_bits for each in run.validations}
+            for run in results.methods[name]
+        ]
+        for curve in curves:
+            axes.plot(*zip(*curve.items()), color=color, alpha=0.35, linewidth=0.8)
+        mean = mean_curve(curves)
+        axes.plot([*mean], [*mean.values()], color=color, marker="o", markersize=3, label=name)
+    for name, color in colors(results).items():
+        label: str | None = f"stage 2 of {name}"
+        for updates in {run.stage_switch_updates: None for run in results.methods[name]}:
+            if updates is not None:
+                axes.axvline(updates, color=color, linestyle="--", linewidth=1, label=label)
+                label = None  # once in the legend
+    axes.set_xlim(left=0)
+    axes.set_xlabel("updates")
+    axes.set_ylabel("validation NLL (bits per token)")
+    axes.legend()
     return figure
 
 
@@ -68,23 +66,21 @@ def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
 
 def scores_with_intervals(results: Results, test: str) -> Figure:
     """The headline score of each method: every seed with its 95 % bootstrap interval, the mean."""
-    with style():
-        figure = Figure(figsize=(6.4, 0.9 + 0.55 * len(results.methods)))
-        axes = figure.subplots()
-        for row, (name, color) in enumerate(colors(results).items()):
-            compared = [run.compared[test] for run in results.methods[name]]
-            for number, each in enumerate(compared):
-                y = row + 0.22 * (number - (len(compared) - 1) / 2) / max(1, len(compared) - 1) * 2
-                bar: Any = {"color": color, "elinewidth": 1, "capsize": 2, "fmt": "none"}
-                axes.errorbar(each.bootstrap_mean, y, xerr=each.half_width, **bar)
-                axes.plot(each.score, y, "o", color=color, markersize=4)
-            mean = statistics.fmean(each.score for each in compared)
-            axes.plot([mean] * 2, [row - 0.38, row + 0.38], color="black", linewidth=1.6)
-        axes.set_yticks(range(len(results.methods)), list(results.methods))
-        axes.set_ylim(len(results.methods) - 0.5, -0.5)
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"BLEU on {test}: seeds with 95 % intervals, mean (black)")
-        figure.tight_layout()
+    figure = Figure(figsize=(6.4, 0.9 + 0.55 * len(results.methods)))
+    axes = figure.subplots()
+    for row, (name, color) in enumerate(colors(results).items()):
+        compared = [run.compared[test] for run in results.methods[name]]
+        for number, each in enumerate(compared):
+            y = row + 0.22 * (number - (len(compared) - 1) / 2) / max(1, len(compared) - 1) * 2
+            bar: Any = {"color": color, "elinewidth": 1, "capsize": 2, "fmt": "none"}
+            axes.errorbar(each.bootstrap_mean, y, xerr=each.half_width, **bar)
+            axes.plot(each.score, y, "o", color=color, markersize=4)
+        mean = statistics.fmean(each.score for each in compared)
+        axes.plot([mean] * 2, [row - 0.38, row + 0.38], color="black", linewidth=1.6)
+    axes.set_yticks(range(len(results.methods)), list(results.methods))
+    axes.set_ylim(len(results.methods) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"BLEU on {test}: seeds with 95 % intervals, mean (black)")
     return figure
 
 
@@ -95,19 +91,15 @@ def reliability_diagrams(results: Results, test: str) -> Figure:
     overconfident. The grey steps are the share of tokens in each bin.
     """
     count = len(results.methods)
-    with style():
-        figure = Figure(figsize=(0.6 + 2.3 * count, 2.9))
-        panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
-        for axes, (name, color) in zip(panels, colors(results).items(), strict=True):
-            bins = pooled_bins(results.methods[name], test)
-            _reliability(axes, bins, color)
-            ece = statistics.fmean(
-                each.scores[test]["calibration"]["ece"] for each in results.methods[name]
-            )
-            axes.set_title(f"{name}\nECE {100 * ece:.2f} %")
-            axes.set_xlabel("confidence")
-        panels[0].set_ylabel("accuracy")
-        figure.tight_layout()
+    figure = Figure(figsize=(0.6 + 2.3 * count, 2.9))
+    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    for axes, (name, color) in zip(panels, colors(results).items(), strict=True):
+        runs = results.methods[name]
+        _reliability(axes, pooled_bins(runs, test), color)
+        ece = statistics.fmean(each.scores[test]["calibration"]["ece"] for each in runs)
+        axes.set_title(f"{name}\nECE {100 * ece:.2f} %")
+        axes.set_xlabel("confidence")
+    panels[0].set_ylabel("accuracy")
     return figure
 
 
@@ -116,9 +108,8 @@ def pooled_bins(runs: Sequence[RunResult], test: str) -> list[dict[str, float]]:
     pooled = []
     for bins in zip(*(each.scores[test]["calibration"]["bins"] for each in runs), strict=True):
         tokens = sum(each["tokens"] for each in bins)
-        weights = [each["tokens"] / max(1, tokens) for each in bins]
         means = {
-            key: sum(w * each[key] for w, each in zip(weights, bins, strict=True))
+            key: sum(each["tokens"] / max(1, tokens) * each[key] for each in bins)
             for key in ("accuracy", "confidence")
         }
         pooled.append({**bins[0], "tokens": tokens, **means})
@@ -126,7 +117,7 @@ def pooled_bins(runs: Sequence[RunResult], test: str) -> list[dict[str, float]]:
 
 
 def _reliability(axes: Any, bins: Sequence[Mapping[str, float]], color: str) -> None:
-    total = sum(each["tokens"] for each in bins)
+    total = max(1, sum(each["tokens"] for each in bins))
     width = bins[0]["upper"] - bins[0]["lower"]
     filled = [each for each in bins if each["tokens"]]
     lower, confidence, accuracy = (
@@ -138,6 +129,4 @@ def _reliability(axes: Any, bins: Sequence[Mapping[str, float]], color: str) -> 
     axes.plot(confidence, accuracy, ".", color="black", markersize=4)
     edges = [*(each["lower"] for each in bins), 1.0]
     axes.stairs([each["tokens"] / total for each in bins], edges, color="#777777", linewidth=0.9)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_aspect("equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -5,24 +5,27 @@ Its text stands in templates/report.j2; md.j2 and html.j2 are the two forms of i
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fairseq_labo.experiments.console import format_table
+from fairseq_labo.experiments.console import format_table, printable
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures, report_tables
 from fairseq_labo.experiments.studies.results import Results
 from fairseq_labo.experiments.studies.significance import LEVEL
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET
+from fairseq_labo.experiments.training.flags import value_of
 
 FORMS = ("md", "html")
-# What Markdown would read as markup in text that is none: tags, entities, code, links, emphasis.
-MARKUP = re.compile(r"[\\`]|<(?=[A-Za-z/!?])|&(?=[#\w]+;)|\[|\*(?=\S)|(?<!\w)_(?=\S)")
+# What Markdown would read as markup in text that is none: tags, entities, code, links, emphasis;
+# at the start of a paragraph: headings, lists, quotes, rules, tables.
+MARKUP = re.compile(r"[\\`]|<(?=[A-Za-z/!?])|&(?=[#\w]+;)|\[|\*(?=\S)|(?<!\w)_(?=\S)|~(?=~)")
+START = re.compile(r"^(\d{0,9})(?=[-+>#=|~]|(?<=\d)[.)])")
 
 
 def write(results: Results, folder: Path) -> list[Path]:
@@ -57,6 +60,7 @@ def render(results: Results, form: str, svgs: Mapping[str, Path]) -> str:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=form == "html",
         undefined=StrictUndefined,
+        finalize=lambda each: type(each)(printable(each)) if isinstance(each, str) else each,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -65,8 +69,8 @@ def render(results: Results, form: str, svgs: Mapping[str, Path]) -> str:
         "embedded": embedded,
         "relative": lambda path: f"figures/{path.name}",
         "oneline": lambda text: type(text)(" ".join(text.split())),
-        "text": plain,
-        "cell": lambda text: plain(text).replace("|", "\\|"),
+        "text": lambda text: START.sub(r"\1\\", plain(text)),
+        "cell": lambda text: plain(" ".join(text.split())).replace("|", "\\|"),
     }
     return environment.get_template("report.j2").render(
         form=form,
@@ -112,11 +116,9 @@ def machines(results: Results) -> dict[str, list[str]]:
 def chosen_by(results: Results) -> list[str]:
     """By what the best checkpoints were chosen."""
 
-    def metric(words: Sequence[str]) -> str:
-        return words[words.index("--best-by") + 1] if "--best-by" in words else "nll"
-
     names = {"nll": "lowest NLL", "bleu": "highest BLEU"}
-    return [names[each] for each in sorted({metric(run.train_arguments) for run in results.runs})]
+    metrics = {value_of("--best-by", run.train_arguments) or "nll" for run in results.runs}
+    return [names.get(each, each) for each in sorted(metrics)]
 
 
 def references(results: Results) -> list[str]:

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PaperTask
-from fairseq_labo.experiments.studies.results import (
-    Results,
-    RunResult,
-    mean_with_deviation,
-)
+from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
 from fairseq_labo.experiments.studies.search import best
 from fairseq_labo.experiments.studies.significance import LEVEL
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, setting_name
-from fairseq_labo.experiments.studies.translations import Translation
 
 Value = Callable[[RunResult], float]
 
@@ -45,20 +40,18 @@ def score(test: str, key: str) -> Value:
 
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, NLL, ECE."""
-    points = score(test, results.score)
-    baseline = statistics.fmean(map(points, results.methods[results.baseline]))
+    points, nll, ece = (
+        score(test, results.score),
+        measure(test, "nll_bits"),
+        measure(test, "ece", 100),
+    )
+    means = {name: statistics.fmean(map(points, runs)) for name, runs in results.methods.items()}
     rows = []
     for name, runs in results.methods.items():
-        difference = statistics.fmean(map(points, runs)) - baseline
-        compared = [f"{difference:+.2f}", significant(runs, test)]
+        compared = [f"{means[name] - means[results.baseline]:+.2f}", significant(runs, test)]
+        compared = ["–", "–"] if name == results.baseline else compared
         rows.append(
-            [
-                name,
-                cell(runs, points, 2),
-                *(["–", "–"] if name == results.baseline else compared),
-                cell(runs, measure(test, "nll_bits"), 3),
-                cell(runs, measure(test, "ece", 100), 2),
-            ]
+            [name, cell(runs, points, 2), *compared, cell(runs, nll, 3), cell(runs, ece, 2)]
         )
     return Table(["method", "BLEU", "difference", "significant", "NLL", "ECE %"], rows)
 
@@ -80,27 +73,31 @@ def calibration(results: Results, test: str) -> Table:
     return Table(["method", *columns], rows)
 
 
+def p_values(run: RunResult, test: str) -> list[float | None]:
+    """Of both paired tests; None of the baseline itself."""
+    return [run.compared[test].p_bootstrap, run.compared[test].p_randomization]
+
+
 def significant(runs: Sequence[RunResult], test: str) -> str:
     """For how many seeds both paired tests find a difference: ``1 of 2``."""
-    p_values = [
-        (each.compared[test].p_bootstrap, each.compared[test].p_randomization) for each in runs
-    ]
-    both = sum(all(p is not None and p < LEVEL for p in pair) for pair in p_values)
-    return f"{both} of {len(runs)}"
+    both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
+    return f"{sum(both)} of {len(runs)}"
 
 
 def significance(results: Results, test: str) -> Table:
     """One row a method and seed: difference from the baseline of that seed, p of both tests."""
-    baseline = {each.seed: each for each in results.methods[results.baseline]}
-    rows = []
-    for name, runs in results.methods.items():
-        if name == results.baseline:
-            continue
-        for each in runs:
-            compared = each.compared[test]
-            difference = compared.score - baseline[each.seed].compared[test].score
-            p_values = [compared.p_bootstrap, compared.p_randomization]
-            rows.append([name, str(each.seed), f"{difference:+.2f}", *map(p_value, p_values)])
+    baseline = {each.seed: each.compared[test] for each in results.methods[results.baseline]}
+    rows = [
+        [
+            each.method,
+            str(each.seed),
+            f"{each.compared[test].score - baseline[each.seed].score:+.2f}",
+            *map(p_value, p_values(each, test)),
+        ]
+        for runs in results.methods.values()
+        for each in runs
+        if each.method != results.baseline
+    ]
     return Table(["method", "seed", "difference", "p (bootstrap)", "p (randomization)"], rows)
 
 
@@ -122,8 +119,7 @@ def conventions(results: Results, test: str) -> Table:
 
 def signatures(results: Results, test: str) -> Table:
     """One row a convention: its signature."""
-    rows = [each[1:] for each in _labels(results, test)]
-    return Table(["score", "signature"], rows, left_columns=2)
+    return Table(["score", "signature"], [each[1:] for each in _labels(results, test)], 2)
 
 
 def _labels(results: Results, test: str) -> list[tuple[str, str, str]]:
@@ -150,20 +146,13 @@ def published(results: Results, task: PaperTask, test: str) -> Table:
 def search(results: Results, method: str) -> Table:
     """One row a setting of the method's grid: its metric on the validation set."""
     metric, among = results.search.metric, results.search.methods[method]
-    chosen = best(among, metric)
-    rows = [
-        [
-            setting_name(each.setting) + (" (chosen)" if each is chosen else ""),
-            mean_with_deviation(each.values, 4 if metric == "nll" else 2),
-        ]
-        for each in among
-    ]
+    chosen, digits = best(among, metric), 4 if metric == "nll" else 2
+    rows = []
+    for each in among:
+        mark = " (chosen)" if each is chosen else ""
+        values = mean_with_deviation(each.values, digits)
+        rows.append([setting_name(each.setting) + mark, values])
     return Table([method, f"{metric} on {VALIDATION_SUBSET}"], rows)
-
-
-def translation(chosen: Translation) -> Table:
-    """One row a text: source, reference, each method's."""
-    return Table([f"sentence {chosen.sentence}", ""], chosen.rows(), left_columns=2)
 
 
 def training(results: Results) -> Table:
@@ -173,11 +162,15 @@ def training(results: Results) -> Table:
         peaks["peak GPU memory, MiB"] = "peak_gpu_memory_mib"
     rows = []
     for name, runs in results.methods.items():
+        words = runs[0].train_arguments
+        # But for the seed, which is the one flag in which the runs differ.
+        pairs = zip(words, ("", *words), strict=False)
+        shared = [word for word, before in pairs if "--seed" not in (word, before)]
         updates = sorted({each.validations[-1].updates for each in runs})
         rows.append(
             [
                 name,
-                " ".join(without_seed(runs[0])),
+                " ".join(shared),
                 "/".join(map(str, updates)),
                 cell(runs, lambda each: each.words_per_second, 0),
                 *(trained(runs, key) for key in peaks.values()),
@@ -187,14 +180,7 @@ def training(results: Results) -> Table:
     return Table(header, rows, left_columns=2)
 
 
-def without_seed(run: RunResult) -> list[str]:
-    """Arguments of `labo train` that all runs of the method have."""
-    place = run.train_arguments.index("--seed")
-    return [*run.train_arguments[:place], *run.train_arguments[place + 2 :]]
-
-
 def trained(runs: Sequence[RunResult], key: str) -> str:
     """A value of the runs' train.json; a dash if one of them has none."""
-    if any(each.trained.get(key) is None for each in runs):
-        return "–"
-    return cell(runs, lambda each: float(each.trained[key]), 0)
+    values = [each.trained.get(key) for each in runs]
+    return "–" if None in values else mean_with_deviation(values, 0)

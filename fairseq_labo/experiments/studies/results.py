@@ -8,17 +8,25 @@ import statistics
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, model_validator
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.files import read_json, read_lines
+from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies import runner, search
 from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256, run_name
-from fairseq_labo.experiments.studies.schema import Model, problems
+from fairseq_labo.experiments.studies.schema import (
+    Model,
+    Name,
+    Number,
+    Wrong,
+    one_of,
+    read_entries,
+)
+from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import Candidate
 from fairseq_labo.experiments.studies.significance import Comparison, compare_systems
 from fairseq_labo.experiments.studies.study import Study
@@ -39,7 +47,7 @@ class SearchResult(Model):
 
     metric: str
     seeds: tuple[int, ...]
-    methods: dict[str, tuple[Candidate, ...]]
+    methods: dict[str, Annotated[tuple[Candidate, ...], Field(min_length=1)]]
     choices: dict[str, dict[str, str]]
 
 
@@ -49,23 +57,30 @@ class RunResult(Model):
     words_per_second: median over epochs of fairseq's target tokens per second.
     """
 
-    method: str
+    method: Name
     setting: dict[str, str]
     seed: int
     train_arguments: tuple[str, ...]
     evaluate_arguments: tuple[str, ...]
     checkpoint: str
-    scores: dict[str, dict[str, Any]]
+    scores: dict[Name, Scores]
     compared: dict[str, Comparison]
-    validations: tuple[Validation, ...]
+    validations: Annotated[tuple[Validation, ...], Field(min_length=1)]
     stage_switch_updates: int | None
-    words_per_second: float
-    trained: dict[str, Any]
-    environment: dict[str, Any]
+    words_per_second: Number
+    trained: Trained
+    environment: Environment
 
     @property
     def name(self) -> str:
         return run_name(self.method, self.setting, self.seed)
+
+
+class Signatures(Model):
+    """Of sacreBLEU's paired bootstrap and approximate randomization."""
+
+    bs: str
+    ar: str
 
 
 class Results(Model):
@@ -75,12 +90,12 @@ class Results(Model):
     description: str
     corpus: CorpusResult
     baseline: str
-    score: str
-    significance: dict[str, str]
+    score: Annotated[str, one_of(CONVENTIONS)]
+    significance: Signatures
     search: SearchResult
     runs: tuple[RunResult, ...] = Field(min_length=1)
     # Files from before have none of these.
-    paper: str | None = None
+    paper: Annotated[str, one_of(PAPER_TASKS)] | None = None
     translations: dict[str, tuple[Translation, ...]] = Field(default_factory=dict)
     note: str = ""
 
@@ -100,17 +115,35 @@ class Results(Model):
     def seeds(self) -> list[int]:
         return list(dict.fromkeys(run.seed for run in self.runs))
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        wrong = []
+        if self.baseline not in self.methods:
+            names = ", ".join(self.methods)
+            wrong.append(f"baseline: expected one of {names}, found {self.baseline!r}")
+        for name, runs in self.methods.items():
+            if (seeds := [run.seed for run in runs]) != self.seeds:
+                wrong.append(f"runs: expected seeds {self.seeds} of {name}, found {seeds}")
+        bins = {
+            len(each["calibration"]["bins"]) for run in self.runs for each in run.scores.values()
+        }
+        if len(bins) > 1:
+            wrong.append(f"runs: expected one number of calibration bins, found {sorted(bins)}")
+        for number, run in enumerate(self.runs):
+            for name in ("scores", "compared"):
+                if (tests := list(getattr(run, name))) != self.tests:
+                    wrong.append(f"runs.{number}.{name}: expected {self.tests}, found {tests}")
+        if wrong:
+            raise Wrong(*wrong)
+        return self
+
 
 def read_results(path: Path) -> Results:
     """A results.json; UserError with a line for each entry that is not as expected."""
-    content = read_json(path)
-    if content is None:
+    results: Results | None = read_entries(path, Results)
+    if results is None:
         raise UserError(f"{path}: expected a study's results.json, found none")
-    try:
-        return Results.model_validate(content)
-    except ValidationError as error:
-        wrong = problems(error, Results)
-        raise UserError("\n".join(f"{path}: {line}" for line in wrong)) from error
+    return results
 
 
 def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
@@ -141,7 +174,7 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
         ),
         baseline=study.baseline,
         score=study.score,
-        significance=signatures,
+        significance=Signatures(**signatures),
         search=SearchResult(
             metric=study.search.metric,
             seeds=study.search_seeds,
@@ -169,8 +202,8 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         validations=log.validations,
         stage_switch_updates=log.stage_switch,
         words_per_second=log.words_per_second,
-        trained=read_json(run.folder / runner.TRAINED),
-        environment=read_json(run.folder / "environment.json") or {},
+        trained=read_entries(run.folder / runner.TRAINED, Trained),
+        environment=read_entries(run.folder / "environment.json", Environment) or {},
     )
 
 
@@ -185,15 +218,12 @@ def _compare(
     for test in study.tests:
         for seed in study.seeds:
             of_seed = [run for run in runs if run.seed == seed]
-            systems = {
-                run.method: list(read_lines(run.scores_folder(test) / f"hyp.{tokens}{language}"))
-                for run in of_seed
-            }
+            references = corpus.raw(test, language)
+            count = len(references)
             if tokens:
-                folder = of_seed[0].scores_folder(test)
-                references = list(read_lines(folder / f"ref.tok.{language}"))
-            else:
-                references = corpus.raw(test, language)
+                references = of_seed[0].lines(test, f"ref.tok.{language}", count)
+            hypotheses = f"hyp.{tokens}{language}"
+            systems = {run.method: run.lines(test, hypotheses, count) for run in of_seed}
             by_method, signatures = compare_systems(
                 systems,
                 references,

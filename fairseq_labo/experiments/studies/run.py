@@ -9,7 +9,9 @@ from typing import Any
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, sha256_of, write_json
+from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
+from fairseq_labo.experiments.studies.schema import read_entries
+from fairseq_labo.experiments.studies.scores import Scores
 from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.presets import split_flags
@@ -53,12 +55,8 @@ class Run:
         return [*flags, "--seed", str(self.seed), *(["--", *extra] if extra else [])]
 
     def train_command(self) -> list[str]:
-        study = self.study
-        subwords = ["--subwords", study.subwords] if study.subwords else []
-        return labo(
-            "train", "--data", study.corpus, *subwords,
-            "--save-dir", self.folder, *self.train_arguments(),
-        )  # fmt: skip
+        corpus = ["--data", self.study.corpus, *self.study.corpus_flags("subwords")]
+        return labo("train", *corpus, "--save-dir", self.folder, *self.train_arguments())
 
     def evaluate_arguments(self) -> list[str]:
         """Arguments of `labo evaluate` but the checkpoint, those of the corpus and the subset."""
@@ -71,14 +69,12 @@ class Run:
 
     def evaluate_command(self, subset: str) -> list[str]:
         study = self.study
-        last = study.evaluate.checkpoint == "last"
-        given: list[object] = ["--subwords", study.subwords] if study.subwords else []
-        given += ["--tokenizer", study.tokenizer] if study.tokenizer else []
-        for name, path in study.references.items():
-            given += ["--references", f"{name}={path}"]
+        best_or_last = "last" if study.evaluate.checkpoint == "last" else "best"
+        given = study.corpus_flags("subwords", "tokenizer")
+        given += [f"--references={name}={path}" for name, path in study.references.items()]
         return labo(
             "evaluate", "--data", study.corpus, *given, "--subset", subset,
-            "--checkpoint", self.folder / f"checkpoint_{'last' if last else 'best'}.pt",
+            "--checkpoint", self.folder / f"checkpoint_{best_or_last}.pt",
             "--output", self.scores_folder(subset), *self.evaluate_arguments(),
         )  # fmt: skip
 
@@ -86,9 +82,18 @@ class Run:
         return self.folder / f"{subset}-scores"
 
     def scores(self, subset: str) -> dict[str, Any] | None:
-        """The finished evaluation of a subset, or None."""
-        scores = read_json(self.scores_folder(subset) / "scores.json")
-        return scores if isinstance(scores, dict) else None
+        """The finished evaluation of a subset, or None; UserError for a file of another form."""
+        return read_entries(self.scores_folder(subset) / "scores.json", Scores)
+
+    def lines(self, subset: str, name: str, count: int) -> list[str]:
+        """A text that the evaluation wrote; UserError if it has not `count` lines."""
+        lines = list(read_lines(path := self.scores_folder(subset) / name))
+        if len(lines) != count:
+            raise UserError(
+                f"{path}: expected {count} lines, found {len(lines)}; remove "
+                f"{path.parent} and run labo compare again"
+            )
+        return lines
 
     def config(self, corpus: PreparedCorpus) -> dict[str, Any]:
         """What decides the run's results; a folder belongs to one config for ever."""
@@ -108,8 +113,8 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path, config = self.folder / "config.json", self.config(corpus)
-        before = read_json(path)
-        if not isinstance(before, dict):
+        before = read_entries(path, dict[str, Any])
+        if before is None:
             if any(path for path in self.folder.iterdir() if path.suffix != ".part"):
                 raise UserError(
                     f"{self.folder}: expected an empty folder or one of this study (with "

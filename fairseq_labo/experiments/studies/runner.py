@@ -23,8 +23,10 @@ from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, write_json
+from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.schema import read_entries
+from fairseq_labo.experiments.studies.scores import Trained
 from fairseq_labo.experiments.training.log import read_training_log
 
 TRAINED = "train.json"
@@ -114,7 +116,7 @@ class Runner:
         seconds = self._execute(run, run.train_command())
         log = read_training_log(run.folder / "train.log")
         # Of the training process itself: what wait4 says of a child begins at its parent's size.
-        resources = read_json(run.folder / RESOURCES) or {}
+        resources = read_entries(run.folder / RESOURCES, Trained) or {}
         trained = {"seconds": round(seconds, 1), PEAK: resources.get(PEAK)}
         gpu_mib = provenance.peak_gpu_mib(log.least_gpu_gib_free)
         if gpu_mib is not None:

@@ -1,7 +1,7 @@
 """What studies read: models by pydantic, JSON files, and their errors in plain words."""
 
 import difflib
-import json
+import reprlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,30 +45,26 @@ def with_entries(shape: Any) -> AfterValidator:
     """Entries that hold at least those of `shape`; they stay as they are."""
 
     def check(value: Any) -> Any:
-        TypeAdapter(shape).validate_python(value)
+        TypeAdapter(shape).validate_python(value, strict=True)
         return value
 
     return AfterValidator(check)
 
 
 def read_entries(path: Path, shape: Any) -> Any:
-    """What a JSON file holds, checked to have the entries of `shape`; None if there is none.
+    """What a JSON file holds, as a value of the type `shape`; None if there is no file.
 
     Raises UserError with a line for each wrong entry.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        TypeAdapter(shape).validate_python(content)
+        return TypeAdapter(shape).validate_json(path.read_bytes(), strict=True)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
-        wrong = problems(error, shape)
-    except (ValueError, RecursionError) as error:
-        wrong = [f"expected JSON, found an error: {error}"]
-    else:
-        return content
-    remedy = "put back the file as it was written, or remove it and what was made from it"
-    raise UserError("\n".join(f"{path}: {line}" for line in [*wrong[:-1], f"{wrong[-1]}; {remedy}"]))
+        wrong = "\n".join(f"{path}: {line}" for line in problems(error, shape))
+    except OSError as error:
+        wrong = f"{path}: expected a JSON file, found none: {error.strerror}"
+    raise UserError(f"{wrong}; restore the file, or remove it and what was made from it")
 
 
 def problems(error: ValidationError, model: Any) -> list[str]:
@@ -77,15 +73,17 @@ def problems(error: ValidationError, model: Any) -> list[str]:
 
 
 def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:
-    *outer, last = [part for part in error["loc"] if part != "[key]"] or ["the file"]
-    at = ".".join(map(str, [*outer, last]))
+    place = [part for part in error["loc"] if part != "[key]"]
+    at = ".".join(map(str, place)) or "the file"
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, Wrong):
-        yield from (f"{at}.{line}" for line in raised.args)
+        yield from (f"{at}.{line}" if place else line for line in raised.args)
+    elif error["type"] == "json_invalid":
+        yield f"{at}: expected JSON, found an error: {raised}"
     elif error["type"] == "missing":
         yield f"{at}: expected an entry, found none"
     elif error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(last), _names(model, outer), n=1)
+        close = difflib.get_close_matches(str(place[-1]), _names(model, place[:-1]), n=1)
         yield f"{at}: expected no such entry" + (f"; did you mean {close[0]}?" if close else "")
     elif error["type"] == "value_error":
         yield f"{at}: {raised}"
@@ -93,7 +91,7 @@ def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:
         told = error["msg"].removeprefix("Input should be ")
         told = told.replace("greater than or equal to", "at least")
         told = told.replace("String should match pattern", "a text like")
-        yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {error['input']!r}"
+        yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {reprlib.repr(error['input'])}"
 
 
 def _names(model: Any, place: Sequence[int | str]) -> list[str]:

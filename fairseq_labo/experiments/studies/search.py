@@ -4,10 +4,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, write_json
-from fairseq_labo.experiments.studies.run import search_runs
+from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.schema import Number, read_entries
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study, setting_name
 
 CHOICES = "choices.json"
@@ -15,10 +19,10 @@ CHOICES = "choices.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A setting and its metric on the validation set: the mean over the search's seeds."""
+    """A setting and its metric on the validation set, of each of the search's seeds."""
 
     setting: Mapping[str, str]
-    values: tuple[float, ...]
+    values: Annotated[tuple[Number, ...], Field(min_length=1)]
 
     @property
     def mean(self) -> float:
@@ -27,18 +31,15 @@ class Candidate:
 
 def candidates(study: Study, root: Path, method: str) -> list[Candidate] | None:
     """Every setting of a method's grid with its values, or None if some are still missing."""
-    values: dict[str, list[float]] = {}
-    settings: dict[str, Mapping[str, str]] = {}
-    for run in search_runs(study, root):
-        if run.method != method:
-            continue
-        scores = run.scores(VALIDATION_SUBSET)
-        if scores is None:
+    found = []
+    for setting in study.methods[method].settings():
+        runs = [Run(study, method, setting, seed, root) for seed in study.search_seeds]
+        scores = [each for run in runs if (each := run.scores(VALIDATION_SUBSET))]
+        if len(scores) < len(runs):
             return None
-        name = setting_name(run.setting)
-        settings[name] = run.setting
-        values.setdefault(name, []).append(float(scores[study.search.metric]["score"]))
-    return [Candidate(settings[name], tuple(each)) for name, each in values.items()]
+        values = tuple(float(each[study.search.metric]["score"]) for each in scores)
+        found.append(Candidate(setting, values))
+    return found
 
 
 def best(among: Sequence[Candidate], metric: str) -> Candidate:
@@ -57,22 +58,20 @@ def choose(study: Study, root: Path) -> dict[str, dict[str, str]]:
     Raises UserError if a choice has changed.
     """
     path = root / CHOICES
-    recorded: dict[str, dict[str, str]] = read_json(path) or {}
+    recorded = read_entries(path, dict[str, dict[str, str]]) or {}
     choices = {}
     for name, method in study.methods.items():
         among = candidates(study, root, name) if method.grid else None
         if among is None:
             continue
-        setting = dict(best(among, study.search.metric).setting)
-        before = recorded.get(name, setting)
-        if before != setting:
+        choices[name] = setting = dict(best(among, study.search.metric).setting)
+        if (before := recorded.get(name, setting)) != setting:
             raise UserError(
                 f"{path}: expected {setting_name(before)} to stay the choice for {name}, "
                 f"found {setting_name(setting)} better on {VALIDATION_SUBSET}; the test set was "
                 "scored for the first choice and is scored once: start the larger search in "
                 "another --output"
             )
-        choices[name] = setting
-    if choices and {**recorded, **choices} != recorded:
+    if {**recorded, **choices} != recorded:
         write_json(path, {**recorded, **choices})
     return choices

@@ -54,10 +54,9 @@ def compare_systems(
     results: dict[str, dict[Any, Any]] = {}
     signatures = {}
     for test, samples in (("bs", settings.bootstrap), ("ar", settings.randomization)):
-        metric = chosen.metric()
-        signature, scores = PairedTest(
-            systems, {"BLEU": metric}, prepared, test_type=test, n_samples=samples
-        )()
+        metrics = {"BLEU": chosen.metric()}
+        paired = PairedTest(systems, metrics, prepared, test_type=test, n_samples=samples)
+        signature, scores = paired()
         signatures[test] = str(signature["BLEU"])
         results[test] = dict(zip(scores["System"], scores["BLEU"], strict=True))
     compared = {

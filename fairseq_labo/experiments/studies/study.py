@@ -107,12 +107,15 @@ def _preparation(value: Any) -> tuple[str, ...]:
             cli.parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
         except SystemExit as error:
             reason = said.getvalue().strip().removeprefix("error: ").splitlines()[0]
-            raise ValueError(f"expected words of labo prepare, found {value!r}: {reason}") from error
+            raise ValueError(
+                f"expected words of labo prepare, found {value!r}: {reason}"
+            ) from error
     return (corpus, *options)
 
 
 FlagText = Annotated[str, BeforeValidator(_text)]
-Seeds = Annotated[tuple[StrictInt, ...], Field(min_length=1), AfterValidator(_different)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]  # as NumPy's
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1)]
 
@@ -241,6 +244,10 @@ class Study(Model):
     def given(self) -> Given:
         """What the study says of a corpus that fairseq-preprocess alone has made."""
         return Given(self.subwords, self.tokenizer, self.references)
+
+    def corpus_flags(self, *names: str) -> list[str]:
+        """What the study says of its corpus, as flags of `labo train` and `labo evaluate`."""
+        return [f"--{name}={value}" for name in names if (value := getattr(self, name))]
 
     @field_validator("tests")
     @classmethod

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
-from fairseq_labo.experiments.files import read_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import Model
 
@@ -23,9 +22,8 @@ class Translation(Model):
 
     def rows(self) -> list[list[str]]:
         """Whose text, and the text."""
-        source = [] if self.source is None else [["source", self.source]]
-        translated = [[method, text] for method, text in self.hypotheses.items()]
-        return [*source, ["reference", self.reference], *translated]
+        given = [("source", self.source), ("reference", self.reference), *self.hypotheses.items()]
+        return [[name, text] for name, text in given if text is not None]
 
 
 def choose_translations(
@@ -36,20 +34,17 @@ def choose_translations(
     Of the runs with the first seed; none if one of them left no hypotheses.
     """
     source, target = corpus.languages
-    files = {
-        run.method: run.scores_folder(test) / f"hyp.{target}"
-        for run in runs
-        if run.seed == runs[0].seed
-    }
-    if not all(path.exists() for path in files.values()):
+    name = f"hyp.{target}"
+    shown = [run for run in runs if run.seed == runs[0].seed]
+    if not all((run.scores_folder(test) / name).exists() for run in shown):
         return ()
-    hypotheses = {name: list(read_lines(path)) for name, path in files.items()}
     references = corpus.raw(test, target)
-    sources = corpus.raw(test, source) if corpus.manifest else None
+    hypotheses = {run.method: run.lines(test, name, len(references)) for run in shown}
+    sources = corpus.raw(test, source) if corpus.manifest else [None] * len(references)
     return tuple(
         Translation(
             sentence=number + 1,
-            source=None if sources is None else sources[number],
+            source=sources[number],
             reference=references[number],
             hypotheses={name: lines[number] for name, lines in hypotheses.items()},
         )
@@ -60,9 +55,9 @@ def choose_translations(
 def most_different(hypotheses: Mapping[str, Sequence[str]], sentences: int) -> list[int]:
     """Indices, one of each of COUNT equal parts; the first of equals."""
     part = max(1, sentences // COUNT)
-    parts = [range(start, min(start + part, sentences)) for start in range(0, part * COUNT, part)]
+    starts = range(0, min(part * COUNT, sentences), part)
+    parts = [range(start, min(start + part, sentences)) for start in starts]
     return [
         max(numbers, key=lambda n: len({lines[n] for lines in hypotheses.values()}))
         for numbers in parts
-        if numbers
     ]

@@ -6,20 +6,28 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fairseq_labo.experiments import provenance
-from fairseq_labo.experiments.console import show_command
+from fairseq_labo.experiments.console import printable, show_command
 from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.published import paper_task
-from fairseq_labo.experiments.files import locked
-from fairseq_labo.experiments.studies import report, results, search
-from fairseq_labo.experiments.studies.results import Results, gather, mean_with_deviation
+from fairseq_labo.experiments.files import locked, write_json
+from fairseq_labo.experiments.studies import report, search
+from fairseq_labo.experiments.studies.results import (
+    Results,
+    gather,
+    mean_with_deviation,
+    read_results,
+)
 from fairseq_labo.experiments.studies.run import Run, final_runs, labo, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
+from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study
 
 THREADS = "OMP_NUM_THREADS"
+OWNER = "study.json"  # which study an output folder is of
 
 
 def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
@@ -34,8 +42,7 @@ def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
     folder = Path(os.path.normpath(study.corpus))
     command = labo("prepare", *study.prepare, "--destdir", folder, *archives)
     show_command(command)
-    status = subprocess.run(command, stdout=sys.stderr).returncode
-    if status != 0:
+    if status := subprocess.run(command, stdout=sys.stderr).returncode:
         raise UserError(
             f"preparing {folder} failed with status {status} (see above); with files that you "
             "have: --source-dir DIR or --archive FILE"
@@ -43,13 +50,7 @@ def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
 
 
 def complete(
-    study: Study,
-    root: Path,
-    *,
-    jobs: int,
-    only: Sequence[str] = (),
-    report_only: bool = False,
-    note: str = "",
+    study: Study, root: Path, *, jobs: int, only: Sequence[str] = (), report_only: bool = False
 ) -> Results | None:
     """Run what is missing of a study on its prepared corpus; its results, if all is done.
 
@@ -60,13 +61,29 @@ def complete(
         raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
     corpus = PreparedCorpus.read(study.corpus, study.given)
     check_corpus(study, corpus)
+    claim_output(root, study.name)
     with locked(root) as lock:
         runner = Runner(corpus, jobs, threads_of_each(jobs), lock)
         if not report_only and not run_study(study, root, runner, only=only):
-            print("\n".join(scores_so_far(study, root)))
+            print(printable("\n".join(scores_so_far(study, root))))
             show("not all runs of the study are done yet: no report")
             return None
-        return gather(study, root, corpus).model_copy(update={"note": note})
+        return gather(study, root, corpus)
+
+
+def claim_output(root: Path, study: str) -> None:
+    """Make `root` that study's output folder; UserError for another study's, and for a file."""
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root}: expected a folder, found a file; choose another --output")
+    for path in (root / OWNER, root / "report" / "results.json"):
+        found = (read_entries(path, dict[str, Any]) or {}).get("study", study)
+        if found != study:
+            raise UserError(
+                f"{path}: expected the output of study {study}, found that of {found}; choose "
+                "another --output"
+            )
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(root / OWNER, {"study": study})
 
 
 def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
@@ -97,14 +114,9 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     """Run what is missing; the grids' searches first. Whether the whole study is done."""
 
     def wanted(runs: Sequence[Run]) -> list[Run]:
-        return [
-            run
-            for run in runs
-            if not only or any(fnmatch.fnmatch(run.name, pattern) for pattern in only)
-        ]
+        return [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in only or "*")]
 
-    first = wanted(search_runs(study, root))
-    if first:
+    if first := wanted(search_runs(study, root)):
         show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
         runner.complete(first, subsets=[VALIDATION_SUBSET])
     choices = search.choose(study, root)
@@ -128,42 +140,37 @@ def scores_so_far(study: Study, root: Path) -> list[str]:
     for run in final_runs(study, root, choices=search.choose(study, root)):
         for test in study.tests:
             groups.setdefault((run.method, test), []).append(run)
-    lines = (_scores_of(name, subset, runs) for (name, subset), runs in groups.items())
-    return [line for line in lines if line]
+    lines = []
+    for (name, subset), runs in groups.items():
+        done = {run.seed: scores for run in runs if (scores := run.scores(subset))}
+        if done:
+            score, nll = (
+                mean_with_deviation([float(each[of]["score"]) for each in done.values()], digits)
+                for of, digits in ((study.score, 2), ("nll", 3))
+            )
+            first = next(iter(done.values()))[study.score]
+            lines.append(
+                f"{name}, {subset}: {score}, NLL {nll} bits (seeds {', '.join(map(str, done))}; "
+                f"{first['label']}, {first['signature']})"
+            )
+    return lines
 
 
-def _scores_of(name: str, subset: str, runs: Sequence[Run]) -> str:
-    done = {run.seed: scores for run in runs if (scores := run.scores(subset))}
-    if not done:
-        return ""
-    key = runs[0].study.score
-    first = next(iter(done.values()))[key]
-    score, nll = (
-        mean_with_deviation([float(each[of]["score"]) for each in done.values()], digits)
-        for of, digits in ((key, 2), ("nll", 3))
-    )
-    return (
-        f"{name}, {subset}: {score}, NLL {nll} bits (seeds {', '.join(map(str, done))}; "
-        f"{first['label']}, {first['signature']})"
-    )
-
-
-def report_again(study: Study, file: Path, root: Path, *, note: str = "") -> None:
-    """Write the report of an earlier results.json into root/report.
+def results_again(study: Study, file: Path, root: Path) -> Results:
+    """What an earlier results.json holds, to be reported again into `root`.
 
     Raises UserError if the file is not one, or of another study.
     """
-    read = results.read_results(file)
+    read = read_results(file)
     if read.study != study.name:
         raise UserError(f"{file}: expected results of study {study.name}, found {read.study}")
-    changes = {"note": note} if note else {}
-    if study.paper and not read.paper:  # which older files do not say
-        changes["paper"] = study.paper
-    show_report(read.model_copy(update=changes), root)
+    claim_output(root, study.name)
+    return read.model_copy(update={"paper": read.paper or study.paper})  # older files say none
 
 
-def show_report(found: Results, root: Path) -> None:
+def show_report(found: Results, root: Path, *, note: str = "") -> None:
     """Write the report into root/report, and print its headline."""
-    written = report.write(found, root / "report")
-    print(report.summary(found))
+    results = found.model_copy(update={"note": note or found.note})
+    written = report.write(results, root / "report")
+    print(report.summary(results))
     print(f"written: {', '.join(map(str, written))}")
