@@ -22,7 +22,7 @@ EXTRAS = {
         "tabulate>=0.9",
         "tqdm>=4.66",
     ],
-    "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "pydantic>=2.5", "PyYAML>=6", "sacrebleu>=2.4"],
+    "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "pydantic>=2.5", "PyYAML>=6.0.1", "sacrebleu>=2.4"],
     "examples": ["scikit-learn>=1.3", "matplotlib>=3.8"],
     "test": [
         "hypothesis>=6.100",

@@ -17,6 +17,7 @@ import itertools
 import json
 import logging
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +26,26 @@ import torch
 from benchmarks import loss_check as checking
 from benchmarks import loss_measure as measuring
 from benchmarks.loss_goals import goals_table
-from benchmarks.loss_measure import MODES
+from benchmarks.loss_measure import PASSES
 from benchmarks.loss_providers import DTYPES, Problem, Provider, list_providers, make_problem
 from benchmarks.loss_report import Row, make_row, plot, table
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments.provenance import describe_machine, processor_name
 
-SIZES = ("num_tokens", "vocab_size", "hidden_dim", "dtype", "repeats")
-DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "cpu": (1800, [7872, 32000], 128, ["fp32"], 12),
-    "cuda": (8192, [10152, 32000, 50304], 512, ["fp16", "bf16", "fp32"], 40),
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "cpu": {"num_tokens": 1800, "vocab_size": [7872, 32000], "hidden_dim": 128},
+    "cuda": {"num_tokens": 8192, "vocab_size": [10152, 32000, 50304], "hidden_dim": 512},
 }
+DEFAULTS["cpu"] |= {"dtype": ["fp32"], "repeats": 12}
+DEFAULTS["cuda"] |= {"dtype": ["fp16", "bf16", "fp32"], "repeats": 40}
 # A power of exp(z/β) that the kernels multiply out, another one, the default, and uniform.
 BETAS = [2.0, 2.5, DEFAULT_BETA, math.inf]
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """Options, with the defaults of the device."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.loss",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser("python -m benchmarks.loss", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("--device", choices=DEFAULTS, help="default: cuda if there is a GPU")
     add("--threads", type=int, default=2, help="of the CPU (default: 2)")
@@ -57,7 +56,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--upstream", type=float, nargs="+", default=[1.0, 128.0], help="gradients of the sum")
     add("--beta", type=float, nargs="+", default=BETAS)
     add("--label-smoothing", type=float, default=DEFAULT_ALPHA)
-    add("--mode", nargs="+", choices=MODES, default=list(MODES))
+    add("--mode", nargs="+", choices=PASSES, default=list(PASSES))
     add("--providers", nargs="+", default=["*"], help="names or patterns, as 'labo-*'")
     add("--repeats", type=int, help="timings of each (default: 12 on a CPU, 40 on a GPU)")
     add("--seed", type=int, default=1)
@@ -65,34 +64,25 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--plot", type=Path, help="picture of the results (needs matplotlib)")
     add("--goals", type=Path, nargs="+", metavar="FILE", help="print the table of goals; no more")
     options = parser.parse_args(arguments)
-    if options.goals:
-        return options
     options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available():
+    if options.device == "cuda" and not torch.cuda.is_available() and not options.goals:
         parser.error("--device cuda: expected a GPU, found none; use --device cpu")
-    for name, value in zip(SIZES, DEFAULTS[options.device], strict=True):
+    for name, value in DEFAULTS[options.device].items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    names = {provider.name for provider in list_providers([1.0])}
+    names = sorted({provider.name for provider in list_providers([1.0])})
     for pattern in options.providers:
         if not fnmatch.filter(names, pattern):
-            parser.error(f"--providers {pattern}: expected one of {', '.join(sorted(names))}")
+            parser.error(f"--providers {pattern}: expected one of {', '.join(names)}")
     return options
-
-
-def format_beta(beta: float | None) -> str | None:
-    """β as the results name it; None for providers without."""
-    return None if beta is None else f"{beta:g}"
 
 
 def describe(device: str) -> dict[str, Any]:
     """Machine, versions and commit, those of the peers too."""
     machine = describe_machine(cpu=device == "cpu")
     for name in ("triton", "liger-kernel", "flash-attn", "apex"):
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             machine["versions"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     if device == "cpu":
         machine["device"] = f"CPU ({processor_name()})"
     return machine
@@ -100,66 +90,56 @@ def describe(device: str) -> dict[str, Any]:
 
 def check_all(
     providers: list[Provider], problem: Problem, options: argparse.Namespace
-) -> tuple[list[Provider], dict[Provider, Row]]:
-    """Those that may be timed, and of every provider its status and errors."""
-    right: list[Provider] = []
+) -> dict[Provider, Row]:
+    """Of every provider its status ("ok": it may be timed), errors and memory."""
     reports: dict[Provider, Row] = {}
-    expected: dict[checking.Upstream, checking.Expected] = {}
-    known = None
+
+    def group(provider: Provider) -> tuple[Any, ...]:
+        return provider.linear, provider.definition, str(provider.beta)
+
     # Neighbours share what they are compared with; all of it at once needs too much memory.
-    for provider in sorted(providers, key=lambda p: (p.linear, p.definition, str(p.beta), p.name)):
-        report = reports[provider] = {"status": provider.why_missing(options.device)}
-        if report["status"]:
-            continue
-        group = (provider.definition, provider.beta, provider.linear)
-        if group != known:
-            expected.clear()
-            for upstream in (*options.upstream, checking.PER_TOKEN):
+    for _, alike in itertools.groupby(sorted(providers, key=group), group):
+        expected: dict[checking.Upstream, checking.Expected] = {}
+        for provider in alike:
+            report = reports[provider] = {"status": provider.why_missing(options.device)}
+            if report["status"]:
+                continue
+            for upstream in (*options.upstream, checking.PER_TOKEN) if not expected else ():
                 expected[upstream] = checking.expect(problem, provider, upstream)
-            known = group
-        try:
-            report |= checking.check(provider, problem, expected)._asdict()
-            if report["status"] == "ok":
-                report["peak"] = measuring.peak_mib(provider, problem, device=options.device)
-                right.append(provider)
-        except Exception as error:  # a peer's failure is a result, not the end of the run
-            first_line = (str(error).splitlines() or [""])[0]
-            report["status"] = f"error: {type(error).__name__}: {first_line}"
-    return right, reports
+            try:
+                report |= checking.check(provider, problem, expected)._asdict()
+                if report["status"] == "ok":
+                    peak = measuring.peak_mib(provider, problem, device=options.device)
+                    report["peak_mib_beyond_logits"] = peak
+            except Exception as error:  # a peer's failure is a result, not the end of the run
+                first_line = (str(error).splitlines() or [""])[0]
+                report["status"] = f"error: {type(error).__name__}: {first_line}"
+    return reports
 
 
 def measure(
     problem: Problem, options: argparse.Namespace, *, bandwidth: float, dtype: str
 ) -> list[Row]:
     """Rows of the results for one dtype and vocabulary: provider x β x upstream x mode."""
-    wanted = [
-        provider
-        for provider in list_providers(options.beta)
-        if any(fnmatch.fnmatch(provider.name, pattern) for pattern in options.providers)
-    ]
-    right, reports = check_all(wanted, problem, options)
+    patterns, providers = options.providers, list_providers(options.beta)
+    wanted = [x for x in providers if any(fnmatch.fnmatch(x.name, each) for each in patterns)]
+    reports = check_all(wanted, problem, options)
+    right = [provider for provider in wanted if reports[provider]["status"] == "ok"]
     timing = {"repeats": options.repeats, "device": options.device}
     samples = {
-        upstream: measuring.time_all(right, problem, upstream=upstream, **timing)
-        for upstream in options.upstream
+        x: measuring.time_all(right, problem, upstream=x, **timing) for x in options.upstream
     }
     for provider in right if options.device == "cuda" else []:
         if provider.name.startswith("labo-"):
             reports[provider] |= measuring.waiting(provider, problem)
     rows = []
     for upstream, provider, mode in itertools.product(options.upstream, wanted, options.mode):
-        row = {
-            "provider": provider.name,
-            "device": options.device,
-            "dtype": dtype,
-            "num_tokens": options.num_tokens,
-            "vocab_size": problem.logits.size(1),
-            "hidden_dim": options.hidden_dim if provider.linear else None,
-            "beta": format_beta(provider.beta),
-            "upstream": upstream,
-            "mode": mode,
-        }
-        times = samples[upstream][right.index(provider)][mode] if provider in right else None
+        num_tokens, vocab_size = problem.logits.shape
+        row = {"provider": provider.name, "device": options.device, "dtype": dtype}
+        row |= {"num_tokens": num_tokens, "vocab_size": vocab_size}
+        row |= {"hidden_dim": options.hidden_dim if provider.linear else None}
+        row |= {"beta": provider.beta and f"{provider.beta:g}", "upstream": upstream, "mode": mode}
+        times = [each[mode] for each in samples[upstream].get(provider, ())]
         rows.append(make_row(row, reports[provider], times, bytes_per_ms=bandwidth / 1e3))
     return rows
 
@@ -170,7 +150,7 @@ def run(options: argparse.Namespace) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    settings = vars(options) | {"beta": [format_beta(beta) for beta in options.beta]}
+    settings = vars(options) | {"beta": [f"{beta:g}" for beta in options.beta]}
     for name in ("output", "plot", "goals"):
         del settings[name]
     machine, bandwidth = describe(options.device), measuring.copy_bandwidth(options.device)
@@ -179,14 +159,9 @@ def run(options: argparse.Namespace) -> None:
     results: dict[str, Any] = {"kind": "loss", "settings": settings, "machine": machine}
     results |= {"copy_gb_per_second": bandwidth / 1e9, "rows": rows}
     for dtype, vocab_size in itertools.product(options.dtype, options.vocab_size):
-        problem = make_problem(
-            num_tokens=options.num_tokens,
-            vocab_size=vocab_size,
-            hidden_dim=options.hidden_dim,
-            dtype=DTYPES[dtype],
-            device=options.device,
-            label_smoothing=options.label_smoothing,
-        )
+        sizes = (options.num_tokens, vocab_size, options.hidden_dim)
+        case = (DTYPES[dtype], options.device)
+        problem = make_problem(sizes, *case, label_smoothing=options.label_smoothing)
         new_rows = measure(problem, options, bandwidth=bandwidth, dtype=dtype)
         rows += new_rows
         print(table(new_rows), flush=True)

@@ -15,9 +15,9 @@ all others separately, the larger counts. It is put beside that of the same defi
 float32 arithmetic, rounded once to the dtype of the inputs.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,8 +52,8 @@ def defined_losses(z: Tensor, target: Tensor, problem: Problem, provider: Provid
     """Loss of each token by the provider's definition, [N], 0 at padding.  z: [N, V]."""
     epsilon, vocab_size = problem.label_smoothing, z.size(1)
     if provider.definition == "labo":
-        ours: dict[str, Any] = {"label_smoothing": epsilon, "beta": provider.beta}
-        ours |= {"ignore_index": problem.pad, "reduction": "none", "impl": "reference"}
+        ours: dict[str, Any] = {"beta": provider.beta, "ignore_index": problem.pad}
+        ours |= {"label_smoothing": epsilon, "reduction": "none", "impl": "reference"}
         return labo_loss(z, target, **ours)
     elsewhere = epsilon / (vocab_size - 1 if provider.definition == "fairseq" else vocab_size)
     at_target = 1 - epsilon + (0.0 if provider.definition == "fairseq" else elsewhere)
@@ -66,24 +66,19 @@ def evaluate(
     problem: Problem, provider: Provider, upstream: Tensor, *, exact: bool
 ) -> tuple[Tensor, Tensors]:
     """Loss [N] and gradients by definition: in float64, or eager float32 rounded once."""
-
-    def differentiate(inputs: Tensors, rows: slice) -> tuple[Tensor, Tensors]:
-        leaves = [x.to(torch.float64 if exact else x.dtype).requires_grad_() for x in inputs]
+    wide = torch.float64 if exact else torch.float32
+    num_tokens, parts = problem.target.numel(), []
+    step = num_tokens if provider.linear else ORACLE_ROWS  # a weight's gradient sums over all rows
+    for start in range(0, num_tokens, step):
+        rows = slice(start, start + step)
+        given = (problem.hidden, problem.weight) if provider.linear else (problem.logits[rows],)
+        leaves = [x.detach().to(wide if exact else x.dtype).requires_grad_() for x in given]
         z = F.linear(*leaves) if provider.linear else leaves[0]
-        losses = defined_losses(
-            z.to(torch.float64 if exact else torch.float32), problem.target[rows], problem, provider
-        )
-        gradients = torch.autograd.grad(losses, leaves, upstream[rows].to(losses.dtype))
-        return losses.detach(), gradients
-
-    if provider.linear:  # the weight's gradient is a sum over all rows
-        return differentiate((problem.hidden, problem.weight), slice(None))
-    parts = []
-    for start in range(0, problem.target.numel(), ORACLE_ROWS):
-        rows = slice(start, start + ORACLE_ROWS)
-        parts.append(differentiate((problem.logits[rows].detach().clone(),), rows))
-    losses, gradients = zip(*parts, strict=True)
-    return torch.cat(losses), (torch.cat([gradient for (gradient,) in gradients]),)
+        losses = defined_losses(z.to(wide), problem.target[rows], problem, provider)
+        gradients = torch.autograd.grad(losses, leaves, upstream[rows].to(wide))
+        parts.append((losses.detach(), *gradients))
+    losses, *whole = (torch.cat(part) for part in zip(*parts, strict=True))
+    return losses, tuple(whole)
 
 
 def relative(given: Tensor, exact: Tensor) -> float:
@@ -94,17 +89,12 @@ def relative(given: Tensor, exact: Tensor) -> float:
 def gradient_error(given: Tensors, exact: Tensors, problem: Problem) -> float:
     """The largest error of the gradients; see the module's description."""
     if len(given) == 2:
-        return _largest(relative(g, e) for g, e in zip(given, exact, strict=True))
+        return float(np.max([relative(g, e) for g, e in zip(given, exact, strict=True)]))
     (mine,), (right,) = given, exact
     target = problem.target.unsqueeze(1)
     at_target = relative(mine.gather(1, target), right.gather(1, target))
     mine, right = mine.double().scatter(1, target, 0.0), right.scatter(1, target, 0.0)
-    return _largest((at_target, relative(mine, right)))
-
-
-def _largest(errors: Iterable[float]) -> float:
-    """NaN if there is one, unlike Python's max."""
-    return float(torch.tensor(list(errors), dtype=torch.float64).max())
+    return float(np.max([at_target, relative(mine, right)]))  # NaN if one is, unlike max
 
 
 def upstream_vector(problem: Problem, upstream: Upstream) -> Tensor:
@@ -122,29 +112,22 @@ def expect(problem: Problem, provider: Provider, upstream: Upstream) -> Expected
     return Expected(loss, gradients, gradient_error(eager, gradients, problem))
 
 
-def differentiate(
-    provider: Provider, problem: Problem, upstream: Upstream
-) -> tuple[Tensor, Tensors]:
-    """The provider's loss and gradients: summed, or per token under its random gradients."""
-    inputs = provider.inputs(problem)
-    result = provider.loss(inputs, problem, "none" if isinstance(upstream, str) else "sum")
-    vector = upstream_vector(problem, upstream).to(result.dtype)
-    gradient = vector if result.dim() else vector[0]
-    return result.detach(), torch.autograd.grad(result, inputs, gradient)
-
-
 def check(provider: Provider, problem: Problem, expected: dict[Upstream, Expected]) -> Verdict:
     """Compare a provider with its definition under every upstream gradient in `expected`."""
     errors, over_eager, wrong = [0.0], [0.0], ""
     for upstream, right in expected.items():
         if upstream == PER_TOKEN and not provider.per_token:
             continue
-        value, gradients = differentiate(provider, problem, upstream)
+        inputs = provider.inputs(problem)
+        value = provider.loss(inputs, problem, "none" if upstream == PER_TOKEN else "sum")
+        vector = upstream_vector(problem, upstream).to(value.dtype)
+        gradients = torch.autograd.grad(value, inputs, vector if value.dim() else vector[0])
         parts = {"gradient": gradient_error(gradients, right.gradients, problem)}
         over_eager.append(parts["gradient"] / max(right.eager_error, 1e-12))
+        loss = right.loss if value.dim() else right.loss.sum()
         half_sum = provider.sums_in_half and not value.dim() and value.dtype == torch.float16
         if not half_sum:
-            parts["loss"] = relative(value, right.loss if value.dim() else right.loss.sum())
+            parts["loss"] = relative(value.detach(), loss)
         errors.extend(parts.values())
         tolerance = max(TOLERANCE[problem.logits.dtype], 2 * right.eager_error)
         for what, error in parts.items():
@@ -153,4 +136,4 @@ def check(provider: Provider, problem: Problem, expected: dict[Upstream, Expecte
                     f"wrong: relative error of the {what} {error:.2g}, expected at most "
                     f"{tolerance:.2g} (upstream gradient {upstream})"
                 )
-    return Verdict(wrong or "ok", _largest(errors), _largest(over_eager))
+    return Verdict(wrong or "ok", float(np.max(errors)), float(np.max(over_eager)))

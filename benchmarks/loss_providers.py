@@ -7,6 +7,7 @@ Each is taken as its package offers it for training, and promises one of the def
 import functools
 import importlib
 import importlib.util
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,15 +42,10 @@ class Problem:
 
 
 def make_problem(
-    *,
-    num_tokens: int,
-    vocab_size: int,
-    hidden_dim: int,
-    dtype: torch.dtype,
-    device: str,
-    label_smoothing: float,
+    sizes: tuple[int, int, int], dtype: torch.dtype, device: str, *, label_smoothing: float
 ) -> Problem:
-    """Random inputs: 5% of padding, and every eighth reference token almost certain."""
+    """Random inputs of N, V, D: 5% padding, and every eighth reference token almost certain."""
+    num_tokens, vocab_size, hidden_dim = sizes
     logits = 2.0 * torch.randn(num_tokens, vocab_size, device=device)
     target = torch.randint(2, vocab_size, (num_tokens,), device=device)
     logits[torch.arange(0, num_tokens, 8, device=device), target[::8]] += 20.0
@@ -104,9 +100,8 @@ def _load_fairseq() -> Loss:
 
     def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
         lprobs = F.log_softmax(inputs[0], dim=-1, dtype=torch.float32)
-        options = {"ignore_index": problem.pad, "reduce": reduction == "sum"}
-        arguments = (lprobs, problem.target, problem.label_smoothing)
-        smoothed, _ = label_smoothed_nll_loss(*arguments, **options)
+        options = (problem.label_smoothing, problem.pad, reduction == "sum")
+        smoothed, _ = label_smoothed_nll_loss(lprobs, problem.target, *options)
         return smoothed if reduction == "sum" else smoothed.squeeze(-1)
 
     return loss
@@ -122,16 +117,6 @@ def _like_torch(function: Callable[..., Tensor], **more: Any) -> Loss:
         reduction=reduction,
         **more,
     )
-
-
-def _summing(losses_of: Callable[[Tensor, Problem], Tensor]) -> Loss:
-    """A function that gives losses per token only."""
-
-    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
-        losses = losses_of(inputs[0], problem)
-        return losses.sum() if reduction == "sum" else losses
-
-    return loss
 
 
 def _load_torch() -> Loss:
@@ -163,71 +148,54 @@ def _load_flash() -> Loss:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def losses_of(logits: Tensor, problem: Problem) -> Tensor:
+    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
         options = {"label_smoothing": problem.label_smoothing, "ignore_index": problem.pad}
-        return module.cross_entropy_loss(logits, problem.target, **options)[0]
+        losses, _ = module.cross_entropy_loss(*inputs, problem.target, **options)
+        return losses.sum() if reduction == "sum" else losses
 
-    return _summing(losses_of)
+    return loss
 
 
 def _load_apex() -> Loss:
     function = importlib.import_module("apex.contrib.xentropy").SoftmaxCrossEntropyLoss
 
-    def losses_of(logits: Tensor, problem: Problem) -> Tensor:
-        in_half = logits.dtype == torch.float16  # then its losses are float32 all the same
+    def loss(inputs: Tensors, problem: Problem, reduction: str) -> Tensor:
+        in_half = inputs[0].dtype == torch.float16  # then its losses are float32 all the same
         options = (problem.label_smoothing, problem.pad, in_half)
-        return function.apply(logits, problem.target, *options)
+        losses = function.apply(*inputs, problem.target, *options)
+        return losses.sum() if reduction == "sum" else losses
 
-    return _summing(losses_of)
-
-
-def _load_labo(impl: str, beta: float) -> Loss:
-    if impl not in IMPLEMENTATIONS:
-        raise ImportError(f"fairseq_labo.ops.dispatch.IMPLEMENTATIONS has no {impl!r}")
-    return _like_torch(labo_loss, beta=beta, impl=impl)
+    return loss
 
 
-def _load_labo_unfused(beta: float) -> Loss:
-    def loss(hidden: Tensor, weight: Tensor, target: Tensor, **options: Any) -> Tensor:
-        return labo_loss(F.linear(hidden, weight), target, **options)
-
-    return _like_torch(loss, beta=beta)
-
-
-def _load_labo_fused(beta: float) -> Loss:
-    return _like_torch(labo_linear_loss, beta=beta)
+def _unfused(hidden: Tensor, weight: Tensor, target: Tensor, **options: Any) -> Tensor:
+    return labo_loss(F.linear(hidden, weight), target, **options)
 
 
 def list_providers(betas: list[float]) -> list[Provider]:
-    """All providers, fairseq's first; ours once for each β, Triton's also where it is not."""
-    load = functools.partial
-    liger, fused = "liger_cross_entropy", "liger_fused_linear_cross_entropy"
-    linear = {"unfused": _load_labo_unfused, "fused": _load_labo_fused}
-    gpu: dict[str, Any] = {"gpu_only": True}
+    """All providers, those of logits first; ours once for each β."""
+    load, gpu, linear = functools.partial, {"gpu_only": True}, {"linear": True}
     # Liger writes the gradient over the logits and keeps its losses in their dtype; its fused loss
     # does not have gradients per token in all versions.
-    return [
+    liger = gpu | {"in_place": True, "sums_in_half": True}
+    liger_linear = gpu | linear | {"per_token": False}
+    fused = load(_load_liger, "liger_fused_linear_cross_entropy")
+    providers = [
         Provider("fairseq", "fairseq", _load_fairseq),
         Provider("torch", "uniform", _load_torch),
-        Provider(
-            "liger", "uniform", load(_load_liger, liger), in_place=True, sums_in_half=True, **gpu
-        ),
+        Provider("liger", "uniform", load(_load_liger, "liger_cross_entropy"), **liger),
         Provider("flash-attn", "uniform", _load_flash, **gpu),
         Provider("apex", "uniform", _load_apex, **gpu),
-        *(
-            Provider(
-                f"labo-{impl}", "labo", load(_load_labo, impl, b), b, gpu_only=impl == "triton"
-            )
-            for impl in dict.fromkeys((*IMPLEMENTATIONS, "triton"))
-            for b in betas
-        ),
-        Provider("torch-linear", "uniform", _load_torch_linear, linear=True),
-        Provider(
-            "liger-linear", "uniform", load(_load_liger, fused), linear=True, per_token=False, **gpu
-        ),
-        *(
-            Provider(f"labo-linear-{name}", "labo", load(load_ours, b), b, linear=True)
-            for name, load_ours in linear.items()
-            for b in betas
-        ),
+        Provider("torch-linear", "uniform", _load_torch_linear, **linear),
+        Provider("liger-linear", "uniform", fused, **liger_linear),
     ]
+    ours: dict[str, tuple[Callable[..., Tensor], dict[str, bool]]] = {
+        **{f"labo-{impl}": (load(labo_loss, impl=impl), {}) for impl in IMPLEMENTATIONS},
+        "labo-linear-unfused": (_unfused, linear),
+        "labo-linear-fused": (labo_linear_loss, linear),
+    }
+    ours["labo-triton"] = (load(labo_loss, impl="triton"), gpu)
+    for (name, (function, kind)), beta in itertools.product(ours.items(), betas):
+        like_torch = load(_like_torch, function, beta=beta)
+        providers.append(Provider(name, "labo", like_torch, beta, **kind))
+    return sorted(providers, key=lambda provider: provider.linear)

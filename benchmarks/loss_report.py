@@ -1,64 +1,71 @@
 """Rows of `benchmarks.loss`, and how they are shown: a table and a picture."""
 
 import math
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
+import numpy as np
+
+from benchmarks.loss_measure import PASSES
 
 Row = dict[str, Any]
-# The logits are read in each pass, and their gradient is written: what has to move.
-PASSES = {"forward": 1, "backward": 2, "both": 3}
-# Title, width and format of a column of the table, and the row's field.
-COLUMNS = (
-    ("peak MiB", 10, ".1f", "peak_mib_beyond_logits"),
-    ("of copy", 9, ".0%", "share_of_copy_bandwidth"),
-    ("error", 9, ".1e", "max_error"),
-    ("/eager", 10, ".3g", "error_over_eager"),
-)
+Key = TypeVar("Key", bound=Hashable)
+SETTING = ("device", "dtype", "num_tokens", "vocab_size", "upstream")
+TIMES = ("p20_ms", "p50_ms", "p80_ms")
+MEASURED = ("peak_mib_beyond_logits", "share_of_copy_bandwidth", "max_error", "error_over_eager")
+RESULTS = (*TIMES, *MEASURED, "synchronizes_host", "captured_in_graph", "status")
+# The printed table's columns of numbers: times, speed, and those of `MEASURED`.
+TITLES = (*PASSES, "faster", "peak MiB", "of copy", "error", "/eager")
+FORMATS = (".3f", ".3f", ".3f", ".2f", ".1f", ".0%", ".1e", ".3g")
 
 
-def make_row(row: Row, report: Row, times_ms: list[float] | None, *, bytes_per_ms: float) -> Row:
+def make_row(row: Row, report: Row, times_ms: list[float], *, bytes_per_ms: float) -> Row:
     """Complete a row that says what was run by the results; None where nothing was measured.
 
-    `report` holds the status and errors of the provider; `bytes_per_ms` is the copy bandwidth.
+    `report` holds what is known of the provider; `bytes_per_ms` is the copy bandwidth.
     """
-    p20, p50, p80, share = None, None, None, None
-    if times_ms is not None:
-        quantiles = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
-        values = torch.tensor(times_ms, dtype=torch.float64).quantile(quantiles).tolist()
-        p20, p50, p80 = (round(value, 6) for value in values)
+    row = row | dict.fromkeys(RESULTS) | report
+    for field in ("max_error", "error_over_eager"):  # JSON has neither NaN nor infinity
+        if not math.isfinite(row[field] or 0.0):
+            row[field] = str(row[field])
+    if row["mode"] != "both":
+        row["peak_mib_beyond_logits"] = None
+    if times_ms:
+        quantiles = np.quantile(times_ms, (0.2, 0.5, 0.8)).round(6).tolist()
+        row |= zip(TIMES, quantiles, strict=True)
         if row["hidden_dim"] is None:  # the projection's own work is no traffic of logits
-            share = PASSES[row["mode"]] * logits_bytes(row) / p50 / bytes_per_ms
-    return row | {
-        "p20_ms": p20,
-        "p50_ms": p50,
-        "p80_ms": p80,
-        "peak_mib_beyond_logits": report.get("peak") if row["mode"] == "both" else None,
-        "share_of_copy_bandwidth": share,
-        "max_error": _finite(report.get("max_error")),
-        "error_over_eager": _finite(report.get("error_over_eager")),
-        "synchronizes_host": report.get("synchronizes"),
-        "captured_in_graph": report.get("captured"),
-        "status": report["status"],
-    }
+            moved = PASSES[row["mode"]] * row["num_tokens"] * row["vocab_size"] * itemsize(row)
+            row["share_of_copy_bandwidth"] = moved / row["p50_ms"] / bytes_per_ms
+    return row
 
 
-def logits_bytes(row: Row) -> int:
-    """Size of the logits that a row is about."""
-    itemsize = {"fp32": 4, "fp16": 2, "bf16": 2}[row["dtype"]]
-    return int(row["num_tokens"] * row["vocab_size"] * itemsize)
-
-
-def _finite(value: float | None) -> float | str | None:
-    """JSON has neither NaN nor infinity."""
-    return value if value is None or math.isfinite(value) else str(value)
+def itemsize(row: Row) -> int:
+    """Bytes of a logit."""
+    return 4 if row["dtype"] == "fp32" else 2
 
 
 def setting(row: Row) -> tuple[Any, ...]:
     """What rows must share to be compared."""
-    keys = ("device", "dtype", "num_tokens", "vocab_size", "upstream")
-    return tuple(row[key] for key in keys)
+    return tuple(row[key] for key in SETTING)
+
+
+def speedup(other: Row | None, mine: Row) -> float | None:
+    """How many times as fast as `other` a row is, by medians; None if one was not timed."""
+    if not other or not other["p50_ms"] or not mine["p50_ms"]:
+        return None
+    return float(other["p50_ms"] / mine["p50_ms"])
+
+
+def _grouped(rows: list[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _label(row: Row) -> str:
+    return row["provider"] + (f" (β = {row['beta']})" if row["beta"] else "")
 
 
 def table(rows: list[Row]) -> str:
@@ -68,41 +75,28 @@ def table(rows: list[Row]) -> str:
     ones measured); memory in MiB beyond the inputs; error relative to the float64 definition.
     """
     lines = []
-    titles = "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS)
-    passes = "".join(f"{mode:>10}" for mode in PASSES)
-    for key in dict.fromkeys(setting(row) for row in rows):
-        device, dtype, num_tokens, vocab_size, upstream = key
-        here = [row for row in rows if setting(row) == key]
-        lines += [
-            f"\n{device}, {dtype}, N = {num_tokens}, V = {vocab_size}, upstream {upstream:g}",
-            f"{'provider':<20}{'beta':>5}{passes}{'faster':>8}{titles}  status",
-        ]
-        for name, beta in dict.fromkeys((row["provider"], row["beta"]) for row in here):
-            mine = [row for row in here if (row["provider"], row["beta"]) == (name, beta)]
-            lines.append(_line({row["mode"]: row for row in mine}, here))
+    titles = "".join(f"{title:>10}" for title in TITLES)
+    for (device, dtype, num_tokens, vocab_size, upstream), here in _grouped(rows, setting).items():
+        case = f"N = {num_tokens}, V = {vocab_size}, upstream {upstream:g}"
+        lines += [f"\n{device}, {dtype}, {case}", f"{'provider':<20}{'beta':>5}{titles}  status"]
+        lines += [_line(mine, here) for mine in _grouped(here, _label).values()]
     return "\n".join(lines)
 
 
-def _cell(value: Any, width: int, pattern: str = "") -> str:
-    shown = "" if value is None else format(value, "" if isinstance(value, str) else pattern)
-    return f"{shown:>{width}}"
+def _line(mine: list[Row], here: list[Row]) -> str:
+    times = {row["mode"]: row["p50_ms"] for row in mine}
+    last = max(mine, key=lambda row: PASSES[row["mode"]])
+    wanted = ("fairseq", last["mode"])
+    base = next((row for row in here if (row["provider"], row["mode"]) == wanted), None)
+    values = [*map(times.get, PASSES), speedup(base, last), *(last[field] for field in MEASURED)]
+    cells = map(_cell, values, FORMATS)
+    start = f"{last['provider']:<20}{last['beta'] or '':>5}"
+    return f"{start}{''.join(cells)}  {last['status']}"
 
 
-def _line(by_mode: dict[str, Row], here: list[Row]) -> str:
-    last = by_mode[max(by_mode, key=lambda mode: PASSES[mode])]
-    fairseq = [row for row in here if (row["provider"], row["mode"]) == ("fairseq", last["mode"])]
-    ratio = speedup(fairseq[0], last) if fairseq else None
-    times = "".join(_cell(by_mode.get(mode, {}).get("p50_ms"), 10, ".3f") for mode in PASSES)
-    rest = "".join(_cell(last[field], width, pattern) for _, width, pattern, field in COLUMNS)
-    start = f"{last['provider']:<20}{_cell(last['beta'], 5)}"
-    return f"{start}{times}{_cell(ratio, 8, '.2f')}{rest}  {last['status']}"
-
-
-def speedup(other: Row, mine: Row) -> float | None:
-    """How many times as fast as `other` a row is, by medians; None if one was not timed."""
-    if not other["p50_ms"] or not mine["p50_ms"]:
-        return None
-    return float(other["p50_ms"] / mine["p50_ms"])
+def _cell(value: float | str | None, pattern: str) -> str:
+    shown = value or "" if isinstance(value, str | None) else format(value, pattern)
+    return f"{shown:>10}"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -112,32 +106,24 @@ def plot(results: dict[str, Any], path: Path) -> None:
         RuntimeError: matplotlib is not installed.
     """
     try:
-        import matplotlib
+        from matplotlib import figure as figures
     except ImportError as error:
         raise RuntimeError(
             f"--plot {path}: expected matplotlib, found none; install it (pip install matplotlib) "
             f"or leave the option out: the JSON file has everything"
         ) from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    wanted = ("both", results["settings"]["upstream"][0])
-    rows = [row for row in results["rows"] if (row["mode"], row["upstream"]) == wanted]
-    rows = [row for row in rows if row["p50_ms"]]
-    labels = list(dict.fromkeys(map(_label, rows)))
-    settings = list(dict.fromkeys(map(setting, rows)))
-    size = (11, 2 + 0.45 * max(1, len(labels)))
-    figure, (speed, memory) = pyplot.subplots(1, 2, sharey=True, figsize=size)
+    wanted = {"mode": "both", "upstream": results["settings"]["upstream"][0]}.items()
+    rows = [row for row in results["rows"] if wanted <= row.items() and row["p50_ms"]]
+    labels, settings = list(_grouped(rows, _label)), _grouped(rows, setting)
+    figure = figures.Figure((11, 2 + 0.45 * max(1, len(labels))), layout="tight")
+    speed, memory = figure.subplots(1, 2, sharey=True)
     height = 0.8 / max(1, len(settings))
-    for number, key in enumerate(settings):
-        here = {_label(row): row for row in rows if setting(row) == key}
-        base = here.get("fairseq")
-        positions = [labels.index(label) + height * (number + 0.5) - 0.4 for label in here]
-        ratios = [(speedup(base, row) if base else None) or 0.0 for row in here.values()]
-        peaks = [row["peak_mib_beyond_logits"] or 0.0 for row in here.values()]
+    for number, (key, here) in enumerate(settings.items()):
+        base = next((row for row in here if row["provider"] == "fairseq"), None)
+        places = [labels.index(_label(row)) + height * (number + 0.5) - 0.4 for row in here]
         legend = f"{key[1]}, N = {key[2]}, V = {key[3]}"
-        speed.barh(positions, ratios, height=height, label=legend)
-        memory.barh(positions, peaks, height=height)
+        speed.barh(places, [speedup(base, row) or 0 for row in here], height, label=legend)
+        memory.barh(places, [row["peak_mib_beyond_logits"] or 0 for row in here], height)
     speed.axvline(1.0, color="black", linewidth=0.8)
     speed.set_yticks(range(len(labels)), labels)
     speed.invert_yaxis()
@@ -146,10 +132,4 @@ def plot(results: dict[str, Any], path: Path) -> None:
     if settings:
         speed.legend(fontsize="small")
     figure.suptitle(f"{results['machine']['device']}, commit {results['machine']['commit']}")
-    figure.tight_layout()
     figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-
-
-def _label(row: Row) -> str:
-    return str(row["provider"]) + (f" (β = {row['beta']})" if row["beta"] else "")

@@ -30,22 +30,18 @@ NOT_LINEAR = "learn BPE"
 TEST_LINES = 1_000
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.preparation", allow_abbrev=False)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser("python -m benchmarks.preparation", allow_abbrev=False)
+    add = parser.add_argument
     for lang in ("de", "en"):
-        parser.add_argument(f"--{lang}", type=Path, action="append", required=True, metavar="FILE")
-    parser.add_argument("--destdir", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--lines", type=int, default=200_000, metavar="N", help="of both sides")
-    parser.add_argument("--join", type=int, default=2, metavar="N", help="sentences to a line")
-    parser.add_argument("--workers", type=int, default=1, metavar="N")
+        add(f"--{lang}", type=Path, action="append", required=True, metavar="FILE")
+    add("--destdir", type=Path, required=True, metavar="DIR")
+    add("--lines", type=int, default=200_000, metavar="N", help="of both sides")
+    add("--join", type=int, default=2, metavar="N", help="sentences to a line")
+    add("--workers", type=int, default=1, metavar="N")
     args = parser.parse_args(argv)
-    try:
-        print(measure(args))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    print(measure(args))
 
 
 def measure(args: argparse.Namespace) -> str:
@@ -68,14 +64,13 @@ def measure(args: argparse.Namespace) -> str:
 def report(seconds: dict[str, Seconds], *, lines: int) -> str:
     """Return the table for stages that took `seconds` on `lines` lines."""
     rows = [["stage", "clock s", "CPU s", "lines / CPU s", "WMT'14, CPU minutes"]]
-    total = 0.0
+    minutes = {name: WMT14_LINES / lines * cpu / 60 for name, (_, cpu) in seconds.items()}
+    minutes.pop(NOT_LINEAR, None)
     for name, (wall, cpu) in seconds.items():
-        minutes = WMT14_LINES / lines * cpu / 60
+        projected = f"{minutes[name]:.1f}" if name in minutes else "-"
         speed = f"{lines / max(cpu, 0.01):,.0f}"
-        projected = f"{minutes:.1f}" if name != NOT_LINEAR else "-"
-        total += minutes if name != NOT_LINEAR else 0
         rows.append([name, f"{wall:.1f}", f"{cpu:.1f}", speed, projected])
-    rows.append(["all but learning BPE", "", "", "", f"{total:.1f}"])
+    rows.append(["all but learning BPE", "", "", "", f"{sum(minutes.values()):.1f}"])
     return format_table(rows, left_columns=1)
 
 
@@ -93,4 +88,7 @@ def _joined(files: Sequence[Path], number: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,12 +1,12 @@
 """Is there a fairseq that can be imported, and if not, what to do; and what waits for it."""
 
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 FAIRSEQ_DISTRIBUTION = "fairseq-fixed==0.12.3.1"
 INSTALL_COMMAND = (
@@ -45,34 +45,28 @@ def require_fairseq() -> None:
 
 def after_import(name: str, action: Callable[[], None]) -> None:
     """Call `action` now if the module `name` is imported, else as soon as it has been."""
-    if sys.modules.get(name) is not None:
-        action()
-    else:
-        sys.meta_path.insert(0, _AfterImport(name, action))
 
-
-class _AfterImport(importlib.abc.MetaPathFinder):
-    """Finds one module as the other finders do, and has the action called behind its code."""
-
-    def __init__(self, name: str, action: Callable[[], None]) -> None:
-        self.name, self.action = name, action
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self.name:
+    def find_spec(fullname: str, *path_and_target: Any) -> ModuleSpec | None:
+        """Find the module as the other finders do, and have the action called behind its code."""
+        if fullname != name:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        specs = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((spec for spec in specs if spec is not None), None)
+        others = [each for each in sys.meta_path if each is not finder]
+        specs = (each.find_spec(fullname, *path_and_target) for each in others)
+        spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_act(module: ModuleType) -> None:
                 execute(module)
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                    self.action()
+                if finder in sys.meta_path:
+                    sys.meta_path.remove(finder)
+                    action()
 
             spec.loader.exec_module = execute_and_act  # type: ignore[method-assign]
         return spec
+
+    finder: Any = SimpleNamespace(find_spec=find_spec)
+    if sys.modules.get(name) is not None:
+        action()
+    else:
+        sys.meta_path.insert(0, finder)

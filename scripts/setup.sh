@@ -87,7 +87,7 @@ check_compiler() {
 
 # --no-deps: the lock files are whole, and torchaudio, which fairseq-fixed asks for, is left out.
 pip() {
-    run "$venv/bin/python" -m pip --disable-pip-version-check --quiet install --no-deps "$@"
+    run "$venv/bin/python" -m pip --disable-pip-version-check --quiet install --no-deps --no-compile "$@"
 }
 
 install_torch() {

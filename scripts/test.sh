@@ -19,4 +19,4 @@ cd "$repo"
 # A thread each: tiny models only wait for each other.
 export OMP_NUM_THREADS=1 PYTHONPATH=$repo
 cores=$("$python" -c 'from fairseq_labo.experiments.provenance import available_cores as n; print(n())')
-run "$python" -m pytest -n "$cores" --dist worksteal ${selection[@]+"${selection[@]}"} "$@"
+run "$python" -m pytest -n "$cores" --dist loadfile ${selection[@]+"${selection[@]}"} "$@"

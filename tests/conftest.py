@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ TRAINING = [
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``pytest --device cuda``: run the kernels' tests on a GPU."""
     parser.addoption("--device", choices=["cpu", "cuda"], default="cpu")
+    text = "N cases, kills or updates in tests/faults, instead of the few that fit into CI"
+    parser.addoption("--soak", type=int, metavar="N", help=text)
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def preprocessing_in_process() -> Iterator[None]:
     """fairseq-preprocess in this process: another takes seconds to start."""
     from fairseq_labo.experiments.data import binarize
 
-    def run_logged(command: Sequence[str], log_file: Path) -> int:
+    def run_logged(command: Sequence[str], log_file: Path, *, cwd: Path) -> int:
         from fairseq import options
         from fairseq_cli import preprocess
 
@@ -59,7 +61,8 @@ def preprocessing_in_process() -> Iterator[None]:
         logger = logging.getLogger("fairseq_cli.preprocess")
         before = list(logger.handlers)
         try:
-            preprocess.main(options.get_preprocessing_parser().parse_args(command[3:]))
+            with chdir(cwd):
+                preprocess.main(options.get_preprocessing_parser().parse_args(command[3:]))
         finally:
             for handler in set(logger.handlers) - set(before):
                 logger.removeHandler(handler)

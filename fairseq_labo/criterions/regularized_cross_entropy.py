@@ -222,10 +222,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             "smoothing": label_smoothing * num_counted,
         }
 
-    @classmethod
-    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """Log the averages over workers and batches; see `criterions.metrics`."""
-        reduce_metrics(logging_outputs)
+    reduce_metrics = staticmethod(reduce_metrics)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

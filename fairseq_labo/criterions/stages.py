@@ -33,27 +33,19 @@ class TrainingProgress:
 
     def follow(self, task: Any) -> None:
         """Listen to what the trainer tells `task`, whatever the task's class."""
-        begin_epoch, train_step = task.begin_epoch, task.train_step
-        epoch_of = functools.partial(_argument, inspect.signature(begin_epoch), "epoch")
-        updates_of = functools.partial(_argument, inspect.signature(train_step), "update_num")
+        self._listen(task, "begin_epoch", "epoch", tells="epoch")
+        self._listen(task, "train_step", "update_num", tells="num_updates")
 
-        @functools.wraps(begin_epoch)
-        def listening_begin_epoch(*args: Any, **kwargs: Any) -> Any:
-            self.epoch = epoch_of(args, kwargs)
-            return begin_epoch(*args, **kwargs)
+    def _listen(self, task: Any, method: str, argument: str, *, tells: str) -> None:
+        call = getattr(task, method)
+        signature = inspect.signature(call)
 
-        @functools.wraps(train_step)
-        def listening_train_step(*args: Any, **kwargs: Any) -> Any:
-            self.num_updates = updates_of(args, kwargs)
-            return train_step(*args, **kwargs)
+        @functools.wraps(call)
+        def listening(*args: Any, **kwargs: Any) -> Any:
+            setattr(self, tells, int(signature.bind(*args, **kwargs).arguments[argument]))
+            return call(*args, **kwargs)
 
-        task.begin_epoch, task.train_step = listening_begin_epoch, listening_train_step
-
-
-def _argument(
-    signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> int:
-    return int(signature.bind(*args, **kwargs).arguments[name])
+        setattr(task, method, listening)
 
 
 @dataclass(frozen=True)
@@ -79,11 +71,8 @@ class SmoothingStage:
             ValueError: both lengths are given, neither is given though one is `required` or
                 the schedule needs one, one is negative, or the schedule is unknown.
         """
-        given = [
-            f"{flag} {value}"
-            for flag, value in (("--smoothing-epochs", epochs), ("--smoothing-updates", updates))
-            if value is not None
-        ]
+        lengths = {"--smoothing-epochs": epochs, "--smoothing-updates": updates}
+        given = [f"{flag} {length}" for flag, length in lengths.items() if length is not None]
         if len(given) == 2:
             raise ValueError(
                 f"expected one of --smoothing-epochs and --smoothing-updates, found both "

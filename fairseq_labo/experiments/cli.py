@@ -7,6 +7,7 @@ returns the exit status (None is 0). Only the module of the command that is call
 import argparse
 import importlib
 import importlib.metadata
+import io
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
+from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.errors import UserError
 
 PACKAGE = "fairseq_labo.experiments"
@@ -57,7 +59,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see {self.prog} -h\n")
+        line = printable(message).replace("\n", "\\n")
+        self.exit(2, f"error: {line}; see {self.prog} -h\n")
 
 
 def parser_of(name: str) -> Parser:
@@ -98,6 +101,7 @@ def default_folder(*names: str) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. What a user can mend is said without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _show_what_cannot_be_encoded()
     if words in ([], ["-h"], ["--help"]):
         print(usage())
         return 0 if words else 2
@@ -106,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         return _failed(f"expected a command ({', '.join(COMMANDS)}), found {words[0]!r}", status=2)
+    for word in words:  # a byte that is no text; in no file that a command writes could it stand
+        if not word.isascii() and word != word.encode(errors="ignore").decode():
+            return _failed(f"expected UTF-8, found {word!r}; rename the file", status=2)
     _quieten_libraries()
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -127,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         return _failed(f"{error}; what is complete is kept: mend it and run the command again")
+    except MemoryError:
+        return _failed("out of memory: give smaller numbers, or free some and run it again")
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -137,8 +146,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(message: str, *, status: int = 1) -> int:
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return status
+
+
+def _show_what_cannot_be_encoded() -> None:
+    """On a terminal of another encoding, umlauts and the like are shown as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -5,9 +5,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
-
 # What steers a terminal, or turns the direction of text around; not line breaks and tabs.
 CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -32,6 +29,8 @@ def show_command(command: Sequence[str]) -> None:
 
 def format_table(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
     """`rows` (the first is the header) as aligned lines, the first `left_columns` to the left."""
+    from tabulate import tabulate  # of an extra, which not every command needs
+
     sides = ["left" if column < left_columns else "right" for column in range(len(rows[0]))]
     align = sides if len(rows) > 1 else None
     cells = [[printable(cell) for cell in row] for row in rows]

@@ -10,24 +10,32 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from fairseq_labo.experiments.errors import UserError
+
+BYTE_ORDER_MARK = "\ufeff"
+LINE_BYTES = 1 << 20  # a longer line is no sentence, and would have to fit into memory
+# What a compressed file may hold. Text shrinks to a fifth or so, a bomb to a thousandth.
+EXPANSION = 100
+EXPANDED_BYTES = 1 << 28
 
 
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of `path` (gzipped if it ends in .gz) without their "\\n".
 
     Text after the last "\\n" counts as a line. Raises UserError for a file that is missing, a
-    damaged archive, and bytes that are not UTF-8 (naming the line, counted from 1).
+    damaged archive, and as `decode_lines`.
     """
     last = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            for last, line in enumerate(decode_lines(stream, f"{path}"), start=1):  # noqa: B007
+        with open_text(path) as stream:
+            lines = decode_lines(stream, f"{path}", most_bytes=most_bytes(path))
+            for last, line in enumerate(lines, start=1):  # noqa: B007
                 yield line
     except FileNotFoundError as error:
         raise UserError(f"{path}: expected a text file, found none; check the folder") from error
@@ -38,12 +46,41 @@ def read_lines(path: Path) -> Iterator[str]:
         ) from error
 
 
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+def open_text(path: Path) -> IO[bytes]:
+    """Open a text, gzipped if its name ends in .gz."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def most_bytes(path: Path) -> int:
+    """How much text there may be in the file `path`, compressed or not."""
+    return max(EXPANDED_BYTES, EXPANSION * path.stat().st_size)
+
+
+def too_large(name: str, most: int) -> UserError:
+    """The error for more than `most_bytes`."""
+    return UserError(
+        f"{name}: expected at most {most:,} bytes ({EXPANSION} times the compressed file, or "
+        f"{EXPANDED_BYTES:,}), found more, which no text shrinks from; if it is right, unpack it "
+        "and give what it holds"
+    )
+
+
+def decode_lines(stream: IO[bytes], name: str, *, most_bytes: int) -> Iterator[str]:
     """Yield the lines of a binary stream without their "\\n"; `name` stands in errors.
 
-    Raises UserError for bytes that are not UTF-8, naming the line (counted from 1).
+    Raises UserError for bytes that are not UTF-8 and for a line over `LINE_BYTES`, naming the line
+    (counted from 1), and for a stream that holds more than `most_bytes`.
     """
-    for number, line in enumerate(stream, start=1):
+    read = 0
+    for number, line in enumerate(iter(partial(stream.readline, LINE_BYTES + 1), b""), start=1):
+        read += len(line)
+        if read > most_bytes:
+            raise too_large(name, most_bytes)
+        if len(line) > LINE_BYTES:
+            raise UserError(
+                f"{name}, line {number}: expected one sentence, found over {LINE_BYTES:,} bytes "
+                "without a line break; split the text into sentences, one a line"
+            )
         try:
             yield line.removesuffix(b"\n").decode("utf-8")
         except UnicodeDecodeError as error:
@@ -86,15 +123,31 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file, or None when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON; the file has its name only when it is whole."""
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content`, to be written as JSON, and a digest of it: see `is_sealed`."""
+    text = json.dumps({key: content[key] for key in content if key != "seal"}, sort_keys=True)
+    return {**content, "seal": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_sealed(content: Any) -> bool:
+    """Whether JSON is as it was `sealed`: whole, and not edited since."""
+    return isinstance(content, dict) and content == sealed(content)
 
 
 @contextmanager
@@ -105,7 +158,10 @@ def locked(folder: Path, *, name: str = ".lock") -> Iterator[int]:
     file of a killed one holds nothing up. Raises UserError when another process has it.
     """
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{folder}: expected a folder, found a file; choose another") from error
     with path.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.checkpoints import load_checkpoint, settings_of
+
 DISTRIBUTIONS = ("torch", "sacrebleu", "sacremoses", "numpy")
 
 
@@ -20,17 +22,17 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
     "epoch" is the one that training would go on with: one more than those done.
     """
-    import torch
-
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_checkpoint(path)
     history = (state.get("optimizer_history") or [{}])[-1]
     iterator = (state.get("extra_state") or {}).get("train_iterator", {})
-    config = state.get("cfg") or {}
+    criterion = settings_of(state, "criterion")
+    if "_name" not in criterion and "criterion" in criterion:  # all flags, of an old criterion
+        criterion = {"_name": criterion["criterion"]}
     averaged = {"averaged_from": state["averaged_from"]} if "averaged_from" in state else {}
     return {
         "path": path.name,
-        "criterion": dict(config.get("criterion") or {}),
-        "seed": (config.get("common") or {}).get("seed"),
+        "criterion": criterion,
+        "seed": settings_of(state, "common").get("seed"),
         "epoch": iterator.get("epoch"),
         "num_updates": history.get("num_updates"),
         **averaged,

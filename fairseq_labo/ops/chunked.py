@@ -55,10 +55,8 @@ def _rows_not_ignored(ignored: Tensor) -> Tensor | None:
     return ignored.logical_not().nonzero().squeeze(1)
 
 
-def _finish(
-    out: PerRow, target_logit: Tensor, ignored: Tensor, settings: Settings
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """The fields of TokenLosses from what the chunks left per row; `out` is used up."""
+def _finish(out: PerRow, target_logit: Tensor, ignored: Tensor, settings: Settings) -> TokenLosses:
+    """The losses from what the chunks left per row; `out` is used up."""
     nll = (out.sum_p.log() - (target_logit - out.largest)).masked_fill_(ignored, 0.0)
     reg = entropy = None
     loss = nll.clone()
@@ -70,12 +68,7 @@ def _finish(
     if settings.statistics:
         entropy = out.entropy.masked_fill_(ignored, 0.0)
     argmax = out.argmax.masked_fill_(ignored, -1) if settings.argmax else None
-    return loss, nll, reg, entropy, argmax
-
-
-def _target_logits(logits: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
-    """z_y [N] of logits [N, V]."""
-    return logits.gather(1, y.unsqueeze(1)).squeeze(1).to(dtype)
+    return TokenLosses(loss, nll, reg, entropy, argmax)
 
 
 def _takes_gradient_along(logits: Tensor) -> bool:
@@ -93,8 +86,8 @@ def _losses_in_one_pass(
     not_ignored: Tensor | None = None,
     gradient: Tensor | None = None,
     upstream: float | Tensor = 1.0,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """The fields of TokenLosses.
+) -> TokenLosses:
+    """The losses of all rows.
 
     Fills `gradient` [N, V], if it is given, with the gradient of Σ upstream · L, for one number or
     [N, 1] of them: the exponentials serve both. `not_ignored`: as of `_rows_not_ignored`.
@@ -121,7 +114,8 @@ def _losses_in_one_pass(
             gradient[rows] = chunk.to(gradient.dtype)
     if gradient is not None and not ignored.is_cuda:
         gradient.index_fill_(0, ignored.nonzero().squeeze(1), 0.0)
-    return _finish(out, _target_logits(logits, y, scratch.dtype), ignored, settings)
+    target_logit = logits.gather(1, y.unsqueeze(1)).squeeze(1).to(scratch.dtype)
+    return _finish(out, target_logit, ignored, settings)
 
 
 class _ChunkedTokenLosses(torch.autograd.Function):
@@ -215,8 +209,8 @@ class LossesAndGradient:
         logits, teacher_logits: [n, V]; target: int64 [n].
         """
         gradient = self.gradient[: logits.size(0)]
-        results = _losses_in_one_pass(
+        losses = _losses_in_one_pass(
             logits, target, settings, teacher_logits,
             scratch=self.scratch, gradient=gradient, upstream=upstream,
         )  # fmt: skip
-        return TokenLosses(*results), gradient
+        return losses, gradient

@@ -18,7 +18,7 @@ scaled by `HALF_SCALE` until it has been summed up in float32.
 On the CPU ignored rows are left out of everything, the projection included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +34,7 @@ from fairseq_labo.ops.settings import Settings, TokenLosses
 CPU_CHUNK_BYTES = 8 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # fills the device
 HALF_SCALE = 2.0**12  # an entry of p − q is at most 1, and float16 reaches 65504
+Case = tuple[Tensor, Tensor, Settings, Tensor | None]  # logits, target, settings, teacher's logits
 
 
 class Projection(NamedTuple):
@@ -104,7 +105,7 @@ class _Chunks(NamedTuple):
 
     def rows(self) -> list[slice | Tensor]:
         """The rows that are not ignored, chunk by chunk: ranges, or row numbers."""
-        num_tokens, size = self.hidden.size(0), self.chunk_size()
+        num_tokens, size = self.hidden.size(0), self.like_chunk().size(0)
         if not self.hidden.is_cuda:  # on CUDA .all() would synchronize
             not_ignored = self.target.ne(self.settings.ignore_index)
             if not bool(not_ignored.all()):
@@ -112,29 +113,30 @@ class _Chunks(NamedTuple):
                 return list(numbers.split(size)) if numbers.numel() else []
         return [slice(start, start + size) for start in range(0, num_tokens, size)]
 
-    def chunk_size(self) -> int:
-        """Rows of a chunk within the budget."""
+    def like_chunk(self) -> Tensor:
+        """The logits of the largest chunk within the budget, in shape and kind; takes no memory."""
         budget = CUDA_CHUNK_BYTES if self.hidden.is_cuda else CPU_CHUNK_BYTES
-        row_bytes = self.layer.weight.size(0) * self.hidden.element_size()
-        return max(1, min(budget // row_bytes, self.hidden.size(0)))
+        vocab_size = self.layer.weight.size(0)
+        fitting = budget // (vocab_size * self.hidden.element_size())
+        num_rows = max(1, min(fitting, self.hidden.size(0)))
+        return self.hidden.new_empty(()).expand(num_rows, vocab_size)
 
-    def buffer(self) -> Tensor:
-        """Room for the logits of one chunk, uninitialized."""
-        shape = self.chunk_size(), self.layer.weight.size(0)
-        return empty_contiguous(self.hidden.new_empty(()).expand(shape))
+    def cases(self) -> Iterator[tuple[slice | Tensor, Tensor, Case]]:
+        """Chunk by chunk: rows, their hidden states, and what an implementation takes."""
+        buffer = empty_contiguous(self.like_chunk())
+        for rows in self.rows():
+            hidden = self.hidden[rows]
+            teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
+            logits = self.layer.logits(hidden, buffer)
+            yield rows, hidden, (logits, self.target[rows], self.settings, teacher)
 
     def forward(self, out: list[Tensor | None], gradients: _Gradients | None) -> None:
         """Fill `out`, the fields of TokenLosses [N]; add up the gradients of Σ L, if asked."""
         scale = HALF_SCALE if self.hidden.dtype == torch.float16 else 1.0
-        buffer = self.buffer()
         both: Callable[..., tuple[TokenLosses, Tensor]] = self.losses_and_gradient
         if gradients is not None and self.compute is chunked_token_losses:
-            both = LossesAndGradient(buffer)
-        for rows in self.rows():
-            hidden = self.hidden[rows]
-            logits = self.layer.logits(hidden, buffer)
-            teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
-            case = (logits, self.target[rows], self.settings, teacher)
+            both = LossesAndGradient(self.like_chunk())
+        for rows, hidden, case in self.cases():
             if gradients is None:
                 losses = self.compute(*case)
             else:
@@ -162,12 +164,7 @@ class _Chunks(NamedTuple):
 
     def backward(self, upstream: Tensor, gradients: _Gradients) -> None:
         """Add up the gradients of Σ g L for g [N], from logits computed again."""
-        buffer = self.buffer()
-        for rows in self.rows():
-            hidden = self.hidden[rows]
-            logits = self.layer.logits(hidden, buffer)
-            teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
-            case = (logits, self.target[rows], self.settings, teacher)
+        for rows, hidden, case in self.cases():
             _, chunk = self.losses_and_gradient(*case, upstream[rows])
             gradients.add(rows, hidden, chunk, 1.0)
 
@@ -190,22 +187,24 @@ class _LinearTokenLosses(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        chunks: _Chunks,
+        target: Tensor,
+        teacher: Tensor | None,
+        settings: Settings,
+        compute: Implementation,
         summed: bool,
         differentiable: bool,
     ) -> tuple[Tensor | None, ...]:
-        # `chunks` holds the same tensors, detached: they are what is computed with.
         wanted = tuple(each and differentiable for each in ctx.needs_input_grad[:3])
-        gradients = None
+        layer, gradients = Projection(weight, bias), None
         if summed and any(wanted):
-            gradients = _Gradients(hidden, chunks.layer, wanted)
-        out = _empty_results(hidden, chunks.settings)
-        chunks.forward(out, gradients)
+            gradients = _Gradients(hidden, layer, wanted)
+        out = _empty_results(hidden, settings)
+        _Chunks(hidden, layer, target, teacher, settings, compute).forward(out, gradients)
         ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
         ctx.gradients, ctx.wanted = gradients, wanted
-        ctx.settings, ctx.compute = chunks.settings, chunks.compute
+        ctx.settings, ctx.compute = settings, compute
         if gradients is None:
-            ctx.save_for_backward(hidden, weight, bias, chunks.target, chunks.teacher_logits)
+            ctx.save_for_backward(hidden, weight, bias, target, teacher)
         else:
             ctx.save_for_backward(hidden)
         ctx.set_materialize_grads(False)
@@ -215,7 +214,7 @@ class _LinearTokenLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
-            return (None,) * 6
+            return (None,) * 9
         hidden = ctx.saved_tensors[0]
         with torch.no_grad():
             if ctx.gradients is not None:
@@ -233,7 +232,7 @@ class _LinearTokenLosses(torch.autograd.Function):
                 None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream)
                 for x in results
             ]
-        return *results, None, None, None
+        return *results, *(None,) * 6
 
 
 def chunked_linear_token_losses(
@@ -241,19 +240,15 @@ def chunked_linear_token_losses(
     layer: Projection,
     target: Tensor,
     settings: Settings,
-    compute: Implementation,
+    teacher_logits: Tensor | None,
     *,
-    teacher_logits: Tensor | None = None,
+    compute: Implementation,
     summed: bool,
 ) -> TokenLosses:
     """The fields of TokenLosses; `loss` is [N], or the scalar sum over tokens if `summed`.
 
     hidden: [N, D]; target: int64 [N], checked; `compute`: "torch" or "triton" of `ops.dispatch`.
     """
-    bias = None if layer.bias is None else layer.bias.detach()
-    detached = Projection(layer.weight.detach(), bias)
     teacher = None if teacher_logits is None else teacher_logits.detach()
-    chunks = _Chunks(hidden.detach(), detached, target, teacher, settings, compute)
-    return TokenLosses(
-        *_LinearTokenLosses.apply(hidden, *layer, chunks, summed, torch.is_grad_enabled())
-    )
+    case = (target, teacher, settings, compute, summed, torch.is_grad_enabled())
+    return TokenLosses(*_LinearTokenLosses.apply(hidden, *layer, *case))

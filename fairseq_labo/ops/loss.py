@@ -1,34 +1,33 @@
 """The public functions: check the arguments, then route by ``impl=``."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from fairseq_labo.ops import arguments, reference
-from fairseq_labo.ops.dispatch import implementation
-from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.dispatch import Implementation, implementation
+from fairseq_labo.ops.settings import LossOptions, Settings, TokenLosses, TokenOptions
 from fairseq_labo.ops.uncompiled import uncompiled
 
+IGNORE_INDEX = -100  # the default, which is torch's
 
-@uncompiled
-def token_losses(
+
+def route(
     logits: Tensor,
     target: Tensor,
     *,
     label_smoothing: float,
     beta: float,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORE_INDEX,
     teacher_logits: Tensor | None = None,
     statistics: bool = False,
     argmax: bool = False,
     impl: str = "auto",
-) -> TokenLosses:
-    """The loss of each token, together with what a training log shows of it.
+) -> tuple[Implementation, tuple[Tensor, Settings, Tensor | None]]:
+    """Check a call; return what computes it, and its arguments behind `logits` [N, V].
 
-    A compiled model (`torch.compile`) calls this as it is, at the price of one graph break: its
-    checks and its loop over chunks depend on the data, and its kernels are compiled already.
-
-    Arguments are those of `labo_loss`. With `statistics` the regularizer R and the entropy of
-    P are computed too, even at α = 0; with `argmax` the likeliest entry for each token.
+    `logits` are looked at only for their shape and kind.
     """
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
@@ -38,22 +37,27 @@ def token_losses(
         arguments.check_teacher(teacher_logits, logits=logits)
     settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
     compute = implementation(impl, logits, settings, teacher=teacher_logits is not None)
+    return compute, (target, settings, teacher_logits)
+
+
+@uncompiled
+def token_losses(logits: Tensor, target: Tensor, **options: Unpack[TokenOptions]) -> TokenLosses:
+    """The loss of each token, together with what a training log shows of it.
+
+    A compiled model (`torch.compile`) calls this as it is, at the price of one graph break: its
+    checks and its loop over chunks depend on the data, and its kernels are compiled already.
+
+    Arguments are those of `labo_loss`, and `TokenOptions`.
+    """
+    compute, case = route(logits, target, **options)
     # The arithmetic below chooses its own precision.
     with torch.autocast(device_type=logits.device.type, enabled=False):
-        return compute(logits, target, settings, teacher_logits)
+        return compute(logits, *case)
 
 
 @uncompiled
 def labo_loss(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    label_smoothing: float,
-    beta: float,
-    ignore_index: int = -100,
-    teacher_logits: Tensor | None = None,
-    reduction: str = "mean",
-    impl: str = "auto",
+    logits: Tensor, target: Tensor, *, reduction: str = "mean", **options: Unpack[LossOptions]
 ) -> Tensor:
     """Cross entropy regularized by LABO's closed-form inner solution.
 
@@ -64,16 +68,10 @@ def labo_loss(
     Args:
         logits: [N, V], float16, bfloat16, float32 or float64; −inf masks an entry.
         target: [N], int64 or int32.
-        label_smoothing: α in [0, 1), the weight of the regularizer.
-        beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
-        ignore_index: target value of tokens that count for nothing; their loss and gradient
-            are exactly 0, whatever their logits.
-        teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
-            P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
         reduction: "none" ([N]), "sum", or "mean" over the tokens that are not ignored (NaN if
             there are none, like `torch.nn.functional.cross_entropy`).
-        impl: "reference", "torch", "triton" or "auto" (see `ops.dispatch`). One that cannot run
-            here is an error, never replaced by another.
+        options: α = `label_smoothing`, β = `beta`, `ignore_index`, `teacher_logits` and `impl`, as
+            described in `ops.settings.LossOptions`.
 
     Returns:
         The loss in nats, float32 (float64 for float64 logits) whatever the logits' dtype.
@@ -88,20 +86,12 @@ def labo_loss(
     arXiv 2305.04971); a reconstruction, see README.
     """
     arguments.check_reduction(reduction)
-    loss = token_losses(
-        logits,
-        target,
-        label_smoothing=label_smoothing,
-        beta=beta,
-        ignore_index=ignore_index,
-        teacher_logits=teacher_logits,
-        impl=impl,
-    ).loss
+    # Given here, so that they are no options of this function.
+    loss = token_losses(logits, target, statistics=False, argmax=False, **options).loss
     if reduction == "none":
         return loss
-    if reduction == "sum":
-        return loss.sum()
-    return loss.sum() / target.ne(ignore_index).sum()
+    ignore_index = options.get("ignore_index", IGNORE_INDEX)
+    return loss.sum() if reduction == "sum" else loss.sum() / target.ne(ignore_index).sum()
 
 
 def labo_targets(logits: Tensor, *, beta: float) -> Tensor:

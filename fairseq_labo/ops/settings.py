@@ -1,9 +1,36 @@
-"""What every implementation of the loss takes and returns."""
+"""The options of a loss, and what every implementation takes and returns."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict
 
 from torch import Tensor
+
+
+class LossOptions(TypedDict, total=False):
+    """Keyword arguments of `labo_loss` and of the functions like it.
+
+    label_smoothing: α in [0, 1), the weight of the regularizer.
+    beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
+    ignore_index: target value of tokens that count for nothing: their loss and gradient are exactly
+        0, whatever their logits. Default: −100.
+    teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
+        P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
+    impl: "reference", "torch", "triton" or "auto", the default (see `ops.dispatch`). One that
+        cannot run here is an error, never replaced by another.
+    """
+
+    label_smoothing: Required[float]
+    beta: Required[float]
+    ignore_index: int
+    teacher_logits: Tensor | None
+    impl: str
+
+
+class TokenOptions(LossOptions, total=False):
+    """Of the functions that return `TokenLosses`: which of its fields are computed, too."""
+
+    statistics: bool  # R and the entropy of P, even at α = 0
+    argmax: bool
 
 
 class Settings(NamedTuple):

@@ -15,14 +15,8 @@ def make_problem(
     dtype: torch.dtype = torch.float32, *, num_tokens: int = 48, vocab_size: int = 60
 ) -> loss_providers.Problem:
     torch.manual_seed(3)
-    return loss_providers.make_problem(
-        num_tokens=num_tokens,
-        vocab_size=vocab_size,
-        hidden_dim=8,
-        dtype=dtype,
-        device="cpu",
-        label_smoothing=0.1,
-    )
+    sizes = (num_tokens, vocab_size, 8)
+    return loss_providers.make_problem(sizes, dtype, "cpu", label_smoothing=0.1)
 
 
 def find(name: str, beta: float = 2.0) -> loss_providers.Provider:

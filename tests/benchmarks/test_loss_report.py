@@ -13,7 +13,8 @@ from tests.benchmarks.rows import row_of
 def test_rows_by_hand() -> None:
     row = {"provider": "x", "device": "cpu", "dtype": "bf16", "num_tokens": 10, "vocab_size": 100}
     row |= {"hidden_dim": None, "beta": None, "upstream": 1.0, "mode": "both"}
-    report = {"status": "ok", "peak": 7.0, "max_error": math.nan, "error_over_eager": 1.0}
+    report = {"status": "ok", "peak_mib_beyond_logits": 7.0}
+    report |= {"max_error": math.nan, "error_over_eager": 1.0}
     made = make_row(row, report, [4.0, 1.0, 2.0, 3.0, 5.0, 6.0], bytes_per_ms=10_000.0)
     assert (made["p20_ms"], made["p50_ms"], made["p80_ms"]) == (2.0, 3.5, 5.0)
     # 3 passes over 2000 bytes in 3.5 ms, of 35 kB that a copy would have moved.

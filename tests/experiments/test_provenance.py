@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,7 @@ def test_the_installed_fairseq_is_recorded() -> None:
 def test_all_flags_of_a_checkpoints_criterion(tmp_path: Path) -> None:
     criterion = {"_name": "labo_cross_entropy", "label_smoothing": 0.1, "fused_projection": True}
     content = {
+        "model": {},
         "cfg": {"criterion": criterion, "common": {"seed": 3}},
         "optimizer_history": [{"num_updates": 7}],
         "extra_state": {"train_iterator": {"epoch": 2}},
@@ -60,6 +62,15 @@ def test_all_flags_of_a_checkpoints_criterion(tmp_path: Path) -> None:
         "epoch": 2,
         "num_updates": 7,
     }
+
+
+def test_the_name_alone_of_a_criterion_with_flags_of_old(tmp_path: Path) -> None:
+    """Its settings in a checkpoint are all flags of the training, as a Namespace."""
+    flags = Namespace(criterion="of_old", arch="transformer", data="/home/me/data")
+    content = {"model": {}, "cfg": {"criterion": flags, "common": {"seed": 3}}}
+    torch.save(content, tmp_path / "checkpoint_best.pt")
+    described = provenance.describe_checkpoint(tmp_path / "checkpoint_best.pt")
+    assert described["criterion"] == {"_name": "of_old"} and described["seed"] == 3
 
 
 def test_commit_is_that_of_this_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from fairseq_labo.ops import labo_loss, labo_targets
+from fairseq_labo.ops import labo_linear_loss, labo_loss, labo_targets
 
 
 def loss(**changes: Any) -> torch.Tensor:
@@ -58,3 +58,21 @@ def test_teacher_of_another_vocabulary_is_refused() -> None:
     target = torch.zeros(9, dtype=torch.long)
     with pytest.raises(ValueError, match=r"must be \[9, 23\].*found \[9, 20\]"):
         labo_loss(logits, target, label_smoothing=0.1, beta=1.0, teacher_logits=teacher[:, :20])
+
+
+@pytest.mark.parametrize("option", ["statistics", "argmax", "ignored_index"])
+def test_option_of_another_function_is_refused(option: str) -> None:
+    with pytest.raises(TypeError, match=option):
+        loss(**{option: True})
+    hidden, target = torch.randn(3, 2), torch.tensor([0, 4, 2])
+    options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0, option: True}
+    with pytest.raises(TypeError, match=option):
+        labo_linear_loss(hidden, torch.randn(5, 2), target, **options)
+
+
+def test_alpha_and_beta_have_no_default() -> None:
+    for left_out in ("label_smoothing", "beta"):
+        options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0}
+        del options[left_out]
+        with pytest.raises(TypeError, match=left_out):
+            labo_loss(torch.randn(1, 5), torch.tensor([0]), **options)

@@ -2,21 +2,31 @@
 
 Only the members asked for are read, and their content is written under names of our own: a path
 that leads out of the folder, or a link, has nowhere to act. tar files are read once, front to
-back, also a .tgz inside another.
+back, also a .tgz inside another, and no further than `files.most_bytes`.
 """
 
 import gzip
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
+from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import most_bytes, too_large
 
 SHOWN_MEMBERS = 8
+# Headers whose content tarfile reads into memory: long names, extended attributes.
+LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+ATTRIBUTES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+HEADER_BYTES = 1 << 20
+# What tarfile and gzip raise for bytes that are no archive.
+DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ def read_members(container: Container, names: Sequence[str]) -> Iterator[tuple[s
         waiting.discard(name)
         if not waiting:
             return
-    shown = ", ".join(seen[:SHOWN_MEMBERS]) or "nothing"
+    shown = printable(", ".join(seen[:SHOWN_MEMBERS])) or "nothing"
     raise UserError(
         f"{container}: expected the members {', '.join(sorted(waiting))}, found {shown}"
         f"{', ...' if len(seen) > SHOWN_MEMBERS else ''}; this is the archive of another corpus, "
@@ -61,20 +71,32 @@ def find_in_folder(folder: Path, name: str) -> Path | None:
     return next(filter(Path.is_file, paths), None)
 
 
-def open_text(path: Path) -> IO[bytes]:
-    """Open a text, gzipped if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+class _Header(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        most = HEADER_BYTES if header.type in LONG_NAMES + ATTRIBUTES else sys.maxsize
+        if not 0 <= header.size <= most:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
+
+
+def _open_tar(stream: IO[bytes]) -> tarfile.TarFile:
+    """Open a tar, gzipped or not; of what tarfile unpacks itself, one read may fill the memory."""
+    is_packed = cast(BufferedReader, stream).peek(2).startswith(b"\x1f\x8b")
+    plain = gzip.GzipFile(fileobj=stream) if is_packed else stream
+    return tarfile.open(fileobj=plain, mode="r|", tarinfo=_Header)
 
 
 def _members(
     container: Container, names: set[str], seen: list[str]
 ) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(container.path, mode="r|*") as outer:
+    with container.path.open("rb") as file, _open_tar(file) as outer:
         if container.inner is None:
             yield from _wanted(outer, container, names, seen)
             return
         for _, stream in _wanted(outer, container, {container.inner}, seen):
-            with tarfile.open(fileobj=stream, mode="r|*") as inner:
+            with _open_tar(stream) as inner:
                 yield from _wanted(inner, container, names, seen)
             return
 
@@ -82,13 +104,17 @@ def _members(
 def _wanted(
     archive: tarfile.TarFile, container: Container, names: set[str], seen: list[str]
 ) -> Iterator[tuple[str, IO[bytes]]]:
+    most = most_bytes(container.path)
     for member in archive:
+        if member.offset_data + member.size > most:
+            raise too_large(f"{container}", most)
         name = member.name.removeprefix("./")
         if not member.isdir():
             seen.append(name)
         if name not in names:
             continue
-        stream = archive.extractfile(member) if member.isreg() else None
+        is_file = member.isreg() and not member.issparse()
+        stream = archive.extractfile(member) if is_file else None
         if stream is None:
             raise UserError(
                 f"{container}: expected {name} to be a file, found a link or a device; archives "
@@ -102,7 +128,7 @@ def reporting_damage(container: Container) -> Iterator[None]:
     """Turn every error of a damaged archive into a UserError that names it."""
     try:
         yield
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except DAMAGE as error:
         raise UserError(
             f"{container}: expected a whole archive, found one that is cut off, damaged or of "
             f"another kind ({error}; {container.path.stat().st_size:,} bytes); fetch it again"

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
@@ -21,6 +22,8 @@ INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
 # <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
 SPECIAL_SYMBOLS = 4
 LOG_TAIL_LINES = 15
+# fairseq's --max-source-positions and --max-target-positions; the end of sentence counts.
+MOST_POSITIONS = 1024
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
@@ -62,20 +65,22 @@ def binarize(
     Raises UserError when fairseq is missing or fails, with the end of `log_file`.
     """
     ensure_fairseq()
-    prefixes = {split: str(bpe_dir / split) for split in splits}
+    # Named from within `bpe_dir`: fairseq takes a comma in --testpref for a list.
+    tests = [split for split in splits if split not in ("train", "valid")]
     command = [sys.executable, "-m", "fairseq_cli.preprocess"]
     command += ["--source-lang", source_lang, "--target-lang", target_lang]
-    command += ["--trainpref", prefixes.pop("train"), "--validpref", prefixes.pop("valid")]
-    if prefixes:
-        command += ["--testpref", ",".join(prefixes.values())]
-    command += ["--destdir", str(bin_dir), "--workers", str(workers)]
+    command += ["--trainpref", "train", "--validpref", "valid"]
+    if tests:
+        command += ["--testpref", ",".join(tests)]
+    command += ["--destdir", str(bin_dir.absolute()), "--workers", str(workers)]
     command += ["--joined-dictionary"] * joined_dictionary
-    status = run_logged(command, log_file)
+    status = run_logged(command, log_file, cwd=bpe_dir)
     # The same lines once more, with times and paths: not a part of the data.
     (bin_dir / "preprocess.log").unlink(missing_ok=True)
     if status != 0:
-        text = log_file.read_text(encoding="utf-8", errors="replace")
-        tail = "\n".join(text.split("\n")[-LOG_TAIL_LINES:]).rstrip()
+        text = log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line for line in text if not line.startswith((" ", "Traceback"))]
+        tail = "\n".join(said[-LOG_TAIL_LINES:]).rstrip()
         raise UserError(
             f"fairseq's preprocessor ended with status {status}, expected 0; the whole "
             f"log is {log_file}, its end:\n{tail}\nIf a module is missing, run "
@@ -83,48 +88,63 @@ def binarize(
         )
 
 
-def run_logged(command: Sequence[str], log_file: Path) -> int:
-    """Run a command with its output in `log_file`; return its exit status.
+def run_logged(command: Sequence[str], log_file: Path, *, cwd: Path) -> int:
+    """Run a command in `cwd` with its output in `log_file`; return its exit status.
 
-    On Linux the command ends with this process, even if that is killed.
+    It ends, with its own processes, when this one is interrupted; on Linux also when this one is
+    killed.
     """
     with log_file.open("w", encoding="utf-8") as log:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
             stdout=log,
             stderr=subprocess.STDOUT,
-            check=False,
+            cwd=cwd,
+            start_new_session=True,
             preexec_fn=partial(end_with, os.getpid()) if sys.platform == "linux" else None,
-        ).returncode
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
 
 
-def end_with(parent: int) -> None:
-    """Let this process end when its parent does, which has that process number; Linux only.
+def end_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """Let this process end, by signal `number`, when its parent does; Linux only.
 
-    Otherwise it would go on writing beside the run that comes next.
+    `parent` is that process's number. Otherwise it would go on writing beside the run that comes
+    next.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # killed before the line above, so no signal will come
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def read_index(path: Path) -> tuple[int, int]:
-    """Return the numbers of sentences and tokens (with the end-of-sentence tokens) of an .idx.
+def read_lengths(path: Path) -> Sequence[int]:
+    """Return the length in tokens, with the end of sentence, of each sentence of an .idx.
 
     The file holds a magic word of 9 bytes, the version (8 bytes), a type code (1), the number of
     sentences (8), and the length of each in tokens (4 bytes each), then offsets; little endian.
     """
     data = path.read_bytes()
-    if not data.startswith(b"MMIDIDX\x00\x00"):
+    sentences = struct.unpack_from("<Q", data, 18)[0] if len(data) >= 26 else 0
+    if not data.startswith(b"MMIDIDX\x00\x00") or len(data) < 26 + 4 * sentences:
         raise UserError(
-            f"{path}: expected an index of fairseq's mmap data, found {data[:9]!r}; "
-            "prepare again with --force"
+            f"{path}: expected an index of fairseq's mmap data, found {data[:9]!r} and {len(data)} "
+            "bytes; prepare again with --force"
         )
-    (sentences,) = struct.unpack_from("<Q", data, 18)
     lengths = array("i", data[26 : 26 + 4 * sentences])
     if sys.byteorder == "big":
         lengths.byteswap()
-    return sentences, sum(lengths)
+    return lengths
+
+
+def read_index(path: Path) -> tuple[int, int]:
+    """Return the numbers of sentences and tokens (with the end-of-sentence tokens) of an .idx."""
+    lengths = read_lengths(path)
+    return len(lengths), sum(lengths)
 
 
 def read_dictionary(path: Path) -> set[str]:
@@ -132,22 +152,34 @@ def read_dictionary(path: Path) -> set[str]:
     return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
 
 
-def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> tuple[int, int]:
-    """Return the subwords of one side of a split, and how many the dictionary does not know.
+class Measured(NamedTuple):
+    """Of one side of a split: subwords, those that the dictionary does not know (neither with the
+    ends of sentence), and the numbers of the lines that are longer than fairseq takes.
+    """
 
-    `folder` holds bpe/ and bin/, `languages` are source and target.
-    Neither counts the ends of sentence. Raises UserError unless fairseq's index has as many
-    sentences and tokens as the text, with one end of sentence for each line.
+    tokens: int
+    unknown: int
+    too_long: list[int]
+
+
+def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> Measured:
+    """Measure one side of a split; `folder` holds bpe/ and bin/, `languages` are source and target.
+
+    Raises UserError unless fairseq's index has as many sentences and tokens as the text, with one
+    end of sentence for each line.
     """
     text = folder / "bpe" / f"{split}.{lang}"
     index = folder / "bin" / f"{split}.{'-'.join(languages)}.{lang}.idx"
     symbols = read_dictionary(folder / "bin" / f"dict.{lang}.txt")
     lines = tokens = unknown = 0
+    too_long = []
     for line in read_lines(text):
         subwords = line.split()
         lines += 1
         tokens += len(subwords)
         unknown += sum(token not in symbols for token in subwords)
+        if len(subwords) + 1 > MOST_POSITIONS:
+            too_long.append(lines)
     found = read_index(index)
     if found != (lines, tokens + lines):
         raise UserError(
@@ -155,4 +187,4 @@ def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> 
             f"found {found[0]:,} and {found[1]:,}; prepare again with --force, and with "
             "--workers 1 if it stays so"
         )
-    return tokens, unknown
+    return Measured(tokens, unknown, too_long)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fairseq_labo.experiments.data import held_out, moses
 from fairseq_labo.experiments.data.recipe import Corpus, Limits
@@ -24,35 +24,38 @@ def keeps(source: str, target: str, limits: Limits) -> bool:
     return all(len(token) <= limits.max_characters for token in (*left, *right))
 
 
-def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[str, int]:
+def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[str, Any]:
     """Clean, lowercase and divide: write raw/ and tok/{split}.{lang} into `folder`.
 
-    `raw` and `tokens` hold {part}.{lang}, line by line the same sentences. Returns the pairs of
-    each split, and "cleaned": those that the training text had before the division. The order of
-    the pairs stays.
+    `raw` and `tokens` hold {part}.{lang}, line by line the same sentences. Returns "pairs" (of
+    each split, and "cleaned": those that the training text had before the division) and "empty"
+    (the numbers of the pairs with a side without tokens, by part; training does without them).
+    The order of the pairs stays.
     """
     recipe = corpus.recipe
     counts: Counter[str] = Counter()
+    empty: dict[str, list[int]] = {}
     for kind in ("raw", "tok"):
         (folder / kind).mkdir(parents=True)
     for part in corpus.parts:
         inputs = [base / f"{part}.{lang}" for base in (raw, tokens) for lang in corpus.languages]
-        limits = recipe.clean_tokens if part in TRAINING else None
         drawn: Mapping[int, str] = {}
         if recipe.held_out is not None and part in TRAINING:
             with ExitStack() as files:
-                pairs = ((row[0], row[1]) for row in _kept(inputs, limits, files))
-                drawn = held_out.draw(pairs, recipe.held_out)
+                rows = _kept(corpus, part, inputs, files, [])
+                drawn = held_out.draw(((row[0], row[1]) for row in rows), recipe.held_out)
         with ExitStack() as files:
             outputs = _outputs(corpus, part, folder, files)
-            for number, row in enumerate(_kept(inputs, limits, files), start=1):
+            found = empty.setdefault(part, [])
+            for number, row in enumerate(_kept(corpus, part, inputs, files, found), start=1):
                 counts["cleaned"] += part in TRAINING
                 split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
                 if recipe.lowercase:  # the tokens; the raw text keeps its case
                     row = (*row[:2], *map(moses.lowercase, row[2:]))
                 _write(outputs[split], row)
-    return {"cleaned": counts["cleaned"]} | {split: counts[split] for split in corpus.splits}
+    pairs = {"cleaned": counts["cleaned"]} | {split: counts[split] for split in corpus.splits}
+    return {"pairs": pairs, "empty": {part: found for part, found in empty.items() if found}}
 
 
 def select_pairs(
@@ -98,10 +101,25 @@ def read_rows(paths: Sequence[Path], files: ExitStack) -> Iterator[Row]:
         yield tuple(line.removesuffix(b"\n").decode("utf-8") for line in lines)
 
 
-def _kept(inputs: Sequence[Path], limits: Limits | None, files: ExitStack) -> Iterator[Row]:
-    """Yield raw source, raw target and the tokens of both, without what `limits` drop."""
-    rows = read_rows(inputs, files)
-    return rows if limits is None else (row for row in rows if keeps(row[2], row[3], limits))
+def _kept(
+    corpus: Corpus, part: str, inputs: Sequence[Path], files: ExitStack, empty: list[int]
+) -> Iterator[Row]:
+    """Yield raw source, raw target and the tokens of both, without what the recipe drops.
+
+    `empty` gets the numbers of the pairs that have no tokens on a side. Training does without
+    them; in other parts they stay, since references and published counts are line by line, and
+    where cleaning after BPE drops them, since the recipe divides the text before that.
+    """
+    limits = corpus.recipe.clean_tokens if part in TRAINING else None
+    is_dropping = part in TRAINING and corpus.recipe.clean_subwords is None
+    for number, row in enumerate(read_rows(inputs, files), start=1):
+        if not (row[2] and row[3]):
+            empty.append(number)
+            if is_dropping:
+                continue
+        elif limits is not None and not keeps(row[2], row[3], limits):
+            continue
+        yield row
 
 
 def _outputs(

@@ -44,7 +44,9 @@ def verify(path: Path, source: Source) -> None:
     """Raise UserError unless `path` has the hash of `source`; the file stays as it is."""
     if difference := _difference(path, source):
         raise UserError(
-            f"{path}: {difference}; the file is kept: move it away and fetch {source.urls[0]} again"
+            f"{path}: {difference}; the file is kept: move it away and fetch {source.urls[0]} "
+            "again; or, if it was packed anew, unpack it into a folder of its own and give that "
+            "with --source-dir"
         )
 
 

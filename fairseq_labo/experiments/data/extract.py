@@ -4,18 +4,30 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 from fairseq_labo.experiments.data import archives, moses
 from fairseq_labo.experiments.data.archives import Container
-from fairseq_labo.experiments.data.markup import reader
+from fairseq_labo.experiments.data.markup import Oddity, reader
 from fairseq_labo.experiments.data.recipe import Corpus, Text
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import decode_lines, write_lines
+from fairseq_labo.experiments.files import (
+    BYTE_ORDER_MARK,
+    decode_lines,
+    most_bytes,
+    open_text,
+    write_lines,
+)
 
-Read = tuple[str, int]  # a text's name for the user, its lines
+
+class Read(NamedTuple):
+    """A text that was read: its name for the user, its lines, and what was odd in it."""
+
+    name: str
+    lines: int
+    odd: list[Oddity]
 
 
 def extract(
@@ -25,7 +37,7 @@ def extract(
     *,
     accept_counts: bool = False,
 ) -> dict[str, Any]:
-    """Write {part}.{lang} of `corpus` into `folder`; return the numbers of pairs.
+    """Write {part}.{lang} of `corpus` into `folder`; return the numbers of pairs, and notes.
 
     Raises UserError for a damaged or wrong archive, bytes that are not UTF-8, an empty text,
     sides of unequal length, and other counts than published unless `accept_counts`.
@@ -50,7 +62,8 @@ def extract(
                 shutil.copyfileobj(stream, output)
             _piece(pieces, text).unlink()
     pieces.rmdir()
-    return {"lines": pairs.total() * 2, "pairs": dict(pairs)}
+    notes = [f"{text.name}, line {x.line:,}: {x.what}" for text in read.values() for x in text.odd]
+    return {"lines": pairs.total() * 2, "pairs": dict(pairs), "notes": notes}
 
 
 def _piece(pieces: Path, text: Text) -> Path:
@@ -63,13 +76,15 @@ def _read(
     """Write the texts of one container by their names in it; "" is the container itself."""
     with archives.reporting_damage(container), ExitStack() as files:
         if list(texts) == [""]:
-            streams = iter([("", files.enter_context(archives.open_text(container.path)))])
+            streams = iter([("", files.enter_context(open_text(container.path)))])
         else:
             streams = archives.read_members(container, list(texts))
         for name, stream in streams:
             text, where = texts[name], f"{container}: {name}" if name else f"{container}"
-            lines = write_lines(_piece(pieces, text), _sentences(stream, text, where))
-            read[text] = name or where, lines
+            decoded = decode_lines(stream, where, most_bytes=most_bytes(container.path))
+            odd: list[Oddity] = []
+            lines = write_lines(_piece(pieces, text), _sentences(decoded, text, odd))
+            read[text] = Read(name or where, lines, odd)
             if lines == 0:
                 raise UserError(
                     f"{where}: expected one sentence a line, found an empty text; check the "
@@ -77,12 +92,17 @@ def _read(
                 )
 
 
-def _sentences(stream: IO[bytes], text: Text, where: str) -> Iterator[str]:
-    lines, member = decode_lines(stream, where), text.member
+def _sentences(lines: Iterator[str], text: Text, odd: list[Oddity]) -> Iterator[str]:
+    member = text.member
+    first = next(lines, None)
+    if first is not None:
+        if first.startswith(BYTE_ORDER_MARK):
+            odd.append(Oddity(1, "a byte order mark, removed"))
+        lines = chain([first.removeprefix(BYTE_ORDER_MARK)], lines)
     if member.columns:
         column = member.columns.index(text.language)
         lines = (line.split("\t")[column] for line in lines)
-    sentences = islice(reader(member.markup)(lines), member.first_lines)
+    sentences = islice(reader(member.markup)(lines, odd), member.first_lines)
     if not member.tokenize:
         return sentences
     # As the released tokens: what today's tokenizer.perl makes.
@@ -92,7 +112,16 @@ def _sentences(stream: IO[bytes], text: Text, where: str) -> Iterator[str]:
 
 def _compare(text: Text, source: Read, target: Read, accept_counts: bool) -> int:
     """Return the lines of both sides; UserError unless they are as many, and as expected."""
-    (first, lines), (second, others) = source, target
+    (first, lines, _), (second, others, _) = source, target
+    for here, there in ((source, target), (target, source)):
+        places = {odd.place for odd in there.odd}
+        for odd in here.odd:
+            if odd.place is not None and odd.place not in places:
+                raise UserError(
+                    f"{here.name}, line {odd.line:,}: expected a sentence, as in {there.name}, "
+                    f"found {odd.what}, as fairseq's recipe does, so that the sides no longer "
+                    "match; remove the tag from the sentence"
+                )
     if lines != others:
         raise UserError(
             f"expected as many lines in {first} as in {second}, found {lines:,} and {others:,}: "

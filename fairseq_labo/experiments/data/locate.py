@@ -65,6 +65,11 @@ def locate(
     return search.located
 
 
+def _twin(name: str) -> str:
+    """Return the name of the same text unpacked, or gzipped."""
+    return name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+
+
 class _Search:
     """The files of a corpus that are found so far."""
 
@@ -95,9 +100,10 @@ class _Search:
         for path in archives:
             if not path.is_file():
                 raise UserError(f"--archive {path}: expected a file, found none; check the path")
-            direct = [name for name in self.needed if Path(name).name == path.name]
+            names = {name: (name, _twin(name)) for name in self.needed}
+            direct = [name for name in names if path.name in (Path(x).name for x in names[name])]
             if len(direct) > 1:  # told apart by their folders
-                direct = [name for name in direct if str(path).endswith(name)]
+                direct = [name for name in direct if str(path).endswith(names[name])]
             around = [
                 name for name, nested in self.corpus.nested.items() if nested.outer == path.name
             ]
@@ -109,7 +115,9 @@ class _Search:
                     f"({', '.join(self.needed)}), found another name; rename it"
                 )
             for name in direct or around:
-                self._take(name, path, *routes(self.corpus, name)[0 if direct else 1])
+                file, inner = routes(self.corpus, name)[0 if direct else 1]
+                is_twin = path.name == Path(_twin(file)).name
+                self._take(name, path, _twin(file) if is_twin else file, inner)
 
     def take_folder(self, folder: Path, names: Sequence[str]) -> None:
         inner = folder / self.corpus.layout
@@ -126,8 +134,9 @@ class _Search:
     def _take_from(self, folder: Path, name: str) -> bool:
         """Take `name`, the archive around it or what it unpacks to, if `folder` has one of them."""
         names = [Path(other).name for other in self.needed]
-        for file, inner in routes(self.corpus, name):
-            is_unique = names.count(Path(file).name) == 1
+        ways = routes(self.corpus, name)
+        for file, inner in (*ways, (_twin(ways[0][0]), None)):
+            is_unique = names.count(Path(file).name) + names.count(Path(_twin(file)).name) == 1
             for path in (folder / file, folder / Path(file).name)[: 1 + is_unique]:
                 if path.is_file():
                     self._take(name, path, file, inner)

@@ -6,13 +6,17 @@ number of processes, and memory not on the size of the file.
 """
 
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Self, TypeVar
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHARD_BYTES = 1 << 20
 COUNTING_SHARD_BYTES = 1 << 24  # words that occur in many shards travel once for each
 
@@ -68,8 +72,29 @@ class Workers:
             return map(function, ranges)
         if self._pool is None:
             # Not fork: the parent may have threads, and children would keep its files open.
-            self._pool = multiprocessing.get_context("spawn").Pool(self.number)
+            spawn = multiprocessing.get_context("spawn")
+            with _signals_held_back():
+                self._pool = spawn.Pool(self.number, _accept_termination)
         return self._pool.imap(function, ranges)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let signals that end the command come after this block, and not to processes begun in it.
+
+    So the pool is whole before it is terminated, and what a terminal sends to all processes at
+    once is the parent's to act on.
+    """
+    resource_tracker.ensure_running()  # now, since its start lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _accept_termination() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _ranges(path: Path, size: int) -> Iterator[Range]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import write_lines
 
 
 def learn_from_counts(counts: Counter[str], model: Path, *, size: int, names: str) -> int:
@@ -21,13 +20,13 @@ def learn_from_counts(counts: Counter[str], model: Path, *, size: int, names: st
     Returns the number of pieces. Raises UserError when there are fewer words than that takes
     (`names` says where they come from).
     """
-    # Words with counts instead of sentences, so that memory does not grow with the text.
-    table = model.with_name(f"{model.name}.words")
-    write_lines(table, (f"{word}\t{count}" for word, count in counts.items()))
+    # Words with counts instead of sentences, so that memory does not grow with the text; not out of
+    # a file, whose path the model would hold.
+    words = (f"{word}\t{count}" for word, count in counts.items())
     trained = io.BytesIO()
     try:
         SentencePieceTrainer.train(
-            input=str(table),
+            sentence_iterator=words,
             input_format="tsv",
             model_writer=trained,
             model_type="bpe",
@@ -43,8 +42,6 @@ def learn_from_counts(counts: Counter[str], model: Path, *, size: int, names: st
             f"{names}: expected text for {size:,} SentencePiece pieces, found too little or too "
             f"many characters ({error}); choose another --bpe-size"
         ) from error
-    finally:
-        table.unlink(missing_ok=True)
     model.write_bytes(trained.getvalue())
     return int(load_model(str(model)).get_piece_size())
 

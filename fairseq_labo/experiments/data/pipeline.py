@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.data import (
     binarize,
     download,
@@ -24,7 +25,7 @@ from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, Stage, StageRunner
 from fairseq_labo.experiments.data.text_stages import Job
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import count_tokens, locked
+from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
 
 
 def prepare_corpus(
@@ -55,12 +56,13 @@ def prepare_corpus(
         )
         records = runner.run(build_stages(Job(corpus, locate(), destdir, workers, accept_counts)))
         manifest = prepared.read_manifest(destdir)
-        if manifest is not None and manifest["corpus"] == corpus.name:
-            print(f"{destdir} is up to date (same settings and text); --force prepares it again")
+        if manifest is not None and is_sealed(manifest) and manifest["corpus"] == corpus.name:
+            say = f"{destdir} is up to date (same settings and text); --force prepares it again"
+            print(printable(say))
         else:
             manifest = _describe(corpus, destdir, records)
             prepared.write_manifest(destdir, manifest)
-    print(summary.summary(prepared.PreparedCorpus.read(destdir)))
+    print(printable(summary.summary(prepared.PreparedCorpus.read(destdir))))
     return manifest
 
 
@@ -71,6 +73,7 @@ def plan(corpus: Corpus, locate: Callable[..., Located], destdir: Path, *, is_gi
     given but downloaded, what is missing is no error.
     """
     check_settings(corpus)
+    check_destdir(destdir)
     recipe = corpus.recipe.as_json().items()
     lines = [f"{corpus.name} {corpus.pair} in {destdir}"]
     lines += [f"  {name}: {value}" for name, value in recipe if value not in (None, False)]
@@ -123,18 +126,33 @@ def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
         )
 
 
-def claim(destdir: Path) -> None:
-    """Make `destdir` ours; UserError when it holds anything that is not from here.
+def check_destdir(destdir: Path) -> None:
+    """Raise UserError when `destdir` holds anything that is not from here, or has a colon.
 
     Outputs are replaced when they are made again: never in a folder of somebody else's.
     """
+    if ":" in str(destdir):
+        raise UserError(
+            f"{destdir}: expected no colon, which is to fairseq the end of one data folder and the "
+            "beginning of another, found one; choose another --destdir"
+        )
+    places = (path for path in (destdir, *destdir.parents) if path.exists() or path.is_symlink())
+    if not (there := next(places)).is_dir():
+        raise UserError(f"{destdir}: expected a folder, found {there} to be none; choose another")
     if prepared.read_manifest(destdir) or (destdir / prepared.UNFINISHED).exists():
         return
-    if destdir.exists() and (not destdir.is_dir() or any(destdir.iterdir())):
+    if destdir.exists() and any(destdir.iterdir()):
         raise UserError(
             f"{destdir}: expected an empty folder, none, or one prepared before, found other "
             "content; choose another --destdir"
         )
+
+
+def claim(destdir: Path) -> None:
+    """Make `destdir` ours, if it may be."""
+    check_destdir(destdir)
+    if prepared.read_manifest(destdir) is not None:
+        return
     destdir.mkdir(parents=True, exist_ok=True)
     (destdir / prepared.UNFINISHED).touch()
 
@@ -187,12 +205,16 @@ def _describe(
 def _describe_splits(corpus: Corpus, destdir: Path, pairs: Mapping[str, int]) -> dict[str, Any]:
     splits: dict[str, Any] = {}
     for split in corpus.splits:
-        counts: dict[str, dict[str, int]] = {"tokens": {}, "bpe_tokens": {}, "unknown_tokens": {}}
-        for lang in corpus.languages:
-            counts["tokens"][lang] = count_tokens(destdir / "tok" / f"{split}.{lang}")
-            counts["bpe_tokens"][lang], counts["unknown_tokens"][lang] = binarize.measure(
-                destdir, split, lang, corpus.languages
-            )
         sizes = {"lines": pairs[split], "expected_lines": corpus.expected_lines(split)}
-        splits[split] = {"name": corpus.split_name(split), **sizes, **counts}
+        measured = {
+            x: binarize.measure(destdir, split, x, corpus.languages) for x in corpus.languages
+        }
+        splits[split] = {
+            "name": corpus.split_name(split),
+            **sizes,
+            "tokens": {x: count_tokens(destdir / "tok" / f"{split}.{x}") for x in measured},
+            "bpe_tokens": {lang: side.tokens for lang, side in measured.items()},
+            "unknown_tokens": {lang: side.unknown for lang, side in measured.items()},
+            "too_long": {lang: side.too_long for lang, side in measured.items() if side.too_long},
+        }
     return splits

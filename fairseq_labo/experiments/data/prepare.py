@@ -19,6 +19,7 @@ REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EROFS: "the disk is read-only: choose another --destdir",
+    errno.EFBIG: "no larger file may be written here: raise the limit (ulimit -f)",
     errno.EACCES: "no permission there: change it, or choose another --destdir",
 }
 
@@ -72,6 +73,7 @@ def _add_common_options(command: argparse.ArgumentParser, name: str) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prepare the corpus; UserError for what a user can mend, a full disk included."""
+    from fairseq_labo.experiments.console import printable
     from fairseq_labo.experiments.data import pipeline
     from fairseq_labo.experiments.data.locate import locate
 
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     try:
         if options.dry_run:
             is_given = bool(archives or source_dir or corpus.at_hand)
-            print(pipeline.plan(corpus, find, destdir, is_given=is_given))
+            print(printable(pipeline.plan(corpus, find, destdir, is_given=is_given)))
             return
         pipeline.prepare_corpus(
             corpus,
@@ -97,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "see the message above")
+        remedy = REMEDIES.get(error.errno or 0, "mend it")
         raise UserError(
             f"{error} (preparing {destdir}); {remedy}, and run the same command again: what is "
             "complete is kept"

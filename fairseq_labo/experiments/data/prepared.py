@@ -16,13 +16,24 @@ from typing import Any
 
 from fairseq_labo.experiments.data.binarize import read_index
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, read_lines, sha256_of, write_json
+from fairseq_labo.experiments.files import (
+    BYTE_ORDER_MARK,
+    read_json,
+    read_lines,
+    sealed,
+    sha256_of,
+    write_json,
+)
 
 FORMAT = "labo_data/1"
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"
 SUBWORDS = ("subword-nmt", "sentencepiece", "none")
 TOKENIZERS = ("moses", "none")
+# Entries of the manifest, and what they hold; older ones lack those that may be missing.
+ENTRIES = {"corpus": str, "source_lang": str, "target_lang": str, "splits": dict}
+LATER_ENTRIES = {"subwords": str, "tokenizer": str, "joined_dictionary": bool, "lowercase": bool}
+LATER_ENTRIES |= {"raw_sha256": dict, "settings": dict}
 INDEX = re.compile(r"(?P<split>[^.]+)\.(?P<source>[^.-]+)-(?P<target>[^.-]+)\.(?P=target)\.idx")
 
 
@@ -109,6 +120,8 @@ class PreparedCorpus:
                 f"{self.folder}: expected --{key} ({', '.join(kinds)}), found none; dictionaries "
                 "do not tell, and a wrong one would spoil the scores"
             )
+        if recorded not in kinds:
+            raise _of_manifest(self.folder, f"one of {', '.join(kinds)} as {key!r}", recorded)
         if given not in (None, recorded):
             raise UserError(f"--{key}: expected {recorded}, as {self.folder} says, found {given}")
         return recorded
@@ -171,6 +184,7 @@ class PreparedCorpus:
                 f"{self.languages[1]}, one sentence a line)"
             )
         lines, expected = list(read_lines(path)), self.num_sentences(subset)
+        lines[:1] = [line.removeprefix(BYTE_ORDER_MARK) for line in lines[:1]]
         if len(lines) != expected:
             raise UserError(
                 f"{path}: expected the {expected} sentences of {subset}, found {len(lines)} lines"
@@ -179,16 +193,20 @@ class PreparedCorpus:
 
 
 def _from_manifest(folder: Path, given: Given) -> PreparedCorpus:
-    path = folder / MANIFEST
-    manifest = read_json(path)
-    wanted = {"corpus": str, "source_lang": str, "target_lang": str, "splits": dict}
+    manifest = read_json(folder / MANIFEST)
     entries = manifest if isinstance(manifest, dict) else {}
-    for key, value_type in wanted.items():
-        if not isinstance(entries.get(key), value_type):
-            raise UserError(
-                f"{path}: expected an entry {key!r} ({value_type.__name__}), found "
-                f"{entries.get(key)!r}; prepare the corpus again with --force"
-            )
+    for key, value_type in (ENTRIES | LATER_ENTRIES).items():
+        is_wanted = key in ENTRIES or key in entries
+        if is_wanted and not isinstance(entries.get(key), value_type):
+            expected = f"an entry {key!r} ({value_type.__name__})"
+            raise _of_manifest(folder, expected, entries.get(key))
+    languages = entries["source_lang"], entries["target_lang"]
+    for name in (*languages, *entries["splits"]):  # parts of the names of files
+        if not re.fullmatch(r"\w+", name):
+            raise _of_manifest(folder, "languages and splits of letters, digits and _", name)
+    for digest in entries.get("raw_sha256", {}).values():
+        if not isinstance(digest, str):
+            raise _of_manifest(folder, "digests in 'raw_sha256'", digest)
     if not (folder / "bin").is_dir():
         raise UserError(f"{folder}: expected bin/ beside {MANIFEST}, found none; prepare it again")
     if given.references:
@@ -200,9 +218,15 @@ def _from_manifest(folder: Path, given: Given) -> PreparedCorpus:
         split: str(entry["name"]) if isinstance(entry, dict) and "name" in entry else split
         for split, entry in entries["splits"].items()
     }
-    languages = entries["source_lang"], entries["target_lang"]
     name = entries["corpus"]
     return PreparedCorpus(folder, folder / "bin", name, languages, splits, entries, given)
+
+
+def _of_manifest(folder: Path, expected: str, found: object) -> UserError:
+    return UserError(
+        f"{folder / MANIFEST}: expected {expected}, found {found!r}; prepare the corpus again with "
+        "--force"
+    )
 
 
 def _from_fairseq(
@@ -236,7 +260,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, which says that the folder is finished."""
-    write_json(folder / MANIFEST, {"format": FORMAT, **manifest})
+    write_json(folder / MANIFEST, sealed({"format": FORMAT, **manifest}))
     (folder / UNFINISHED).unlink(missing_ok=True)
 
 

@@ -2,7 +2,8 @@
 
 A stage writes into a folder of its own beside its outputs, which then get their names by
 renaming. `work/stages.json` records what each was made from (settings, and the hashes of the
-files it read) and what it made (hashes, counts): a stage is skipped when all of that still holds.
+files it read) and what it made (hashes, counts): a stage is skipped when all of that still holds
+and the record is as it was written.
 A run that was killed leaves complete stages and one folder that the next run removes.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fairseq_labo.experiments.files import read_json, sha256_of, write_json
+from fairseq_labo.experiments.files import is_sealed, read_json, sealed, sha256_of, write_json
 
 WORK = "work"
 RECORDS = f"{WORK}/stages.json"
@@ -63,7 +64,9 @@ class StageRunner:
         self._before_work = before_work
         self._on_change = on_change
         self._force = force
-        self._records: dict[str, Record] = read_json(destdir / RECORDS) or {}
+        records = read_json(destdir / RECORDS)
+        found = records.items() if isinstance(records, dict) else ()
+        self._records: dict[str, Record] = {name: x for name, x in found if is_sealed(x)}
 
     def is_done(self, stage: Stage) -> bool:
         """Return whether the outputs of `stage` are there, whole, and made from the same."""
@@ -105,7 +108,8 @@ class StageRunner:
                 (folder / output).rename(self.destdir / output)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._records[stage.name] = {"made_from": made_from, "files": files, "counts": counts}
+        record = {"made_from": made_from, "files": files, "counts": counts}
+        self._records[stage.name] = sealed(record)
         write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
         wall, cpu = (end - start for start, end in zip(started, _now(), strict=True))
         self.seconds[stage.name] = Seconds(wall, cpu)

@@ -10,7 +10,7 @@ from fairseq_labo.experiments.data import binarize, bpe, clean, pieces
 from fairseq_labo.experiments.data.parallel import LineFunction, Workers
 from fairseq_labo.experiments.data.stages import WORK, Stage, link_or_copy
 from fairseq_labo.experiments.data.text_stages import CLEAN, Job, versions
-from fairseq_labo.experiments.files import sha256_of
+from fairseq_labo.experiments.files import read_lines, sha256_of, write_lines
 
 CODES, SUBWORDS = f"{WORK}/codes", f"{WORK}/subwords"
 CODES_NAME = "codes"
@@ -30,8 +30,7 @@ def learn_stage(job: Job) -> Stage:
         codes = folder / CODES / CODES_NAME
         if given is not None:
             bpe.load_codes(given)
-            codes.write_bytes(given.read_bytes())
-            return {"size": sum(1 for _ in codes.open("rb")) - 1, "given": True}
+            return {"size": write_lines(codes, read_lines(given)) - 1, "given": True}
         texts = [job.destdir / CLEAN / "tok" / f"train.{lang}" for lang in job.corpus.languages]
         with Workers(job.workers) as workers:
             counts: Counter[str] = workers.count_words(texts)

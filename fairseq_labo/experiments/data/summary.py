@@ -1,13 +1,16 @@
 """The table at the end of a preparation, and the command that comes next."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairseq_labo.experiments.console import format_table
+from fairseq_labo.experiments.data.binarize import MOST_POSITIONS
+from fairseq_labo.experiments.data.clean import TRAINING
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 
 HEADER = ["split", "name", "side", "lines", "expected", "tokens", "expected", "unknown"]
+SHOWN = 8  # of each kind of oddity
 
 
 def summary(corpus: PreparedCorpus) -> str:
@@ -19,6 +22,7 @@ def summary(corpus: PreparedCorpus) -> str:
             "tokens: subwords with the ends of sentence, as fairseq counts them; expected: "
             "published or measured, ~ inferred",
             *_stage_lines(manifest),
+            *_oddities(manifest),
             _vocabulary_line(corpus),
             *([f"note: {manifest['note']}"] if manifest["note"] else []),
             next_command(corpus),
@@ -71,6 +75,35 @@ def _stage_lines(manifest: Mapping[str, Any]) -> list[str]:
         )
         lines.append(f"cleaning after BPE: {counts} pairs")
     return lines
+
+
+def _oddities(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what is in the text that a user should know: see `clean.split_pairs`, `measure`."""
+    lines = [f"text: {note}" for note in _first(manifest["stages"]["extract"]["notes"])]
+    for part, found in manifest["stages"]["clean"]["empty"].items():
+        what = "dropped" if part in TRAINING else "kept, so that no other line moves"
+        name = "training text" if part in TRAINING else part
+        lines.append(f"pairs with an empty side: {name} {len(found):,}, {what}{_numbers(found)}")
+    too_long = [
+        f"{MOST_POSITIONS:,} subwords or more: {split}.{lang} {len(found):,}{_numbers(found)}"
+        for split, entry in manifest["splits"].items()
+        for lang, found in entry["too_long"].items()
+    ]
+    if too_long:
+        too_long.append(
+            "  fairseq takes one less (--max-source-positions, --max-target-positions): it trains "
+            "without such lines, and may stop at them elsewhere; split or remove them"
+        )
+    return lines + too_long
+
+
+def _first(notes: Sequence[str]) -> list[str]:
+    more = len(notes) - SHOWN
+    return [*notes[:SHOWN], *([f"and {more:,} more, in the manifest"] if more > 0 else [])]
+
+
+def _numbers(found: Sequence[int]) -> str:
+    return f" (line {', '.join(_first([f'{number:,}' for number in found]))})"
 
 
 def _vocabulary_line(corpus: PreparedCorpus) -> str:

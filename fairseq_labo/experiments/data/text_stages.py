@@ -131,7 +131,8 @@ def clean_stage(job: Job) -> Stage:
 
     def run(folder: Path) -> dict[str, Any]:
         raw = job.destdir / (DETOKENIZED if recipe.released_tokens else TEXT)
-        pairs = clean.split_pairs(corpus, raw, job.destdir / TOKENS, folder / CLEAN)
+        counts = clean.split_pairs(corpus, raw, job.destdir / TOKENS, folder / CLEAN)
+        pairs = counts["pairs"]
         job.check("after cleaning", corpus.counts.cleaned, pairs["cleaned"])
         if recipe.clean_subwords is None:
             job.check_splits(pairs)
@@ -141,7 +142,7 @@ def clean_stage(job: Job) -> Stage:
                     f"{split}: expected sentence pairs, found none left after cleaning and "
                     "division; check the text"
                 )
-        return {"lines": 2 * sum(pairs[split] for split in corpus.splits), "pairs": pairs}
+        return {"lines": 2 * sum(pairs[split] for split in corpus.splits), **counts}
 
     settings = {
         "limits": recipe.as_json()["clean_tokens"],

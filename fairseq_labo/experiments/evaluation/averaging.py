@@ -10,15 +10,16 @@ that sum is less than one checkpoint). Checkpoints of torch's old format are rea
 """
 
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from fairseq_labo.experiments.checkpoints import load_checkpoint
+from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Of the ends of epochs (checkpoint5.pt), and of every so many updates (checkpoint_2_500.pt).
 NUMBERED = re.compile(r"checkpoint(\d+)\.pt"), re.compile(r"checkpoint_\d+_(\d+)\.pt")
@@ -45,13 +46,12 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)[-count:]]
 
 
-def load_mapped(path: Path) -> dict[str, Any]:
-    """A checkpoint, by torch's safe loader, its tensors mapped from the file where possible."""
-    mapped = zipfile.is_zipfile(path) or None
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    if not isinstance(state, dict) or not isinstance(state.get("model"), Mapping):
-        raise UserError(f"{path}: expected a fairseq checkpoint with a model, found none")
-    return state
+def average_into(folder: Path, paths: Sequence[Path]) -> Path:
+    """The file of the average of checkpoints, written to a folder; errors as below."""
+    averaged = folder / "averaged.pt"
+    say(f"averaging {', '.join(path.name for path in paths)} -> {averaged}")
+    average_checkpoints(paths, averaged)
+    return averaged
 
 
 def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
@@ -64,10 +64,12 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
     Raises UserError for checkpoints that differ in the names, ties or shapes of their parameters,
     or in one of integers (which has no mean).
     """
+    import torch
+
     sums: dict[str, Tensor] = {}
     ties: dict[str, str] = {}
     for path in paths:
-        state = load_mapped(path)
+        state = load_checkpoint(path)
         model = state["model"]
         ties = ties or tied_parameters(model)
         if tied_parameters(model) != ties:
@@ -86,11 +88,16 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
     state["averaged_from"] = [path.name for path in paths]
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.part")
-    torch.save(state, partial)
-    partial.replace(output)
+    try:
+        torch.save(state, partial)
+        partial.replace(output)
+    except RuntimeError as error:  # torch's words for a full disk
+        raise UserError(f"{output}: could not be written ({error}); is the disk full?") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def tied_parameters(model: Mapping[str, Tensor]) -> dict[str, str]:
+def tied_parameters(model: Mapping[str, "Tensor"]) -> dict[str, str]:
     """For each parameter the first one that is the same tensor in memory (often itself)."""
     first: dict[Any, str] = {}
     ties = {}
@@ -101,8 +108,12 @@ def tied_parameters(model: Mapping[str, Tensor]) -> dict[str, str]:
     return ties
 
 
-def _add(sums: dict[str, Tensor], name: str, tensor: Tensor, *, path: Path, first: Path) -> None:
+def _add(
+    sums: dict[str, "Tensor"], name: str, tensor: "Tensor", *, path: Path, first: Path
+) -> None:
     """Add a checkpoint's parameter to its sum; integers only have to be the same in each."""
+    import torch
+
     is_float = tensor.is_floating_point()
     if name not in sums:
         sums[name] = tensor.to(torch.float64 if is_float else tensor.dtype, copy=True)

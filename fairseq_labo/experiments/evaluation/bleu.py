@@ -6,7 +6,7 @@ is in the label.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,14 @@ class Convention:
 
     `tokens`: of the tokens as the corpus has them (with no tokenizer of sacreBLEU's, and without
     smoothing, like fairseq-score and multi-bleu.perl); otherwise of detokenized text against the
-    raw references, tokenized by sacreBLEU (13a).
+    raw references, tokenized by sacreBLEU (13a). `straight`: U+2019 becomes ' on both sides.
     """
 
     label: str
     tokens: bool = False
     lowercase: bool = False
     split_compounds: bool = False
+    straight: bool = False
 
     def metric(self) -> "BLEU":
         """sacreBLEU's metric of this convention."""
@@ -37,6 +38,12 @@ class Convention:
         # force: silences the question whether tokenized text was meant; here it is.
         plain: Any = {"tokenize": "none", "smooth_method": "none", "force": True}
         return BLEU(lowercase=self.lowercase, **(plain if self.tokens else {}))
+
+    def prepared(self, lines: Sequence[str]) -> list[str]:
+        """Lines as this convention scores them."""
+        if self.straight:
+            return [line.replace("\u2019", "'") for line in lines]
+        return [split_compounds(line) for line in lines] if self.split_compounds else list(lines)
 
 
 CONVENTIONS = {
@@ -48,6 +55,13 @@ CONVENTIONS = {
     ),
     "bleu_tokenized_compounds": Convention(
         "BLEU of tokens, compounds split", tokens=True, split_compounds=True
+    ),
+}
+# Beside those, for a corpus whose recipe straightened the tokens, though not the raw references.
+STRAIGHT = {
+    "bleu_straight": Convention("sacreBLEU, detokenized, cased, \u2019 as '", straight=True),
+    "bleu_lowercase_straight": Convention(
+        "sacreBLEU, detokenized, lowercase, \u2019 as '", lowercase=True, straight=True
     ),
 }
 
@@ -71,19 +85,39 @@ class Texts:
     reference_tokens: Sequence[str]
 
 
-def score_text(texts: Texts) -> dict[str, dict[str, Any]]:
-    """Corpus BLEU in every convention, and chrF: label, score (0–100), signature, text."""
+def score_text(texts: Texts, *, straight: bool = False) -> dict[str, dict[str, Any]]:
+    """Corpus BLEU in every convention, and chrF: label, score (0–100), signature, text.
+
+    Those of `STRAIGHT` only if `straight`.
+    """
     from sacrebleu.metrics import CHRF
 
-    text = texts.hypotheses, texts.references
-    tokens = texts.hypothesis_tokens, texts.reference_tokens
     scores = {}
-    for name, convention in CONVENTIONS.items():
-        prepare = split_compounds if convention.split_compounds else str
-        sides = tokens if convention.tokens else text
-        hypotheses, references = ([prepare(line) for line in side] for side in sides)
-        scores[name] = _scored(convention.label, convention.metric(), hypotheses, references)
-    return {**scores, "chrf": _scored("chrF, detokenized, cased", CHRF(), *text)}
+    for name, convention in {**CONVENTIONS, **(STRAIGHT if straight else {})}.items():
+        hypotheses, references = texts.hypotheses, texts.references
+        if convention.tokens:
+            hypotheses, references = texts.hypothesis_tokens, texts.reference_tokens
+        sides = convention.prepared(hypotheses), convention.prepared(references)
+        scores[name] = _scored(convention.label, convention.metric(), *sides)
+    chrf = _scored("chrF, detokenized, cased", CHRF(), texts.hypotheses, texts.references)
+    return {**scores, "chrf": chrf}
+
+
+def ceilings(
+    texts: Texts, *, detokenize: Callable[[str], str], straight: bool = False
+) -> dict[str, float]:
+    """By convention of detokenized text: the score of the references' own tokens, detokenized.
+
+    What it lacks of 100 is lost in the tokens (lowercased, straightened) and in detokenizing.
+    """
+    best = [detokenize(line) for line in texts.reference_tokens]
+    conventions = {**CONVENTIONS, **(STRAIGHT if straight else {})}
+    found = {}
+    for name, each in conventions.items():
+        if not each.tokens:
+            sides = each.prepared(best), each.prepared(texts.references)
+            found[name] = _scored("", each.metric(), *sides)["score"]
+    return found
 
 
 def _scored(

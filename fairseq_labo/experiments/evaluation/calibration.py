@@ -110,9 +110,15 @@ class TokenCalibration:
         )
 
 
-def measure_subset(loaded: LoadedModel, *, subset: str, max_tokens: int) -> Calibration:
-    """Calibration over a subset of the data that the model was loaded with."""
+def measure_subset(
+    loaded: LoadedModel, *, subset: str, max_tokens: int, skip_long: bool = False
+) -> Calibration:
+    """Calibration over a subset of the data that the model was loaded with.
+
+    Raises UserError for lines that are too long for the model, unless they are to be skipped.
+    """
     calibration = TokenCalibration()
-    for sentence in subset_sentences(loaded, subset=subset, max_tokens=max_tokens):
+    options: Any = {"max_tokens": max_tokens, "skip_long": skip_long}
+    for sentence in subset_sentences(loaded, subset=subset, **options):
         calibration.update(sentence.logits, sentence.target)
     return calibration.summary()

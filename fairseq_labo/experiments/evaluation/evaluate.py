@@ -1,26 +1,43 @@
 """``labo evaluate``: translate a subset with a checkpoint, and score it."""
 
 import argparse
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.console import format_table, say
+from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.checkpoints import check_corpus
+from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import prepared
+from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation import comet, published
-from fairseq_labo.experiments.evaluation.bleu import Texts, score_text
-from fairseq_labo.experiments.evaluation.hypotheses import read_texts
-from fairseq_labo.experiments.files import read_lines, write_json, write_lines
+from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
+from fairseq_labo.experiments.evaluation.bleu import Texts, ceilings, score_text
+from fairseq_labo.experiments.evaluation.hypotheses import read_texts, text_of_tokens, write_texts
+from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
+from fairseq_labo.experiments.files import locked, read_lines, write_json
+from fairseq_labo.experiments.training.flags import Flag, add_flags, value_of
 
 DESCRIPTION = """
 Translate a subset in batches with fairseq-generate, score it against the raw references, and
 measure NLL and calibration with the reference given (teacher-forced). Printed, and written to
 scores.json in the output folder: BLEU in every convention and chrF, each labelled and with its
-signature. Also written: hyp.LANG, hyp.tok.LANG, ref.tok.LANG (one a line, in the test set's
-order), and logs. Hypotheses are cut at 1.2 times the source's length + 10 tokens.
+signature, and with its ceiling, which is the score of the references' own tokens, detokenized.
+Also written: hyp.LANG, hyp.tok.LANG, ref.tok.LANG (one a line, in the test set's order), and logs.
+Hypotheses are cut at 1.2 times the source's length + 10 tokens. Scores of another checkpoint,
+corpus or setting are never replaced.
 """
+# Of fairseq-generate. A length to a higher power than 100 is no number.
+SEARCH_FLAGS = {
+    "beam": Flag(int, "width of the search", 5, at_least=1),
+    "lenpen": Flag(float, "length penalty", 1.0, at_least=-100, at_most=100),
+    "max_tokens": Flag(int, "source tokens in a batch", 4000, at_least=1),
+}
+SCORES = "scores.json"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add = parser.add_argument
     text = "the mean of the newest N numbered checkpoints beside FILE (or in it, if a folder)"
-    add("--average", type=int, metavar="N", help=text)
+    add("--average", type=partial(Flag(int, at_least=1).read, "average"), metavar="N", help=text)
     add("--output", type=Path, metavar="DIR", help="default: SUBSET-scores beside the checkpoint")
-    add("--beam", type=int, default=5, metavar="N", help="default: %(default)s")
-    add("--lenpen", type=float, default=1.0, metavar="X", help="length penalty (default: 1)")
-    text = "source tokens in a batch (default: %(default)s)"
-    add("--max-tokens", type=int, default=4000, metavar="N", help=text)
+    add_flags(parser, "translation", SEARCH_FLAGS)
     tasks = list(published.PAPER_TASKS)
     text = f"compare with published figures, in the convention of each: {', '.join(tasks)}"
     add("--paper", choices=tasks, metavar="TASK", help=text)
@@ -52,6 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "raw sources for --comet, one a line (default: those that labo prepare keeps)"
     add("--sources", type=Path, metavar="FILE", help=text)
     add("--allow-empty", action="store_true", help="score empty hypotheses, otherwise an error")
+    text = "score without the lines that are too long for learned positions, otherwise an error"
+    add("--skip-long", action="store_true", help=text)
     prepared.add_corpus_options(parser)
 
 
@@ -70,54 +86,100 @@ def output_folder(options: argparse.Namespace) -> Path:
 def run(options: argparse.Namespace) -> None:
     """Evaluate as the flags say; print the table."""
     print("\n".join(human_table(evaluate(options))))
-    print(f"written: {output_folder(options) / 'scores.json'}")
+    print(f"written: {output_folder(options) / SCORES}")
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Run the whole evaluation; write hypotheses, references, logs and scores.json; return it.
 
     Raises UserError for whatever is missing or does not fit, before anything long begins where
-    that can be seen.
+    that can be seen. What an earlier evaluation has left stands until this one is finished.
     """
-    from fairseq_labo.experiments import provenance
-    from fairseq_labo.experiments.evaluation import calibration, generation
-    from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
-
     corpus = PreparedCorpus.read(options.data, prepared.given_by(options))
     references, sources, task = check(options, corpus)
-    checkpoint, output = choose_checkpoint(options), output_folder(options)
-    subset, language = options.subset, corpus.languages[1]
-    output.mkdir(parents=True, exist_ok=True)
-    # If this evaluation fails, no scores of an earlier one stand beside its output.
-    (output / "scores.json").unlink(missing_ok=True)
-    words = generation.arguments(options, corpus, checkpoint)
-    size = len(references)
-    generated, seconds = generation.generate(words, output=output, subset=subset, expected=size)
-    texts = read_texts(generated, corpus, references, allow_empty=options.allow_empty)
-    write_lines(output / f"hyp.tok.{language}", texts.hypothesis_tokens)
-    write_lines(output / f"hyp.{language}", texts.hypotheses)
-    write_lines(output / f"ref.tok.{language}", texts.reference_tokens)
-    loaded = load_model(checkpoint, bin_dir=corpus.bin_dir, cpu=options.cpu)
-    measured = calibration.measure_subset(loaded, subset=subset, max_tokens=options.max_tokens)
-    scores = score_text(texts)
+    paths, output = choose_checkpoints(options), output_folder(options)
+    of_task = value_of("--task", options.passed_on) or "translation"
+    state = check_corpus(paths[-1], corpus, task=of_task)
+    given: dict[str, Any] = {"max_tokens": options.max_tokens, "skip": options.skip_long}
+    fit = lengths.fit(state, corpus, options.subset, **given)
+    del state
+    with locked(output):
+        report = setting(options, corpus, paths, references)
+        check_earlier(output / SCORES, report)
+        checkpoint = paths[0] if options.average is None else averaging.average_into(output, paths)
+        words = generation.arguments(options, corpus, checkpoint, fit)
+        expected = len(references) - len(fit.skipped)
+        with finished_together(output) as work:
+            generated, seconds = generation.generate(
+                words, output=work, subset=options.subset, expected=expected
+            )
+            texts = read_texts(
+                generated,
+                corpus,
+                references,
+                allow_empty=options.allow_empty,
+                skipped=fit.skipped,
+            )
+            write_texts(work, texts, language=corpus.languages[1])
+            scores = score(options, corpus, texts, sources=fit.kept(sources))
+            report["subset"]["sentences"] = expected
+            report["generation"]["seconds"] = round(seconds, 1)
+            report["checkpoint"] |= provenance.describe_checkpoint(checkpoint)
+            report = {
+                **scores,
+                **measure(options, corpus, checkpoint, fit),
+                "paper": published.compare_with_paper(task, scores, sentences=expected),
+                **report,
+                **describe(texts),
+                "skipped": list(fit.skipped),
+                "machine": provenance.describe_machine(cpu=options.cpu),
+            }
+            write_json(work / SCORES, report)
+    return report
+
+
+@contextmanager
+def finished_together(output: Path) -> Iterator[Path]:
+    """A folder in `output`, whose files are moved there at the end, the scores last.
+
+    If anything fails they stay where they are, and those of an earlier evaluation as well.
+    """
+    work = output / ".part"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    yield work
+    for path in sorted(work.iterdir(), key=lambda path: path.name == SCORES):
+        path.replace(output / path.name)
+    work.rmdir()
+
+
+def score(
+    options: argparse.Namespace, corpus: PreparedCorpus, texts: Texts, *, sources: Sequence[str]
+) -> dict[str, Any]:
+    """The scores of the hypotheses, and their ceilings."""
+    straight = bool(corpus.manifest.get("settings", {}).get("straight_apostrophes"))
+    scores: dict[str, Any] = score_text(texts, straight=straight)
     if options.comet is not None:
         scores["comet"] = comet.score_comet(options.comet, texts, sources=sources, cpu=options.cpu)
-    report = {
-        **scores,
+    detokenize = text_of_tokens(corpus)
+    return {**scores, "ceiling": ceilings(texts, detokenize=detokenize, straight=straight)}
+
+
+def measure(
+    options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path, fit: lengths.Fit
+) -> dict[str, Any]:
+    """NLL and calibration of the subset's references."""
+    from fairseq_labo.experiments.evaluation import calibration
+    from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
+
+    loaded = load_model(checkpoint, bin_dir=corpus.bin_dir, cpu=options.cpu, limits=fit.limits)
+    measured = calibration.measure_subset(
+        loaded, subset=options.subset, max_tokens=fit.max_tokens, skip_long=bool(fit.skipped)
+    )
+    return {
         "nll": {"score": round(measured.nll_bits, 4), "unit": "bits per target token"},
         "calibration": measured.as_json(),
-        "paper": published.compare_with_paper(task, scores, sentences=size),
-        **describe(corpus, subset, texts),
-        "generation": {
-            **{name: getattr(options, name) for name in ("beam", "lenpen", "max_tokens")},
-            "extra": options.passed_on,
-            "seconds": round(seconds, 1),
-        },
-        "checkpoint": provenance.describe_checkpoint(checkpoint),
-        "machine": provenance.describe_machine(cpu=options.cpu),
     }
-    write_json(output / "scores.json", report)
-    return report
 
 
 def check(
@@ -126,6 +188,7 @@ def check(
     """Raw references, raw sources (for COMET), and the task of --paper; errors as `evaluate`."""
     source, target = corpus.languages
     references = corpus.raw(options.subset, target)
+    check_intact(corpus.bin_dir, corpus.languages, splits=[options.subset])
     # A flag that they lack is told now, not after the translation.
     _ = corpus.post_process, corpus.tokenizer
     task = options.paper and published.paper_task(
@@ -145,32 +208,21 @@ def check(
     return references, sources, task
 
 
-def choose_checkpoint(options: argparse.Namespace) -> Path:
-    """The checkpoint to evaluate: the file named, or the average of the newest of its folder."""
-    named: Path = options.checkpoint
+def choose_checkpoints(options: argparse.Namespace) -> list[Path]:
+    """The file named, or those that --average says, oldest first."""
     if options.average is not None:
-        from fairseq_labo.experiments.evaluation import averaging
-
-        paths = averaging.newest_checkpoints(checkpoint_folder(options), options.average)
-        averaged = output_folder(options) / "averaged.pt"
-        say(f"averaging {', '.join(path.name for path in paths)} -> {averaged}")
-        averaging.average_checkpoints(paths, averaged)
-        return averaged
-    if not named.is_file():
-        folder = "a folder (name a file in it, or give --average N)"
+        return averaging.newest_checkpoints(checkpoint_folder(options), options.average)
+    if options.checkpoint.is_dir():
         raise UserError(
-            f"expected a checkpoint at {named}, found {folder if named.is_dir() else 'none'}: "
-            "train one with labo train"
+            f"expected a checkpoint at {options.checkpoint}, found a folder: name a file in it, or "
+            "give --average N"
         )
-    return named
+    return [options.checkpoint]
 
 
-def describe(corpus: PreparedCorpus, subset: str, texts: Texts) -> dict[str, Any]:
-    """Which sentences were scored."""
-    release_name, sentences = corpus.release_name(subset), len(texts.references)
+def describe(texts: Texts) -> dict[str, Any]:
+    """What the reader of the scores should know of the texts."""
     return {
-        "corpus": corpus.name,
-        "subset": {"name": subset, "release_name": release_name, "sentences": sentences},
         "empty_hypotheses": sum(not line.strip() for line in texts.hypotheses),
         "lowercase_output": has_capitals(texts.references) and not has_capitals(texts.hypotheses),
     }
@@ -183,11 +235,15 @@ def has_capitals(lines: Sequence[str]) -> bool:
 
 def human_table(report: dict[str, Any]) -> list[str]:
     """The scores as lines for a terminal: label, score, signature; then the measures."""
-    rows = [["score", "", "signature"]]
-    for value in report.values():
+    rows = [["score", "", "ceiling", "signature"]]
+    for name, value in report.items():
         if isinstance(value, dict) and "signature" in value:
-            rows.append([value["label"], f"{value['score']:.2f}", value["signature"]])
+            best = report["ceiling"].get(name)
+            numbers = [f"{value['score']:.2f}", "" if best is None else f"{best:.2f}"]
+            rows.append([value["label"], *numbers, value["signature"]])
     lines = format_table(rows, left_columns=1).split("\n")
+    if report["skipped"]:
+        lines.append(f"NOT scored: {len(report['skipped'])} lines, too long for the model.")
     if report["lowercase_output"]:
         lines.append("The output has no capitals, the references do: cased scores count that.")
     measured = report["calibration"]

@@ -19,26 +19,36 @@ import fairseq_labo
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
 
 USER_DIR = Path(fairseq_labo.__file__).parent
 PROGRESS_SECONDS = 5.0
+USAGE = 2  # argparse's exit status
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
 RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 
 
-def arguments(options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path) -> list[str]:
+def arguments(
+    options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path, fit: Fit
+) -> list[str]:
     """The words behind fairseq-generate, by the options of ``labo evaluate``.
 
-    Hypotheses are cut at 1.2 × source length + 10 tokens.
+    Raises UserError for a path that fairseq would take apart.
     """
+    for path in (checkpoint, corpus.bin_dir):
+        if ":" in str(path):
+            raise UserError(
+                f"{path}: expected a path without a colon, at which fairseq parts it into several, "
+                "found one; rename the folder, or name it relative to the current one"
+            )
     # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
     # loads data in a process of its own, for whose end torch waits 5 s.
     flags = (
         f"--task translation --gen-subset {options.subset} --beam {options.beam} "
-        f"--lenpen {options.lenpen} --max-len-a 1.2 --max-len-b 10 "
-        f"--max-tokens {options.max_tokens} --required-batch-size-multiple 1 --num-workers 0 "
-        "--log-format none"
+        f"--lenpen {options.lenpen} --max-len-a {MAX_LEN_A} --max-len-b {MAX_LEN_B} "
+        "--required-batch-size-multiple 1 --num-workers 0 --log-format none"
     ).split()
+    flags += fit.words
     flags += ["--post-process", corpus.post_process] if corpus.post_process else []
     flags += ["--cpu"] if options.cpu else []
     places = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--path", str(checkpoint)]
@@ -61,12 +71,10 @@ def generate(words: list[str], *, output: Path, subset: str, expected: int) -> t
         try:
             with _logged_to(log), contextlib.redirect_stdout(stream):
                 _fairseq_generate(words)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             traceback.print_exc(file=log)
-            log.flush()
-            lines = log_path.read_text(encoding="utf-8").splitlines()
             raise UserError(
-                f"fairseq-generate failed; the end of {log_path}:\n" + "\n".join(lines[-15:])
+                f"fairseq-generate failed, {type(error).__name__}: {error}; its output: {log_path}"
             ) from error
         stream.show()
     found = TRANSLATED.search(log_path.read_text(encoding="utf-8"))
@@ -83,7 +91,9 @@ def _fairseq_generate(words: list[str]) -> None:
         with contextlib.redirect_stderr(errors):
             parsed = options.parse_args_and_arch(options.get_generation_parser(), words)
     except SystemExit as error:
-        raise ValueError(errors.getvalue().strip()) from error
+        if error.code != USAGE:  # a signal's
+            raise
+        raise ValueError(errors.getvalue().strip().rpartition("\n")[2]) from error
     fairseq_generate.main(parsed)
 
 
@@ -92,7 +102,7 @@ def _logged_to(log: TextIO) -> Iterator[None]:
     """What is logged, and warnings, are written to `log` and nowhere else."""
     root, fairseq = logging.getLogger(), logging.getLogger("fairseq")
     handlers, levels = root.handlers, (root.level, fairseq.level)
-    handler = logging.StreamHandler(log)
+    handler = _Handler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
     root.handlers = [handler]  # so fairseq's basicConfig adds none on the redirected output
     root.setLevel(logging.INFO)
@@ -105,6 +115,13 @@ def _logged_to(log: TextIO) -> Iterator[None]:
         root.handlers = handlers
         root.setLevel(levels[0])
         fairseq.setLevel(levels[1])
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ends what logs when the log cannot be written (the disk is full)."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
 
 
 class _Output(io.TextIOBase):

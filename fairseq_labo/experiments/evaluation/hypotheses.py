@@ -2,36 +2,39 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
-from fairseq_labo.experiments.files import read_lines
+from fairseq_labo.experiments.files import read_lines, write_lines
 
 KINDS = {"D": "hypotheses", "T": "references (T-)"}
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
 
-def read_numbered(generated: Path, kind: str, *, expected: int) -> list[str]:
+def read_numbered(
+    generated: Path, kind: str, *, expected: int, skipped: Collection[int] = ()
+) -> list[str]:
     """Lines of a kind (D or T) of a generation log, as tokens, in the order of the test set.
 
-    Raises UserError if they are not exactly numbers 0 to `expected` − 1.
+    Raises UserError if they are not exactly numbers 0 to `expected` − 1 without those skipped.
     """
     pattern = re.compile(rf"{kind}-(\d+)\t(?:[^\t]*\t)?(.*)$")  # number, score of D, tokens
     matches = filter(None, map(pattern.match, read_lines(generated)))
     by_number = {int(match[1]): match[2] for match in matches}
-    missing = sorted(set(range(expected)) - by_number.keys())
-    if missing or len(by_number) != expected:
+    numbers = [number for number in range(expected) if number not in skipped]
+    missing = [number for number in numbers if number not in by_number]
+    if missing or len(by_number) != len(numbers):
         raise UserError(
             f"{generated}: expected {KINDS[kind]} 0 to {expected - 1}, found {len(by_number)}"
             f"{f', without number {missing[0]}' if missing else ''}; generate again with the "
             f"subset and the data that the references belong to"
         )
-    return [by_number[number] for number in range(expected)]
+    return [by_number[number] for number in numbers]
 
 
 def _letters(text: str) -> str:
@@ -77,10 +80,21 @@ def check_references(
 
 
 def read_texts(
-    generated: Path, corpus: PreparedCorpus, references: Sequence[str], *, allow_empty: bool
+    generated: Path,
+    corpus: PreparedCorpus,
+    references: Sequence[str],
+    *,
+    allow_empty: bool,
+    skipped: Collection[int] = (),
 ) -> Texts:
-    """Hypotheses and references of a generation log, complete and checked; UserError if not."""
-    tokens, targets = (read_numbered(generated, kind, expected=len(references)) for kind in "DT")
+    """Hypotheses and references of a generation log, complete and checked; UserError if not.
+
+    Of the sentences `skipped` (numbers from 0) there are none.
+    """
+    tokens, targets = (
+        read_numbered(generated, kind, expected=len(references), skipped=skipped) for kind in "DT"
+    )
+    references = [line for number, line in enumerate(references) if number not in skipped]
     detokenize = text_of_tokens(corpus)
     check_references(references, targets, detokenize=detokenize)
     empty = [number for number, line in enumerate(tokens) if not line.strip()]
@@ -91,3 +105,10 @@ def read_texts(
             "scores them as they are"
         )
     return Texts([detokenize(line) for line in tokens], references, tokens, targets)
+
+
+def write_texts(folder: Path, texts: Texts, *, language: str) -> None:
+    """Hypotheses and references, one a line, without the lines that were skipped."""
+    write_lines(folder / f"hyp.tok.{language}", texts.hypothesis_tokens)
+    write_lines(folder / f"hyp.{language}", texts.hypotheses)
+    write_lines(folder / f"ref.tok.{language}", texts.reference_tokens)

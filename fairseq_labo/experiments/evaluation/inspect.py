@@ -1,18 +1,29 @@
 """``labo inspect``: what a loss teaches at each target token of some sentences."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.experiments.checkpoints import check_corpus
+from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.evaluate import add_model_options
+from fairseq_labo.experiments.training.flags import Flag, add_flags
 
 DESCRIPTION = """
 For each target token of some sentence pairs, with the reference given up to there: the smoothing
 distribution of label smoothing (uniform), and that of LABO, P* = softmax(z / beta) of the
 checkpoint's logits z, as a table of its likeliest tokens, and as a figure.
 """
+
+SHOWN_FLAGS = {
+    "label_smoothing": Flag(
+        float, "weight of the smoothing, for the captions", DEFAULT_ALPHA, at_least=0, at_most=1
+    ),
+    "top": Flag(int, "tokens shown", 5, at_least=1),
+}
 
 
 def numbers(text: str) -> list[int]:
@@ -34,10 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--target", action="append", default=[], metavar="TEXT", help="see --source")
     # "extend" would add to a default, so the default is filled in by `run`.
     text = f"LABO's temperature; several are shown side by side (default: {DEFAULT_BETA:g})"
-    add("--beta", type=float, nargs="+", action="extend", metavar="B", help=text)
-    text = "weight of the smoothing, for the captions (default: %(default)s)"
-    add("--label-smoothing", type=float, default=DEFAULT_ALPHA, metavar="A", help=text)
-    add("--top", type=int, default=5, metavar="K", help="tokens shown (default: %(default)s)")
+    beta = partial(Flag(float, above=0).read, "beta")
+    add("--beta", type=beta, nargs="+", action="extend", metavar="B", help=text)
+    add_flags(parser, "what is shown", SHOWN_FLAGS)
     text = "write FILE.png and FILE.svg (numbered if there are several sentences)"
     add("--figure", type=Path, metavar="FILE", help=text)
 
@@ -51,10 +61,12 @@ def run(options: argparse.Namespace) -> None:
         )
     if options.source and options.sentences:
         raise UserError("expected --sentences or --source with --target, found both")
+    if options.figure is not None and not options.figure.name:
+        raise UserError(f"--figure: expected the name of a file, found {options.figure}")
     corpus = PreparedCorpus.read(options.data)
     corpus.release_name(options.subset)
-    if not options.checkpoint.is_file():
-        raise UserError(f"expected a checkpoint at {options.checkpoint}, found none")
+    check_intact(corpus.bin_dir, corpus.languages, splits=[options.subset])
+    check_corpus(options.checkpoint, corpus)
     from fairseq_labo.experiments.evaluation import smoothing
     from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
 

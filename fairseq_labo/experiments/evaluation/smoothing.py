@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_labo.experiments.console import format_table
+from fairseq_labo.experiments.console import format_table, printable
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.lengths import learned_positions
 from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sentence, sentences_of
 from fairseq_labo.ops import labo_targets
 
@@ -75,14 +76,19 @@ def inspect(
 ) -> list[SentenceSmoothing]:
     """The smoothing for fairseq's batches of one sentence each, in their order.
 
-    Raises UserError for a β or `top` out of range.
+    Raises UserError for a `top` out of range, and sentences too long for the model.
     """
     dictionary = loaded.task.target_dictionary
     if not 1 <= top <= len(dictionary):
         raise UserError(f"--top: expected a number from 1 to {len(dictionary)}, found {top}")
-    for beta in betas:
-        if not beta > 0:
-            raise UserError(f"--beta: expected a temperature above 0 (or inf), found {beta:g}")
+    limits = learned_positions(loaded.model.state_dict())
+    for batch in batches:
+        found = batch["net_input"]["src_tokens"].size(1), batch["target"].size(1)
+        if found[0] > limits[0] or found[1] > limits[1]:
+            raise UserError(
+                f"expected sentences of at most {limits[0]} source and {limits[1]} target tokens, "
+                f"for which the model has learned positions, found {found[0]} and {found[1]}"
+            )
     return [
         SentenceSmoothing(
             source=loaded.task.source_dictionary.string(batch["net_input"]["src_tokens"][0]),
@@ -165,7 +171,7 @@ def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> str:
             text = "  ".join(f"{word} {probability:.3f}" for word, probability in likeliest)
             rows.append(["", "", f"LABO β={beta:g}", f"{own:.5f}", text])
     return (
-        f"source     {sentence.source}\nreference  {sentence.target}\n"
+        f"source     {printable(sentence.source)}\nreference  {printable(sentence.target)}\n"
         f"taught: {1 - label_smoothing:g} on the reference plus {label_smoothing:g} P; "
         f"V = {sentence.vocab_size} tokens; p: the model's probability of the reference\n\n"
         + format_table(rows, left_columns=5)

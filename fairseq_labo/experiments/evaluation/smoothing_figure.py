@@ -6,10 +6,12 @@ from typing import Any
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.smoothing import SentenceSmoothing
 from fairseq_labo.experiments.plotting import style
 
 LEAST = 1e-4  # probabilities at or below it have no colour
+LARGEST = 400  # inches; at the resolution of `save` no renderer goes further
 DARK = 0.03  # above it the cell is so dark that its text is white
 
 
@@ -18,11 +20,18 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
 
     A cell is one of the likeliest tokens of the smoothing distribution P with its probability,
     darker the more it gets; the reference is set in bold. Label smoothing gives all the same.
+    Raises UserError for a figure that would be too large to be drawn.
     """
     tokens, betas = sentence.tokens, sentence.betas
     widths = [0.9] + [len(tokens[0].likeliest[0]) * 0.95] * len(betas)
+    size = 1.2 + 1.05 * sum(widths), 1.3 + 0.34 * len(tokens)
+    if max(size) > LARGEST:
+        raise UserError(
+            f"--figure: expected sides of at most {LARGEST} inches, found {size[0]:.0f} x "
+            f"{size[1]:.0f}; give a smaller --top, fewer --beta, or a shorter sentence"
+        )
     with style():
-        figure = Figure(figsize=(1.2 + 1.05 * sum(widths), 1.3 + 0.34 * len(tokens)))
+        figure = Figure(figsize=size)
         axes = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
         uniform = [("every token", 1 / sentence.vocab_size, False)]
         _panel(axes[0], [uniform] * len(tokens), title="label smoothing")
@@ -32,12 +41,15 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
                 for token in tokens
             ]
             _panel(axes[number + 1], cells, title=f"LABO, β = {beta:g}")
-        axes[0].set_yticks(range(len(tokens)), [token.reference for token in tokens])
+        axes[0].set_yticks(
+            range(len(tokens)), [each.reference for each in tokens], parse_math=False
+        )
         axes[0].set_ylabel("reference token")
         figure.suptitle(
             f"What the {label_smoothing:g} of smoothing is spent on: P at each target token "
             f"(bold: the reference)\n{sentence.source}",
             fontsize=10,
+            parse_math=False,
         )
         figure.tight_layout()
     return figure

@@ -1,6 +1,6 @@
 """A checkpoint's logits for the reference, token by token: what validation sees."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,30 +29,36 @@ class Sentence:
     logits: Tensor
 
 
-def load_model(checkpoint: Path, *, bin_dir: Path, cpu: bool = False) -> LoadedModel:
+def load_model(
+    checkpoint: Path, *, bin_dir: Path, cpu: bool = False, limits: Mapping[str, int] | None = None
+) -> LoadedModel:
     """Load a translation checkpoint, on the GPU if there is one, unless `cpu`.
 
-    Raises UserError if it does not fit the dictionaries of `bin_dir`.
+    `limits`: values of max_source_positions and max_target_positions, if other than its own.
+    Raises UserError if it does not fit the dictionaries of `bin_dir`, or cannot be built.
     """
     from fairseq import checkpoint_utils
 
     try:
         models, _, task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(bin_dir)}
+            [str(checkpoint)], arg_overrides={**(limits or {}), "data": str(bin_dir)}
         )
-    except RuntimeError as error:
-        if "size mismatch" not in str(error):
-            raise
+    except Exception as error:
         raise UserError(
-            f"{checkpoint}: expected a model of the dictionaries of {bin_dir}, found other sizes; "
-            f"evaluate it on the data it was trained on ({error})"
+            f"{checkpoint}: expected a model that fairseq builds for the data in {bin_dir}, found "
+            f"{type(error).__name__}: {error}; evaluate it on the data that it was trained on"
         ) from error
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return LoadedModel(models[0].to(device).eval(), task, device)
 
 
-def subset_sentences(loaded: LoadedModel, *, subset: str, max_tokens: int) -> Iterator[Sentence]:
-    """Every sentence of a subset, in batches' order (of similar lengths), not the subset's."""
+def subset_sentences(
+    loaded: LoadedModel, *, subset: str, max_tokens: int, skip_long: bool = False
+) -> Iterator[Sentence]:
+    """Every sentence of a subset, in batches' order (of similar lengths), not the subset's.
+
+    Without those too long for the model, if `skip_long`.
+    """
     from fairseq.utils import resolve_max_positions
 
     task = loaded.task
@@ -61,7 +67,7 @@ def subset_sentences(loaded: LoadedModel, *, subset: str, max_tokens: int) -> It
         dataset=task.dataset(subset),
         max_tokens=max_tokens,
         max_positions=resolve_max_positions(task.max_positions(), loaded.model.max_positions()),
-        ignore_invalid_inputs=False,
+        ignore_invalid_inputs=skip_long,
         required_batch_size_multiple=1,  # or fairseq drops the end of the subset
         disable_iterator_cache=True,
     ).next_epoch_itr(shuffle=False)

@@ -18,9 +18,7 @@ the test set, and print BLEU, NLL, words/s and seconds of each, and some transla
 Without options: the embedded German-English corpus, about 5 minutes on 2 CPU cores. It is the study
 microworld with one seed; what is done is not done again, and DIR/report holds the whole report.
 """
-CRITERIONS = (
-    "cross_entropy", "label_smoothed_cross_entropy", "tsla_cross_entropy", "labo_cross_entropy",
-)  # fmt: skip
+CRITERIONS = "cross_entropy label_smoothed_cross_entropy tsla_cross_entropy labo_cross_entropy"
 BASELINE = "label_smoothing"
 TEST = "test"
 
@@ -34,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "of downloading them")  # fmt: skip
     add("--data", type=Path, metavar="DIR", help="an already prepared corpus instead of --corpus")
     add("--epochs", type=int, metavar="N", help="default: 2 for microworld, 10 for others")
-    add("--criterions", default=" ".join(CRITERIONS), metavar="LIST", help='default: "%(default)s"')
+    add("--criterions", default=CRITERIONS, metavar="LIST", help='default: "%(default)s"')
     add("--seed", type=int, default=1, metavar="N", help="default: 1")
     add("--jobs", type=int, metavar="N", help="models trained at a time (default: one for each "
         "CPU core, or 1 with a GPU), each with its share of the cores")  # fmt: skip
@@ -55,10 +53,9 @@ def run(options: argparse.Namespace) -> None:
     if not options.data:
         archives = [f"--source-dir={options.source_dir.absolute()}"] if options.source_dir else []
         workflow.prepare_corpus(study, archives=archives)
-    jobs = options.jobs
-    if jobs is None:
-        at_once = 1 if torch.cuda.is_available() else provenance.available_cores()
-        jobs = min(at_once, len(study.methods))
+    at_once = 1 if torch.cuda.is_available() else provenance.available_cores()
+    most = min(at_once, len(study.methods))
+    jobs = most if options.jobs is None else options.jobs
     results = workflow.complete(study, root, jobs=jobs)
     assert results is not None  # nothing is left out without `only`
     report.write(results, root / "report")
@@ -106,15 +103,9 @@ def study_of(options: argparse.Namespace) -> "Study":
 
 def table(results: "Results") -> str:
     """A line for each method: scores on the test set, speed and time of the training."""
-    header = ["method", "BLEU", "NLL (bits)", "words/s", "train seconds"]
-    rows = [
-        [
-            run.method,
-            f"{run.scores[TEST]['bleu']['score']:.2f}",
-            f"{run.scores[TEST]['nll']['score']:.3f}",
-            f"{run.words_per_second:.0f}",
-            f"{run.trained['seconds']:.0f}",
-        ]
-        for run in results.runs
-    ]
-    return format_table([header, *rows], left_columns=1)
+    rows = [["method", "BLEU", "NLL (bits)", "words/s", "train seconds"]]
+    for run in results.runs:
+        bleu, nll = (run.scores[TEST][key]["score"] for key in ("bleu", "nll"))
+        speed, seconds = run.words_per_second, run.trained["seconds"]
+        rows.append([run.method, f"{bleu:.2f}", f"{nll:.3f}", f"{speed:.0f}", f"{seconds:.0f}"])
+    return format_table(rows, left_columns=1)

@@ -42,7 +42,7 @@ def validation_curves(results: Results) -> Figure:
             for run in results.methods[name]
         ]
         for curve in curves:
-            axes.plot(*zip(*curve.items()), color=color, alpha=0.35, linewidth=0.8)
+            axes.plot([*curve], [*curve.values()], color=color, alpha=0.35, linewidth=0.8)
         mean = mean_curve(curves)
         axes.plot([*mean], [*mean.values()], color=color, marker="o", markersize=3, label=name)
     for name, color in colors(results).items():

@@ -25,7 +25,7 @@ FORMS = ("md", "html")
 # What Markdown would read as markup in text that is none: tags, entities, code, links, emphasis;
 # at the start of a paragraph: headings, lists, quotes, rules, tables.
 MARKUP = re.compile(r"[\\`]|<(?=[A-Za-z/!?])|&(?=[#\w]+;)|\[|\*(?=\S)|(?<!\w)_(?=\S)|~(?=~)")
-START = re.compile(r"^(\d{0,9})(?=[-+>#=|~]|(?<=\d)[.)])")
+START = re.compile(r"^(?=[-+>#=|~])|^(\d{1,9})(?=[.)](?:\s|$))")
 
 
 def write(results: Results, folder: Path) -> list[Path]:
@@ -35,19 +35,19 @@ def write(results: Results, folder: Path) -> list[Path]:
     """
     drawn = figures.draw_all(results, folder / "figures")
     svgs = {name: paths[1] for name, paths in drawn.items()}
-    written = [folder / f"report.{form}" for form in FORMS]
-    for path, form in zip(written, FORMS, strict=True):
+    written = {form: folder / f"report.{form}" for form in FORMS}
+    for form, path in written.items():
         path.write_text(render(results, form, svgs), encoding="utf-8", newline="\n")
     write_json(folder / "results.json", results.model_dump(mode="json"))
-    return [*written, folder / "results.json"]
+    return [*written.values(), folder / "results.json"]
 
 
 def summary(results: Results) -> str:
     """The headline tables, for a terminal."""
-    tables = [(test, report_tables.headline(results, test)) for test in results.tests]
+    tables = {test: report_tables.headline(results, test) for test in results.tests}
     return "\n\n".join(
         f"{test}\n{format_table([table.header, *table.rows], left_columns=1)}"
-        for test, table in tables
+        for test, table in tables.items()
     )
 
 
@@ -115,7 +115,6 @@ def machines(results: Results) -> dict[str, list[str]]:
 
 def chosen_by(results: Results) -> list[str]:
     """By what the best checkpoints were chosen."""
-
     names = {"nll": "lowest NLL", "bleu": "highest BLEU"}
     metrics = {value_of("--best-by", run.train_arguments) or "nll" for run in results.runs}
     return [names.get(each, each) for each in sorted(metrics)]

@@ -1,17 +1,17 @@
 """The tables of a study's report."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, STRAIGHT
 from fairseq_labo.experiments.evaluation.published import PaperTask
 from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
 from fairseq_labo.experiments.studies.search import best
 from fairseq_labo.experiments.studies.significance import LEVEL
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, setting_name
 
-Value = Callable[[RunResult], float]
+Cell = Callable[[Sequence[RunResult]], str]  # from the runs of a method
 
 
 @dataclass(frozen=True)
@@ -23,54 +23,67 @@ class Table:
     left_columns: int = 1
 
 
-def cell(runs: Sequence[RunResult], value: Value, digits: int) -> str:
-    """`mean_with_deviation` of a value of some runs."""
-    return mean_with_deviation([value(each) for each in runs], digits)
+def of_methods(results: Results, columns: Mapping[str, Cell], *, left_columns: int = 1) -> Table:
+    """One row a method."""
+    methods = results.methods.items()
+    rows = [[name, *(cell(runs) for cell in columns.values())] for name, runs in methods]
+    return Table(["method", *columns], rows, left_columns)
 
 
-def measure(test: str, key: str, scale: float = 1.0) -> Value:
-    """A value of a run's calibration on `test`, times `scale`."""
-    return lambda each: scale * each.scores[test]["calibration"][key]
+def mean(value: Callable[[RunResult], float], digits: int) -> Cell:
+    """`mean_with_deviation` of a value of the runs."""
+    return lambda runs: mean_with_deviation([value(each) for each in runs], digits)
 
 
-def score(test: str, key: str) -> Value:
-    """A run's score on `test` in a convention."""
-    return lambda each: float(each.scores[test][key]["score"])
+def measure(test: str, key: str, digits: int, factor: float = 1.0) -> Cell:
+    """A value of the runs' calibration on `test`, times `factor`."""
+    return mean(lambda each: factor * each.scores[test]["calibration"][key], digits)
+
+
+def score(test: str, key: str) -> Cell:
+    """The runs' score on `test` in a convention."""
+    return mean(lambda each: each.scores[test][key]["score"], 2)
 
 
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, NLL, ECE."""
-    points, nll, ece = (
-        score(test, results.score),
-        measure(test, "nll_bits"),
-        measure(test, "ece", 100),
-    )
-    means = {name: statistics.fmean(map(points, runs)) for name, runs in results.methods.items()}
-    rows = []
-    for name, runs in results.methods.items():
-        compared = [f"{means[name] - means[results.baseline]:+.2f}", significant(runs, test)]
-        compared = ["–", "–"] if name == results.baseline else compared
-        rows.append(
-            [name, cell(runs, points, 2), *compared, cell(runs, nll, 3), cell(runs, ece, 2)]
-        )
-    return Table(["method", "BLEU", "difference", "significant", "NLL", "ECE %"], rows)
+
+    def points(name: str) -> float:
+        runs = results.methods[name]
+        return statistics.fmean(each.scores[test][results.score]["score"] for each in runs)
+
+    def difference(runs: Sequence[RunResult]) -> str:
+        if runs[0].method == results.baseline:
+            return "–"
+        return f"{points(runs[0].method) - points(results.baseline):+.2f}"
+
+    def significant(runs: Sequence[RunResult]) -> str:
+        if runs[0].method == results.baseline:
+            return "–"
+        both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
+        return f"{sum(both)} of {len(runs)}"
+
+    columns = {
+        "BLEU": score(test, results.score),
+        "difference": difference,
+        "significant": significant,
+        "NLL": measure(test, "nll_bits", 3),
+        "ECE %": measure(test, "ece", 2, 100),
+    }
+    return of_methods(results, columns)
 
 
 def calibration(results: Results, test: str) -> Table:
     """One row a method: accuracy, confidence, calibration errors, Brier score, entropy."""
     columns = {
-        "accuracy %": (measure(test, "accuracy", 100), 2),
-        "confidence %": (measure(test, "confidence", 100), 2),
-        "ECE %": (measure(test, "ece", 100), 2),
-        "MCE %": (measure(test, "mce", 100), 1),
-        "Brier": (measure(test, "brier"), 4),
-        "entropy": (measure(test, "entropy_bits"), 3),
+        "accuracy %": measure(test, "accuracy", 2, 100),
+        "confidence %": measure(test, "confidence", 2, 100),
+        "ECE %": measure(test, "ece", 2, 100),
+        "MCE %": measure(test, "mce", 1, 100),
+        "Brier": measure(test, "brier", 4),
+        "entropy": measure(test, "entropy_bits", 3),
     }
-    rows = [
-        [name, *(cell(runs, value, digits) for value, digits in columns.values())]
-        for name, runs in results.methods.items()
-    ]
-    return Table(["method", *columns], rows)
+    return of_methods(results, columns)
 
 
 def p_values(run: RunResult, test: str) -> list[float | None]:
@@ -78,43 +91,31 @@ def p_values(run: RunResult, test: str) -> list[float | None]:
     return [run.compared[test].p_bootstrap, run.compared[test].p_randomization]
 
 
-def significant(runs: Sequence[RunResult], test: str) -> str:
-    """For how many seeds both paired tests find a difference: ``1 of 2``."""
-    both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
-    return f"{sum(both)} of {len(runs)}"
+def p_value(value: float | None) -> str:
+    """A p to four places, marked if it is below the level."""
+    return "–" if value is None else f"{value:.4f}{'*' if value < LEVEL else ''}"
 
 
 def significance(results: Results, test: str) -> Table:
     """One row a method and seed: difference from the baseline of that seed, p of both tests."""
     baseline = {each.seed: each.compared[test] for each in results.methods[results.baseline]}
-    rows = [
-        [
-            each.method,
-            str(each.seed),
-            f"{each.compared[test].score - baseline[each.seed].score:+.2f}",
-            *map(p_value, p_values(each, test)),
-        ]
-        for runs in results.methods.values()
-        for each in runs
-        if each.method != results.baseline
-    ]
+    rows = []
+    for each in (run for runs in results.methods.values() for run in runs):
+        if each.method != results.baseline:
+            difference = each.compared[test].score - baseline[each.seed].score
+            shown = map(p_value, p_values(each, test))
+            rows.append([each.method, str(each.seed), f"{difference:+.2f}", *shown])
     return Table(["method", "seed", "difference", "p (bootstrap)", "p (randomization)"], rows)
-
-
-def p_value(value: float | None) -> str:
-    """A p to four places, marked if it is below the level."""
-    if value is None:
-        return "–"
-    return f"{value:.4f}{'*' if value < LEVEL else ''}"
 
 
 def conventions(results: Results, test: str) -> Table:
     """One row a convention of BLEU, and chrF: each method's score."""
+    methods = results.methods
     rows = [
-        [label, *(cell(runs, score(test, key), 2) for runs in results.methods.values())]
+        [label, *map(score(test, key), methods.values())]
         for key, label, _ in _labels(results, test)
     ]
-    return Table(["", *results.methods], rows)
+    return Table(["", *methods], rows)
 
 
 def signatures(results: Results, test: str) -> Table:
@@ -123,24 +124,26 @@ def signatures(results: Results, test: str) -> Table:
 
 
 def _labels(results: Results, test: str) -> list[tuple[str, str, str]]:
-    first = results.runs[0].scores[test]
-    keys = [*CONVENTIONS, "chrf", *(["comet"] if "comet" in first else [])]
+    scores = [run.scores[test] for run in results.runs]
+    first = scores[0]
+    names = (*CONVENTIONS, *STRAIGHT, "chrf", "comet")
+    keys = [key for key in names if all(key in each for each in scores)]
     return [(key, first[key]["label"], first[key]["signature"]) for key in keys]
 
 
 def published(results: Results, task: PaperTask, test: str) -> Table:
     """One row a published figure: the figure, and each method's score in its convention."""
+    methods = results.methods
     rows = [
         [
             f"{figure.method}; {figure.source}",
             CONVENTIONS[figure.convention].label + ("" if figure.stated else " (assumed)"),
             figure.score,
-            *(cell(runs, score(test, figure.convention), 2) for runs in results.methods.values()),
+            *map(score(test, figure.convention), methods.values()),
         ]
         for figure in task.figures
     ]
-    header = ["published by", "convention", "published", *results.methods]
-    return Table(header, rows, left_columns=2)
+    return Table(["published by", "convention", "published", *methods], rows, 2)
 
 
 def search(results: Results, method: str) -> Table:
@@ -157,30 +160,30 @@ def search(results: Results, method: str) -> Table:
 
 def training(results: Results) -> Table:
     """One row a method: its flags, updates done, speed, memory (the GPU's if all had one)."""
-    peaks = {"peak host memory, MiB": "peak_memory_mib"}
-    if all("peak_gpu_memory_mib" in each.trained for each in results.runs):
-        peaks["peak GPU memory, MiB"] = "peak_gpu_memory_mib"
-    rows = []
-    for name, runs in results.methods.items():
+
+    def flags(runs: Sequence[RunResult]) -> str:  # but for the seed, in which the runs differ
         words = runs[0].train_arguments
-        # But for the seed, which is the one flag in which the runs differ.
         pairs = zip(words, ("", *words), strict=False)
-        shared = [word for word, before in pairs if "--seed" not in (word, before)]
-        updates = sorted({each.validations[-1].updates for each in runs})
-        rows.append(
-            [
-                name,
-                " ".join(shared),
-                "/".join(map(str, updates)),
-                cell(runs, lambda each: each.words_per_second, 0),
-                *(trained(runs, key) for key in peaks.values()),
-            ]
-        )
-    header = ["method", "labo train", "updates", "words/s", *peaks]
-    return Table(header, rows, left_columns=2)
+        return " ".join(word for word, before in pairs if "--seed" not in (word, before))
 
+    def updates(runs: Sequence[RunResult]) -> str:
+        return "/".join(map(str, sorted({each.validations[-1].updates for each in runs})))
 
-def trained(runs: Sequence[RunResult], key: str) -> str:
-    """A value of the runs' train.json; a dash if one of them has none."""
-    values = [each.trained.get(key) for each in runs]
-    return "–" if None in values else mean_with_deviation(values, 0)
+    def peak(kind: str) -> Cell:
+        key = f"peak_{kind}memory_mib"
+
+        def cell(runs: Sequence[RunResult]) -> str:
+            values = [each.trained.get(key) for each in runs]
+            return "–" if None in values else mean(lambda each: each.trained[key], 0)(runs)
+
+        return cell
+
+    columns = {
+        "labo train": flags,
+        "updates": updates,
+        "words/s": mean(lambda each: each.words_per_second, 0),
+        "peak host memory, MiB": peak(""),
+    }
+    if all("peak_gpu_memory_mib" in each.trained for each in results.runs):
+        columns["peak GPU memory, MiB"] = peak("gpu_")
+    return of_methods(results, columns, left_columns=2)

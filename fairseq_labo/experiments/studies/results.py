@@ -6,11 +6,10 @@ Neither holds paths.
 
 import statistics
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
@@ -24,6 +23,7 @@ from fairseq_labo.experiments.studies.schema import (
     Number,
     Wrong,
     one_of,
+    problems,
     read_entries,
 )
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
@@ -99,7 +99,7 @@ class Results(Model):
     translations: dict[str, tuple[Translation, ...]] = Field(default_factory=dict)
     note: str = ""
 
-    @cached_property
+    @property
     def methods(self) -> dict[str, list[RunResult]]:
         """Runs by method."""
         methods: dict[str, list[RunResult]] = {}
@@ -165,22 +165,21 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
             f"{', '.join(missing)}; run labo compare without --report-only"
         )
     compared, signatures = _compare(study, runs, corpus)
-    searches = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
+    described = CorpusResult(
+        name=corpus.name, languages=corpus.languages, raw_sha256=raw_sha256(corpus)
+    )
+    among = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
+    searched = SearchResult(
+        metric=study.search.metric, seeds=study.search_seeds, methods=among, choices=choices
+    )
     return Results(
         study=study.name,
         description=study.description,
-        corpus=CorpusResult(
-            name=corpus.name, languages=corpus.languages, raw_sha256=raw_sha256(corpus)
-        ),
+        corpus=described,
         baseline=study.baseline,
         score=study.score,
         significance=Signatures(**signatures),
-        search=SearchResult(
-            metric=study.search.metric,
-            seeds=study.search_seeds,
-            methods=searches,
-            choices=choices,
-        ),
+        search=searched,
         runs=tuple(_result(run, {test: compared[test][run.name] for test in study.tests})
                    for run in runs),
         paper=study.paper,
@@ -190,21 +189,26 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
 
 def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
     log = read_training_log(run.folder / "train.log")
-    return RunResult(
-        method=run.method,
-        setting=dict(run.setting),
-        seed=run.seed,
-        train_arguments=tuple(run.train_arguments()),
-        evaluate_arguments=tuple(run.evaluate_arguments()),
-        checkpoint=run.study.evaluate.checkpoint,
-        scores={test: run.scores(test) or {} for test in run.study.tests},
-        compared=compared,
-        validations=log.validations,
-        stage_switch_updates=log.stage_switch,
-        words_per_second=log.words_per_second,
-        trained=read_entries(run.folder / runner.TRAINED, Trained),
-        environment=read_entries(run.folder / "environment.json", Environment) or {},
-    )
+    found = {
+        "method": run.method,
+        "setting": run.setting,
+        "seed": run.seed,
+        "train_arguments": tuple(run.train_arguments()),
+        "evaluate_arguments": tuple(run.evaluate_arguments()),
+        "checkpoint": run.study.evaluate.checkpoint,
+        "scores": {test: run.scores(test) or {} for test in run.study.tests},
+        "compared": compared,
+        "validations": log.validations,
+        "stage_switch_updates": log.stage_switch,
+        "words_per_second": log.words_per_second,
+        "trained": read_entries(run.folder / runner.TRAINED, Trained),
+        "environment": read_entries(run.folder / "environment.json", Environment) or {},
+    }
+    try:
+        return RunResult.model_validate(found)
+    except ValidationError as error:  # a speed of nan in the log
+        wrong = "; ".join(problems(error, RunResult))
+        raise UserError(f"{run.folder}: {wrong}; remove it and run labo compare again") from error
 
 
 def _compare(

@@ -7,16 +7,13 @@ at a kill is taken up again: training from fairseq's last checkpoint, an evaluat
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import threading
 import time
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments import provenance
@@ -65,8 +62,9 @@ class Runner:
         for run in runs:
             run.claim(self.corpus)
         waiting = [run for run in runs if not is_done(run, subsets)]
-        show(f"{len(runs) - len(waiting)} of {len(runs)} runs done before, {len(waiting)} to do, "
-             f"{self.jobs} at a time, {self.threads} threads each")  # fmt: skip
+        before = f"{len(runs) - len(waiting)} of {len(runs)} runs done before"
+        how = f"{self.jobs} at a time, {self.threads} threads each"
+        show(f"{before}, {len(waiting)} to do, {how}")
         failures = []
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
             try:
@@ -93,18 +91,15 @@ class Runner:
                     os.killpg(process.pid, signal.SIGTERM)
 
     def _run(self, run: Run, subsets: Sequence[str]) -> None:
-        try:
+        with contextlib.suppress(_Stopped):
             if not (run.folder / TRAINED).exists():
                 self._train(run)
             for subset in subsets:
                 if run.scores(subset) is None:
                     seconds = self._execute(run, run.evaluate_command(subset))
                     show(f"{run.name}: {subset} scored in {seconds:.0f} s")
-        except _Stopped:
-            return
 
     def _train(self, run: Run) -> None:
-        mend_last_checkpoint(run.folder)
         environment = {
             **provenance.describe_machine(),
             "processor": provenance.processor_name(),
@@ -118,19 +113,15 @@ class Runner:
         # Of the training process itself: what wait4 says of a child begins at its parent's size.
         resources = read_entries(run.folder / RESOURCES, Trained) or {}
         trained = {"seconds": round(seconds, 1), PEAK: resources.get(PEAK)}
-        gpu_mib = provenance.peak_gpu_mib(log.least_gpu_gib_free)
-        if gpu_mib is not None:
+        if (gpu_mib := provenance.peak_gpu_mib(log.least_gpu_gib_free)) is not None:
             trained["peak_gpu_memory_mib"] = round(gpu_mib)
         write_json(run.folder / TRAINED, {**trained, "resumed": log.resumed})
         show(f"{run.name}: trained in {seconds:.0f} s")
 
     def _execute(self, run: Run, command: Sequence[str]) -> float:
         """Run a command, output added to the run's log; return its seconds."""
-        environment = {
-            **provenance.keep_freed_memory(),
-            **os.environ,
-            "OMP_NUM_THREADS": str(self.threads),
-        }
+        threads = {"OMP_NUM_THREADS": str(self.threads)}
+        environment = {**provenance.keep_freed_memory(), **os.environ, **threads}
         log_path = run.folder / LOG
         started = time.monotonic()
         with log_path.open("ab") as log:
@@ -164,25 +155,6 @@ def is_done(run: Run, subsets: Sequence[str]) -> bool:
     """Whether the run is trained and evaluated on all `subsets`."""
     trained = (run.folder / TRAINED).exists()
     return trained and all(run.scores(subset) is not None for subset in subsets)
-
-
-def mend_last_checkpoint(folder: Path) -> None:
-    """Put checkpoint_best.pt in the place of a checkpoint_last.pt that a kill cut off.
-
-    fairseq writes the best checkpoint whole and then copies it to the last; a kill during the
-    copy leaves a last one that cannot be read, and the best is the state that was being copied
-    (or one from before, from which training goes on as it did). Without a best one training
-    starts afresh. The damaged file is kept beside it.
-    """
-    last, best = folder / "checkpoint_last.pt", folder / "checkpoint_best.pt"
-    if not last.exists() or zipfile.is_zipfile(last):  # whose directory stands at its end
-        return
-    last.replace(folder / "damaged_checkpoint_last.pt")
-    if best.exists() and zipfile.is_zipfile(best):
-        partial = folder / "checkpoint_last.pt.part"
-        shutil.copyfile(best, partial)
-        partial.replace(last)
-    show(f"{last} was cut off: going on from {'the best one' if last.exists() else 'the start'}")
 
 
 def show(line: str) -> None:

@@ -88,10 +88,11 @@ def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:
     elif error["type"] == "value_error":
         yield f"{at}: {raised}"
     else:
+        found = reprlib.repr(error["input"])
         told = error["msg"].removeprefix("Input should be ")
         told = told.replace("greater than or equal to", "at least")
         told = told.replace("String should match pattern", "a text like")
-        yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {reprlib.repr(error['input'])}"
+        yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {found}"
 
 
 def _names(model: Any, place: Sequence[int | str]) -> list[str]:

@@ -2,37 +2,35 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, NonNegativeInt, create_model
+from pydantic import Field, NonNegativeInt, create_model
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.schema import Number, with_entries
 
-PARTS = ("nll_bits", "accuracy", "confidence", "ece", "mce", "brier", "entropy_bits")
+MEASURES = ("nll_bits", "accuracy", "confidence", "ece", "mce", "brier", "entropy_bits")
 
 
-def _shape(numbers: tuple[str, ...] = (), **others: Any) -> type[BaseModel]:
-    fields: dict[str, Any] = {**dict.fromkeys(numbers, Number), **others}
-    return create_model("Entries", **{name: (kind, ...) for name, kind in fields.items()})
+def _entries(*numbers: str, optional: Any = None, **others: Any) -> Any:
+    """Entries with these names: `numbers` are numbers, the others what they are given as."""
+    wanted = {**dict.fromkeys(numbers, Number), **others}
+    fields: Any = {name: (kind, ...) for name, kind in wanted.items()}
+    fields |= {name: (kind | None, None) for name, kind in (optional or {}).items()}
+    return create_model("Entries", **fields)
 
 
-_signed = _shape(("score",), label=str, signature=str)
-_bin = _shape(("lower", "upper", "accuracy", "confidence"), tokens=NonNegativeInt)
-_scores = create_model(
-    "Scores",
-    __base__=_shape(
-        nll=_shape(("score",)),
-        calibration=_shape(PARTS, bins=Annotated[list[_bin], Field(min_length=1)]),  # type: ignore[valid-type]
-        subset=_shape(release_name=str, sentences=int),
-        generation=_shape(("lenpen",), beam=int),
-        **dict.fromkeys((*CONVENTIONS, "chrf"), _signed),
-    ),
-    comet=(_signed | None, None),
-)
-_peaks: Any = dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), (Number | None, None))
-Scores = Annotated[dict[str, Any], with_entries(_scores)]
-Trained = Annotated[
-    dict[str, Any], with_entries(create_model("Trained", __base__=_shape(("seconds",)), **_peaks))
-]
+_signed = _entries("score", label=str, signature=str)
+_bin = _entries("lower", "upper", "accuracy", "confidence", tokens=NonNegativeInt)
+_bins = with_entries(Annotated[list[_bin], Field(min_length=1)])  # type: ignore[valid-type]
+_scores = {
+    "nll": _entries("score"),
+    "calibration": _entries(*MEASURES, bins=Annotated[list[Any], _bins]),
+    "subset": _entries(release_name=str, sentences=int),
+    "generation": _entries("lenpen", beam=int),
+    **dict.fromkeys((*CONVENTIONS, "chrf"), _signed),
+}
+_peaks = dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), Number)
+Scores = Annotated[dict[str, Any], with_entries(_entries(**_scores, optional={"comet": _signed}))]
+Trained = Annotated[dict[str, Any], with_entries(_entries("seconds", optional=_peaks))]
 Environment = Annotated[
-    dict[str, Any], with_entries(create_model("Environment", versions=(dict[str, Any], {})))
+    dict[str, Any], with_entries(_entries(optional={"versions": dict[str, Any]}))
 ]

@@ -230,7 +230,7 @@ class Study(Model):
     score: Annotated[str, one_of(CONVENTIONS)] = "bleu"
     methods: Annotated[Mapping[Name, Method], Field(min_length=1)]  # before what refers to them
     baseline: str
-    train: Training = Training()
+    train: Training = Training.model_validate({})
     evaluate: Evaluation = Evaluation()
     search: Search = Search()
     significance: Significance = Significance()

@@ -8,6 +8,7 @@ torch held at most.
 
 import argparse
 import itertools
+import shlex
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, read_lines, write_json
+from fairseq_labo.experiments.files import locked, read_json, read_lines, write_json
 from fairseq_labo.experiments.training.flags import add_flags, flags_of
 from fairseq_labo.experiments.training.launch import RESOURCES
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG
@@ -51,6 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Train all variants in turns, write the results, print their medians."""
     PreparedCorpus.read(options.data)  # or five trainings would say why they cannot
+    if options.output.is_dir():
+        raise UserError(f"--output: expected a file, found a folder at {options.output}")
+    with locked(options.output.parent, name=f".{options.output.name}.lock"):
+        _measure(options)
+
+
+def _measure(options: argparse.Namespace) -> None:
     machine = provenance.describe_machine()
     runs: list[dict[str, Any]] = []
     for repeat in range(options.repeats):
@@ -64,7 +72,6 @@ def run(options: argparse.Namespace) -> None:
     settings = {name: getattr(options, name) for name in FLAGS} | {"data": options.data.name}
     settings["device"] = "cpu" if machine["device"].startswith("CPU") else "cuda"
     summary = summarize(runs)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     results = {"kind": "training", "settings": settings, "machine": machine, **summary}
     write_json(options.output, {**results, "runs": runs})
     print(f"\n{medians_table(summary)}\nwritten: {options.output}")
@@ -87,12 +94,18 @@ def command(flags: list[str], options: argparse.Namespace, save_dir: Path) -> li
 
 def train_once(arguments: list[str], save_dir: Path) -> dict[str, Any]:
     """Run one training to its end; its speed and memory, from what it left in `save_dir`."""
-    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        said = started.communicate()[1]
+    finally:  # a signal: labo train ends its own processes
+        started.terminate()
+        started.wait()
     log, resources = save_dir / MAIN_LOG, read_json(save_dir / RESOURCES)
-    if done.returncode != 0 or resources is None:
-        lines = list(read_lines(log)) if log.exists() else done.stderr.splitlines()
-        tail = "\n".join(lines[-LOG_TAIL_LINES:])
-        raise UserError(f"{' '.join(arguments)}: exit status {done.returncode}\n{tail}")
+    if started.returncode != 0 or not isinstance(resources, dict):
+        tail = "\n".join(said.splitlines()[-LOG_TAIL_LINES:])
+        raise UserError(f"{shlex.join(arguments)}: exit status {started.returncode}\n{tail}")
     reports = map(parse_report, read_lines(log))
     inner = [values for kind, values in reports if kind == "train_inner"]
     free_gib = [float(report["gb_free"]) for report in inner if report.get("gb_free")]

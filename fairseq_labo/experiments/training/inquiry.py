@@ -8,7 +8,6 @@ import argparse
 import io
 import multiprocessing
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.checkpoints import load_checkpoint
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import KINDS, Flag
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
 EPOCH_BEGINS = "Start iterating over samples"
 STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
-LAST_CHECKPOINT = "checkpoint_last.pt"  # the default of --restore-file
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -98,9 +99,22 @@ def training_config(arguments: list[str]) -> Any:
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
 
 
-def progress_of(arguments: list[str], log: Path) -> tuple[bool, str]:
-    """`progress` of fairseq-train with these arguments."""
-    return progress(training_config(arguments), log)
+def state_of(
+    arguments: list[str], save_dir: Path, log: str, mending: bool
+) -> tuple[bool, list[str]]:
+    """`mend` the folder, if asked to, and then the `progress` of fairseq-train in it.
+
+    Imports fairseq: to be asked `apart`. Raises UserError for a checkpoint that cannot be used.
+    """
+    config = training_config(arguments)
+    named = config.checkpoint.restore_file != LAST_CHECKPOINT
+    said = [] if named or not mending else mend(save_dir, log=log)
+    try:
+        finished, message = progress(config, save_dir / log)
+    except UserError as error:
+        remedy = "name another" if named else "--resume auto goes on from that, or else afresh"
+        raise UserError(f"{error}: {remedy}") from error
+    return finished, [*said, *filter(None, [message])]
 
 
 def progress(config: Any, log: Path) -> tuple[bool, str]:
@@ -114,13 +128,11 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     path = Path(saving.restore_file)
     if saving.restore_file == LAST_CHECKPOINT:
         path = Path(saving.save_dir) / LAST_CHECKPOINT
-    if not path.exists():
+        if not path.exists():
+            return False, ""
+    elif "://" in saving.restore_file:  # which only fairseq can read
         return False, ""
-    import torch
-
-    # Mapped, not read, where the format allows it: the optimizer's state may be large.
-    mapped = zipfile.is_zipfile(path)
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    checkpoint = load_checkpoint(path)
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
     last = checkpoint["optimizer_history"][-1]

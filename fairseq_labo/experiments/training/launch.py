@@ -4,21 +4,29 @@ The commands are shown on standard error, progress on standard output; the whole
 first process goes to train.log in the save-dir, that of others to logs beside it.
 """
 
+import os
 import resource
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+from fairseq_labo.experiments.checkpoints import record_corpus
 from fairseq_labo.experiments.console import say, show_command
+from fairseq_labo.experiments.data.binarize import end_with
+from fairseq_labo.experiments.data.intact import check_intact
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.inquiry import LAST_CHECKPOINT, apart, progress_of
+from fairseq_labo.experiments.training.inquiry import apart, state_of
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
-from fairseq_labo.experiments.training.log import follow
+from fairseq_labo.experiments.training.log import ended_by, follow
+from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"
@@ -33,16 +41,24 @@ def check_folder(save_dir: Path) -> None:
         raise UserError(f"--save-dir: expected a folder, found a file at {nearest}; give another")
 
 
-def train_in(save_dir: Path, launch: Launch, training: list[str]) -> int:
+def train_in(
+    save_dir: Path, launch: Launch, training: list[str], *, mending: bool = True,
+    corpus: PreparedCorpus | None = None,
+) -> int:  # fmt: skip
     """Train, unless the run is finished, as the only one in `save_dir`; the exit status.
 
-    After a training, resources.json holds its `seconds`, and as `peak_memory_mib` the largest
-    resident set of any of its processes on this machine.
+    With `mending`, a damaged last checkpoint gives way to the newest good one. Beside the
+    checkpoints it is recorded of which `corpus` they are. After a training, resources.json holds
+    its `seconds`, and as `peak_memory_mib` the largest resident set of any of its processes on
+    this machine.
     """
     first = launch.log == MAIN_LOG
     # Several machines or tasks of one training share the folder, each with a log of its own.
     with locked(save_dir, name=".lock" if first else f".{launch.log}.lock") as lock:
-        if is_finished(training, save_dir=save_dir):
+        if first and corpus:
+            check_intact(corpus.bin_dir, corpus.languages, splits=splits_of(training))
+            record_corpus(save_dir, corpus)
+        if is_finished(training, save_dir=save_dir, mending=mending, first=first):
             return 0
         began = time.monotonic()
         status = run(launch, save_dir=save_dir, inherited=(lock,))
@@ -55,18 +71,37 @@ def train_in(save_dir: Path, launch: Launch, training: list[str]) -> int:
     return status
 
 
-def is_finished(training: list[str], *, save_dir: Path) -> bool:
-    """Whether nothing is left to train; says so, or what a resume does."""
-    named = value_of("--restore-file", training) is not None
-    if not named and not (save_dir / LAST_CHECKPOINT).exists():
+def splits_of(training: list[str]) -> list[str]:
+    """The splits that fairseq-train reads."""
+    valid = (value_of("--valid-subset", training) or "valid").split(",")
+    skipped = "--disable-validation" in training
+    return [value_of("--train-subset", training) or "train", *([] if skipped else valid)]
+
+
+def is_finished(
+    training: list[str], *, save_dir: Path, mending: bool = True, first: bool = True
+) -> bool:
+    """Whether nothing is left to train; says so, or what a resume does.
+
+    Raises UserError for a checkpoint that cannot be gone on from; but not on a machine that is
+    not the `first`, which alone reads and mends them.
+    """
+    named = value_of("--restore-file", training)
+    if named is None and not any(save_dir.glob(CHECKPOINTS)):
         return False
     try:
-        finished, message = apart(progress_of, training, save_dir / MAIN_LOG)
+        mending = mending and first
+        finished, messages = apart(state_of, training, save_dir, MAIN_LOG, mending)
+    except (UserError, OSError):
+        if first:
+            raise
+        return False
     except Exception as error:
         # Arguments or a checkpoint that fairseq-train will refuse, too, with its own words.
         finished = False
-        message = f"could not read how far this run is: {type(error).__name__}: {error}"
-    if message:
+        why = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
+        messages = [f"could not read how far this run is: {why}"]
+    for message in messages:
         say(message)
     return bool(finished)
 
@@ -74,25 +109,35 @@ def is_finished(training: list[str], *, save_dir: Path) -> bool:
 def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> int:
     """Run the commands at the same time; the exit status, that of the first that failed.
 
-    The processes hold the file descriptors `inherited` for as long as they live.
+    The processes hold the file descriptors `inherited` for as long as they live. Of one that
+    failed it is said what ended it.
     """
     save_dir.mkdir(parents=True, exist_ok=True)
     others = [f"train.worker-{rank}.log" for rank in range(1, len(launch.commands))]
+    logs = [save_dir / name for name in (launch.log, *others)]
+    sizes = [log.stat().st_size if log.exists() else 0 for log in logs]
     processes: list[subprocess.Popen[str]] = []
-    statuses: list[int] = []
+    failed: list[int] = []
     ending = threading.Event()
+    # Else a killed labo train would leave a training without a log, which holds the folder's lock.
+    # By SIGTERM, which torchrun passes on to its workers.
+    with_us = partial(end_with, os.getpid(), signal.SIGTERM) if sys.platform == "linux" else None
 
-    def watch(process: subprocess.Popen[str], log: Path) -> None:
-        """When a worker fails, end the first, which would wait for it."""
-        if (status := process.wait()) != 0 and not ending.is_set():
-            statuses.append(status)
-            say(f"error: a worker failed with status {status}; its output: {log}")
+    def watch(number: int) -> None:
+        """Wait for a process; if it is the first that failed, say why, and end the main one."""
+        status = processes[number].wait()
+        if status != 0 and not failed and not ending.is_set():
+            failed.append(status)
+            who = f"worker {number}" if number else "the training"
+            how = signal.Signals(-status).name if status < 0 else f"status {status}"
+            why = ended_by(logs[number], since=sizes[number], how=how)
+            say(f"error: {who} ended with {why}")
             processes[0].terminate()
 
     try:
-        for name, command in zip([launch.log, *others], launch.commands, strict=True):
+        for log, command in zip(logs, launch.commands, strict=True):
             show_command(command)
-            with (save_dir / name).open("a", encoding="utf-8") as output:
+            with log.open("a", encoding="utf-8") as output:
                 process = subprocess.Popen(
                     command,
                     stdout=output if processes else subprocess.PIPE,
@@ -100,19 +145,19 @@ def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> i
                     encoding="utf-8",
                     errors="replace",
                     pass_fds=inherited,
+                    preexec_fn=with_us,
                 )
-            if processes:
-                worker = (process, save_dir / name)
-                threading.Thread(target=watch, args=worker, daemon=True).start()
             processes.append(process)
-        follow(processes[0].stdout or [], save_dir / launch.log)
-        statuses.append(processes[0].wait())
-        if statuses[-1] == 0:  # the others end with it
-            statuses += [process.wait() for process in processes[1:]]
+        for number in range(1, len(processes)):  # no thread before: see preexec_fn
+            threading.Thread(target=watch, args=(number,), daemon=True).start()
+        follow(processes[0].stdout or [], logs[0])
+        watch(0)
+        if not failed:  # the others end with it
+            failed += [process.wait() for process in processes[1:]]
     finally:
         ending.set()
         _end(processes)
-    status = next(filter(None, statuses), 0)
+    status = next(filter(None, failed), 0)
     return status if status >= 0 else 128 - status
 
 

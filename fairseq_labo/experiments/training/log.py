@@ -3,11 +3,13 @@
 import json
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, islice, takewhile
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
@@ -16,7 +18,31 @@ SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+
 DONE = re.compile(r"done training in ([\d.]+) seconds")
 LOADED = "Loaded checkpoint"
 # Lines of the log that a reader wants as they are.
-NOTEWORTHY = re.compile(r"Loaded checkpoint|stage 2 begins|WARNING|ERROR|Error\b|done training")
+NOTEWORTHY = re.compile(r"Loaded checkpoint|stage 2 begins|WARNING|ERROR|done training")
+TRACEBACK = "Traceback (most recent call last):"
+RANK = re.compile(r"^\[rank\d+\]: ?")  # torch's, before each line of a worker's traceback
+EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")
+SHOWN_LINES, SHOWN_CHARACTERS = 5, 600  # of what ended a training
+TAIL_BYTES = 1 << 18
+REMEDIES = {
+    r"Size of sample .* is invalid|Sentences lengths should not exceed": (
+        "a sentence of the validation set is too long. Take it in: -- --max-source-positions N "
+        "--max-target-positions N --max-tokens-valid N, with N its subwords. Or leave out what "
+        "is over the model's positions: -- --skip-invalid-size-inputs-valid-test"
+    ),
+    r"No space left|File too large|quota exceeded|file write failed|PytorchStreamWriter": (
+        "there was no room for a file. What was saved before is kept: make room, and the same "
+        "command goes on from it"
+    ),
+    r"out of memory|SIGKILL": (
+        "if memory was short: smaller --max-tokens behind --, and with --batch-tokens the batch "
+        "stays as large"
+    ),
+    r"architectures match": (
+        "the checkpoint is of another model: give the flags it was trained with, or another "
+        "--save-dir"
+    ),
+}
 SHOWN = {
     "train_inner": ("loss", "ppl", "smoothing", "wps", "num_updates"),
     "train": ("train_loss", "train_nll_loss", "train_wps", "train_wall"),
@@ -53,49 +79,87 @@ class TrainingLog:
 def parse_report(line: str) -> tuple[str, dict[str, Any]]:
     """The kind of report ("train", "valid", "train_inner"; "" if it is none), and its values."""
     found = REPORT.search(line)
-    return (found[1], json.loads(found[2])) if found else ("", {})
+    try:
+        return (found[1], json.loads(found[2])) if found else ("", {})
+    except ValueError:  # a line that was cut off, and the next one behind it
+        return "", {}
 
 
 def shorten(line: str) -> str | None:
     """The short form of a line of the log, or None if it says nothing of interest."""
     kind, values = parse_report(line)
     if not kind:
-        return line.split(" | ")[-1] if NOTEWORTHY.search(line) else None
+        wanted = NOTEWORTHY.search(line) and not line.endswith(TRACEBACK)
+        return line.split(" | ")[-1] if wanted else None
     shown = [f"{key} {values[key]}" for key in SHOWN[kind] if values.get(key) is not None]
-    return f"epoch {values['epoch']:>3} | {kind:<11} | {' | '.join(shown)}"
+    return f"epoch {values.get('epoch', '')!s:>3} | {kind:<11} | {' | '.join(shown)}"
 
 
 def follow(lines: Iterable[str], path: Path) -> None:
     """Add the lines to a log as they come, and print the short form of those of interest."""
-    with path.open("a", encoding="utf-8") as log:
+    with path.open("ab", buffering=0) as log:
         for line in lines:
-            log.write(line)
-            log.flush()
+            try:
+                log.write(line.encode("utf-8", errors="replace"))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
             if (short := shorten(line.rstrip("\n"))) is not None:
-                print(short, flush=True)
+                print(printable(short), flush=True)
+
+
+def ended_by(path: Path, *, since: int, how: str) -> str:
+    """What ended a program, from what its log says since byte `since`; and what to do about it.
+
+    `how` is its exit status or the signal that ended it, in words.
+    """
+    with path.open("rb") as log:
+        log.seek(max(since, path.stat().st_size - TAIL_BYTES))
+        lines = log.read().decode("utf-8", errors="replace").splitlines()
+    said = "\n".join([how, *_cause([RANK.sub("", line) for line in lines])])
+    short = f"{said[:SHOWN_CHARACTERS]}…" if len(said) > SHOWN_CHARACTERS else said
+    found = [remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, said)]
+    return "\n".join([short, *found, f"the whole log: {path}"])
+
+
+def _cause(lines: Sequence[str]) -> list[str]:
+    """The last exception, without its traceback; argparse's error; or else the last lines."""
+    found: list[str] = []
+    for begin in [place for place, line in enumerate(lines) if line.endswith(TRACEBACK)]:
+        behind = dropwhile(lambda line: not EXCEPTION.match(line), lines[begin + 1 :])
+        message = list(islice(takewhile(str.strip, behind), SHOWN_LINES))
+        # torchrun's own says only that a worker failed.
+        found = found if "ChildFailedError" in "".join(message[:1]) else message or found
+    usage = [line for line in lines if ": error: " in line]
+    return found or usage[-1:] or list(filter(str.strip, lines))[-SHOWN_LINES:]
 
 
 def read_training_log(path: Path) -> TrainingLog:
-    """Raises UserError if the log is missing or holds no finished training."""
+    """Raises UserError if the log is missing, was edited, or holds no finished training."""
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
     speeds, seconds, free = [], [], []
     switch, resumed = None, False
-    for line in read_lines(path):
-        resumed = resumed or LOADED in line
-        if found := SWITCH.search(line):
-            switch = int(found[1])
-        if found := DONE.search(line):
-            seconds.append(float(found[1]))
-        kind, values = parse_report(line)
-        if kind == "train_inner" and values.get("gb_free"):
-            free.append(float(values["gb_free"]))
-        if kind == "train":
-            speeds.append(float(values["train_wps"]))
-        if kind == "valid":
-            # Criterions that smooth report plain NLL as nll_loss, plain cross entropy as loss.
-            nll = float(values.get("valid_nll_loss", values["valid_loss"]))
-            updates = int(values["valid_num_updates"])
-            validations[updates] = Validation(int(values["epoch"]), updates, nll)
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            resumed = resumed or LOADED in line
+            if found := SWITCH.search(line):
+                switch = int(found[1])
+            if found := DONE.search(line):
+                seconds.append(float(found[1]))
+            kind, values = parse_report(line)
+            if kind == "train_inner" and values.get("gb_free"):
+                free.append(float(values["gb_free"]))
+            if kind == "train":
+                speeds.append(float(values["train_wps"]))
+            if kind == "valid":
+                # Criterions that smooth report plain NLL as nll_loss, plain cross entropy as loss.
+                nll = float(values.get("valid_nll_loss", values["valid_loss"]))
+                updates = int(values["valid_num_updates"])
+                validations[updates] = Validation(int(values["epoch"]), updates, nll)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}, line {number}: expected a report as fairseq writes it, found another "
+                f"({error!r}); restore the file, or train again"
+            ) from error
     if not validations or not speeds or not seconds:
         raise UserError(f"{path}: expected a finished training, found none; train again")
     return TrainingLog(

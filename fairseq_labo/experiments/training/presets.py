@@ -7,7 +7,7 @@ import argparse
 import difflib
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ CRITERIONS = {
     for name, known in PRESETS["criterions"].items()
 }
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
+# fairseq's flags that end a training.
+ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
 # The methods of a study may share these, though not every criterion has them.
 MAY_BE_LEFT_OUT = {"smoothing_epochs", "smoothing_updates", "label_smoothing", "labo_beta"}
 
@@ -58,7 +60,29 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
 
     words = [*filled("corpus"), *_criterion_words(options, criterion), *filled("model")]
     words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]
-    return [*words, *filled("log"), *options.passed_on]
+    words += [*filled("log"), *options.passed_on]
+    check_end(words)
+    return words
+
+
+def check_end(training: Sequence[str]) -> None:
+    """Raise UserError for a training that would have no end, or end before it begins."""
+    given = {flag: value_of(flag, training) for flag in ENDS}
+    numbers = [_number(text) for text in given.values()]
+    if max(numbers) <= 0 or min(numbers[:3]) < 0:
+        found = " ".join(f"{flag} {text}" for flag, text in given.items() if text is not None)
+        raise UserError(
+            f"expected an end of the training, found {found}: for fairseq 0 is no limit; give "
+            f"--epochs N, or behind -- one of {', '.join(ENDS)} above 0"
+        )
+
+
+def _number(text: str | None) -> float:
+    """Of what is no number (inf) fairseq will say so."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return float("inf")
 
 
 def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[str]:
@@ -103,7 +127,9 @@ def check_flag(name: str, value: Any, *, criterion: str) -> list[str]:
 
     Raises UserError for one that neither has, and for a value that it does not take.
     """
-    flags = {**find_criterion(criterion).flags, **TRAIN_FLAGS}
+    own = find_criterion(criterion).flags
+    of_others = CRITERION_FLAGS.keys() - own.keys() - MAY_BE_LEFT_OUT
+    flags = {key: flag for key, flag in {**own, **TRAIN_FLAGS}.items() if key not in of_others}
     if name not in flags:
         raise UserError(
             f"{name}: expected a flag of labo train or of {criterion}, found none"

@@ -28,6 +28,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be run, and run nothing"
     )
+    parser.add_argument(
+        "--resume",
+        choices=["auto", "last"],
+        default="auto",
+        help="where checkpoint_last.pt is damaged: go on from the newest good one, or say so and "
+        "end (default: auto)",
+    )
     add_flags(parser, "training", {**presets.TRAINING_FLAGS, **presets.SEED})
     # None where not given: a criterion's default is its own.
     add_flags(parser, "flags of the criterion", presets.CRITERION_FLAGS, defaults=False)
@@ -48,4 +55,5 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if importlib.util.find_spec("fairseq_cli") is None:
         raise ModuleNotFoundError("fairseq-train is not installed", name="fairseq")
-    return train_in(options.save_dir, launch, training)
+    mending = options.resume == "auto"
+    return train_in(options.save_dir, launch, training, mending=mending, corpus=corpus)

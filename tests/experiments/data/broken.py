@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments.data import stages
+from fairseq_labo.experiments.data.download import Source
+from fairseq_labo.experiments.files import sha256_of
 from tests.experiments.data import releases
 
 ARCHIVES = {
@@ -72,3 +74,9 @@ def refused(name: str, folder: Path, capsys: pytest.CaptureFixture[str], *option
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "Traceback" not in error
     return error
+
+
+def source_of_file(path: Path) -> Source:
+    """The row of sources.tsv that a file of Multi30k would have."""
+    digest = f"sha256:{sha256_of(path)}"
+    return Source("multi30k", path.name, ("http://127.0.0.1:9/x",), path.stat().st_size, digest)

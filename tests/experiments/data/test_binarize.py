@@ -41,7 +41,7 @@ def test_index_that_does_not_match_the_text(tmp_path: Path) -> None:
     )  # fmt: skip
     index = tmp_path / "bin" / "valid.de-en.de.idx"
     assert binarize.read_index(index) == (3, 4 + 3)
-    assert binarize.measure(tmp_path, "valid", "de", ("de", "en")) == (4, 0)
+    assert binarize.measure(tmp_path, "valid", "de", ("de", "en")) == (4, 0, [])
     write_lines(tmp_path / "bpe" / "valid.de", ["Ein Hund"])
     with pytest.raises(UserError, match="expected 1 sentences and 3 tokens as in"):
         binarize.measure(tmp_path, "valid", "de", ("de", "en"))

@@ -16,7 +16,7 @@ from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import binarize, bpe, pipeline
 from fairseq_labo.experiments.data.recipe import Corpus, Part, Recipe
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, read_lines, write_lines
+from fairseq_labo.experiments.files import read_json, read_lines, sealed, write_lines
 from tests.conftest import REPOSITORY
 from tests.experiments.data import releases
 
@@ -202,7 +202,7 @@ def test_another_name_is_written_down(raw: Path, prepared: Path, tmp_path: Path)
     destdir = Path(shutil.copytree(prepared, tmp_path / "dest"))
     before = read_json(destdir / "manifest.json")
     assert _prepare(raw, destdir, "--name", "other") == 0
-    assert read_json(destdir / "manifest.json") == before | {"corpus": "other"}
+    assert read_json(destdir / "manifest.json") == sealed(before | {"corpus": "other"})
 
 
 def test_a_folder_of_other_content_is_refused(

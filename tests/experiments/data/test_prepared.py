@@ -17,7 +17,7 @@ from fairseq_labo.experiments.data.prepared import (
     write_manifest,
 )
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, sha256_of, write_json, write_lines
+from fairseq_labo.experiments.files import read_json, sealed, sha256_of, write_json, write_lines
 
 SUBWORDS = {
     "train": (["der Hu@@ nd", "ein Haus", "der"], ["the dog", "a house", "the"]),
@@ -134,7 +134,7 @@ def test_manifest_is_what_says_that_a_folder_is_finished(prepared: Path) -> None
     remove_manifest(prepared)
     assert read_manifest(prepared) is None and (prepared / ".unfinished").exists()
     write_manifest(prepared, {"corpus": "other"})
-    assert read_manifest(prepared) == {"format": "labo_data/1", "corpus": "other"}
+    assert read_manifest(prepared) == sealed({"format": "labo_data/1", "corpus": "other"})
     assert not (prepared / ".unfinished").exists()
     write_json(prepared / "manifest.json", {"format": "another/1"})
     assert read_manifest(prepared) is None

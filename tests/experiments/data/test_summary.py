@@ -25,6 +25,7 @@ MANIFEST: dict[str, Any] = {
             "expected_lines": None,
             "bpe_tokens": {"de": 9_000, "en": 8_000},
             "unknown_tokens": {"de": 9, "en": 0},
+            "too_long": {},
         }
     },
     "subwords": "subword-nmt",
@@ -41,8 +42,8 @@ MANIFEST: dict[str, Any] = {
     },
     "settings": {"clean_tokens": None, "clean_subwords": None},
     "stages": {
-        "extract": {"pairs": {"train": 2_000}},
-        "clean": {"pairs": {"cleaned": 1_500, "train": 1_400, "valid": 100}},
+        "extract": {"pairs": {"train": 2_000}, "notes": []},
+        "clean": {"pairs": {"cleaned": 1_500, "train": 1_400, "valid": 100}, "empty": {}},
         "select": {"pairs": {"train": 1_390, "valid": 99}},
     },
 }

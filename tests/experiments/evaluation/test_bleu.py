@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from fairseq_labo.experiments.evaluation.bleu import Texts, score_text, split_compounds
+from fairseq_labo.experiments.evaluation.bleu import (
+    STRAIGHT,
+    Texts,
+    ceilings,
+    score_text,
+    split_compounds,
+)
 
 # One sentence as text and as tokens. By hand, against the references below:
 TEXTS = Texts(
@@ -44,6 +50,30 @@ def test_of_two_sentences_by_hand() -> None:
     references = ["The dog sees a", "Two old red Houses"]  # cased, so "houses" is wrong
     scores = score_text(Texts(hypotheses, references, hypotheses, references))
     assert scores["bleu"]["score"] == pytest.approx(by_hand(7 / 8, 5 / 6, 3 / 4, 1 / 2), abs=0.005)
+
+
+def test_straight_apostrophes_on_both_sides() -> None:
+    """IWSLT: the tokens are straightened, the raw references are not."""
+    hypotheses = ["it's one of the dogs", "it\u2019s one of the dogs"]
+    texts = Texts(hypotheses, ["it\u2019s one of the dogs"] * 2, hypotheses, hypotheses)
+    scores = score_text(texts, straight=True)
+    assert scores["bleu"]["score"] < 90
+    assert scores["bleu_straight"]["score"] == scores["bleu_lowercase_straight"]["score"] == 100
+    assert "\u2019 as '" in scores["bleu_straight"]["label"]
+    assert not score_text(texts).keys() & STRAIGHT.keys()
+
+
+def test_ceilings() -> None:
+    """What the references' own tokens get."""
+    references = ["It\u2019 is one dog here"]
+    texts = Texts(["x"], references, ["x"], ["it' is one dog here"])
+    found = ceilings(texts, detokenize=str, straight=True)
+    assert found.keys() == {"bleu", "bleu_lowercase", *STRAIGHT}
+    # "It\u2019" is one word of sacreBLEU's, "it'" too: 4 of 5, 3 of 4, 2 of 3, 1 of 2.
+    assert found["bleu"] == pytest.approx(by_hand(4 / 5, 3 / 4, 2 / 3, 1 / 2), abs=0.005)
+    assert found["bleu_lowercase"] == found["bleu"] == found["bleu_straight"]
+    assert found["bleu_lowercase_straight"] == 100
+    assert ceilings(texts, detokenize=lambda line: references[0])["bleu"] == 100
 
 
 def test_signatures_tell_the_conventions_apart() -> None:

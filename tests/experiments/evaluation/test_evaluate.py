@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,8 +63,11 @@ def test_files_are_in_the_test_sets_order(evaluated: Path, toy_corpus: Path) -> 
     report = scores_in(evaluated)
     again = score_text(Texts(hypotheses, references, tokens, targets))
     assert {name: report[name] for name in again} == again
-    assert report["lowercase_output"] is False
-    assert report["subset"] == {"name": "test", "release_name": "test", "sentences": 77}
+    assert report["ceiling"] == {"bleu": 100.0, "bleu_lowercase": 100.0}
+    assert report["lowercase_output"] is False and report["skipped"] == []
+    subset = {key: report["subset"][key] for key in ("name", "release_name", "sentences")}
+    assert subset == {"name": "test", "release_name": "test", "sentences": 77}
+    assert {path.suffix for path in evaluated.iterdir()} == {"", ".json", ".log", ".txt", ".en"}
     generation = {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []}
     assert {key: report["generation"][key] for key in generation} == generation
     assert report["checkpoint"]["path"] == "checkpoint_best.pt"
@@ -110,7 +112,7 @@ def test_average_through_the_shell(trained: Path, toy_corpus: Path, tmp_path: Pa
     for name, tensor in averaged.items():
         exact = sum(model[name].double() for model in models) / 2
         assert torch.equal(tensor, exact.to(tensor.dtype)), name
-    assert re.search(r"sacreBLEU, detokenized, cased +\d+\.\d\d +nrefs:1", done.stdout)
+    assert re.search(r"sacreBLEU, detokenized, cased +\d+\.\d\d +\d+\.\d\d +nrefs:1", done.stdout)
     assert "ECE" in done.stdout and "translated 80 of 80 sentences" in done.stderr
     assert "+ " in done.stderr and "--nbest 1" in done.stderr
 
@@ -190,7 +192,16 @@ def test_raw_sources_for_comet(
     [
         (["--paper", "wmt14.en-de"], "expected a corpus wmt14, en-de, found toy de-en"),
         (["--subset", "test7"], "expected a subset among train, valid, test, found 'test7'"),
-        (["--checkpoint", "nowhere.pt"], "expected a checkpoint at nowhere.pt, found none"),
+        (
+            ["--checkpoint", "nowhere.pt"],
+            "nowhere.pt: expected a checkpoint .* found no file",
+        ),
+        (["--beam", "0"], "--beam: expected a whole number of at least 1, found '0'"),
+        (["--beam", "x"], "--beam: expected a whole number of at least 1, found 'x'"),
+        (["--max-tokens", "0"], "--max-tokens: expected a whole number of at least 1, found '0'"),
+        (["--lenpen", "nan"], "--lenpen: expected a number of at least -100, at most 100"),
+        (["--lenpen=-inf"], "--lenpen: expected a number of at least -100, at most 100"),
+        (["--average", "0"], "--average: expected a whole number of at least 1, found '0'"),
         (["--average", "9"], "expected 9 numbered checkpoints .* found 1"),
         (["--comet", "model.ckpt"], "expected the package unbabel-comet, found none"),
         (["--data", "nowhere"], "expected a prepared corpus in nowhere"),
@@ -213,7 +224,6 @@ def test_refusals(
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--beam", "x"], "invalid int value: 'x'; see labo evaluate -h"),
         (["--bea", "5"], "unrecognized arguments: --bea 5"),
         (["--paper", "wmt99.en-de"], "invalid choice: 'wmt99.en-de'"),
     ],
@@ -237,12 +247,10 @@ def test_defaults() -> None:
 def test_lowercase_output_is_told() -> None:
     assert evaluate.has_capitals(["3 %", "der Hund"])
     assert not evaluate.has_capitals(["der hund, 3 %"])
-    corpus = SimpleNamespace(name="x", release_name=lambda subset: "tst")
     texts = Texts(["der hund", " "], ["Der Hund", "x"], ["", ""], ["", ""])
-    described = evaluate.describe(corpus, "test", texts)
+    described = evaluate.describe(texts)
     assert described["lowercase_output"] and described["empty_hypotheses"] == 1
-    assert described["subset"] == {"name": "test", "release_name": "tst", "sentences": 2}
-    upper = evaluate.describe(corpus, "test", Texts(["Der"], ["Der"], [""], [""]))
+    upper = evaluate.describe(Texts(["Der"], ["Der"], [""], [""]))
     assert not upper["lowercase_output"]
 
 
@@ -254,11 +262,13 @@ def test_human_table() -> None:
         "lowercase_output": True,
         "calibration": {"tokens": 7, "bins": [{}], **measures},
         "paper": ["wmt14.en-de: ours"],
+        "ceiling": {"bleu": 99.5},
+        "skipped": [],
     }
     lines = evaluate.human_table(report)
     assert [line.split() for line in lines[:3]] == [
-        ["score", "signature"],
-        ["sacreBLEU", "9.50", "nrefs:1"],
+        ["score", "ceiling", "signature"],
+        ["sacreBLEU", "9.50", "99.50", "nrefs:1"],
         ["chrF", "30.25", "nc:6"],
     ]
     assert lines[1].index("9.50") == lines[2].index("30.25") + 1  # decimal points in one column
@@ -266,6 +276,7 @@ def test_human_table() -> None:
     assert lines[-2:] == ["", "wmt14.en-de: ours"]
     plain = evaluate.human_table({**report, "lowercase_output": False, "paper": []})
     assert len(plain) == len(lines) - 3
+    assert "NOT scored: 2 lines" in evaluate.human_table({**report, "skipped": [4, 7]})[3]
 
 
 def test_help_loads_no_library() -> None:

@@ -9,24 +9,35 @@ import pytest
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.generation import (
     USER_DIR,
     _logged_to,
     _Output,
     arguments,
 )
+from fairseq_labo.experiments.evaluation.lengths import Fit
+
+FIT = Fit((), {}, 4000)
 
 
 def test_flags(toy_corpus: Path) -> None:
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"]
     corpus = PreparedCorpus.read(toy_corpus)
     options = cli.parse([*command, "--beam", "4", "--lenpen", ".6", "--cpu", "--", "--nbest", "2"])
-    flags = " ".join(arguments(options, corpus, Path("m.pt")))
+    flags = " ".join(arguments(options, corpus, Path("m.pt"), FIT))
     assert flags.startswith(f"{toy_corpus / 'bin'} --user-dir {USER_DIR} --path m.pt ")
     assert "--gen-subset test --beam 4 --lenpen 0.6 --max-len-a 1.2 --max-len-b 10 " in flags
-    assert "--max-tokens 4000 --required-batch-size-multiple 1" in flags
+    assert "--max-tokens 4000 " in flags and "--required-batch-size-multiple 1 " in flags
     assert flags.endswith(" --post-process subword_nmt --cpu --nbest 2")
-    assert "--cpu" not in arguments(cli.parse(command), corpus, Path("m.pt"))
+    assert "--cpu" not in arguments(cli.parse(command), corpus, Path("m.pt"), FIT)
+
+
+def test_a_colon_in_a_path_is_refused(toy_corpus: Path) -> None:
+    """fairseq would take it for two checkpoints."""
+    options = cli.parse(["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"])
+    with pytest.raises(UserError, match=r"a:b/m\.pt: expected a path without a colon"):
+        arguments(options, PreparedCorpus.read(toy_corpus), Path("a:b/m.pt"), FIT)
 
 
 def test_user_dir_is_the_plugin() -> None:
@@ -64,9 +75,11 @@ def test_loggers_are_left_as_they_were() -> None:
 def test_a_failing_generation_shows_its_end(
     trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "scores.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "scores.json").write_text('{"earlier": 1}', encoding="utf-8")
     command = ["evaluate", "--data", toy_corpus, "--checkpoint", trained / "checkpoint_best.pt"]
     command += ["--output", tmp_path, "--", "--nonsense"]
     assert cli.main(list(map(str, command))) == 1
-    assert re.search(r"(?s)fairseq-generate failed.*--nonsense", capsys.readouterr().err)
-    assert not (tmp_path / "scores.json").exists()  # no old result beside new output
+    said = capsys.readouterr().err
+    assert re.search(r"fairseq-generate failed, .*--nonsense.*; its output: .*generate.log", said)
+    assert "Traceback" not in said
+    assert (tmp_path / "scores.json").read_text(encoding="utf-8") == '{"earlier": 1}'

@@ -47,7 +47,12 @@ def test_numbered_sentences_with_the_defaults(
         (["--source", "x"], "a --target for each --source, found 1 and 0"),
         (["--source", "x", "--target", "y", "--sentences", "1"], "found both"),
         (["--subset", "test7"], "expected a subset among train, valid, test, found 'test7'"),
-        ([], "expected a checkpoint at none.pt, found none"),
+        (["--figure", "."], "--figure: expected the name of a file, found \\."),
+        (["--beta", "2", "0"], "--beta: expected a number above 0, found '0'"),
+        (["--beta", "nan"], "--beta: expected a number above 0, found 'nan'"),
+        (["--top", "0"], "--top: expected a whole number of at least 1, found '0'"),
+        (["--label-smoothing", "1.5"], "--label-smoothing: expected a number of at least 0"),
+        ([], "none.pt: expected a checkpoint of fairseq, found no file"),
     ],
 )
 def test_refusals(

@@ -1,7 +1,13 @@
 """The picture of a sentence's smoothing: every probability, the reference in bold."""
 
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.smoothing import SentenceSmoothing, TokenSmoothing
 from fairseq_labo.experiments.evaluation.smoothing_figure import draw
+from fairseq_labo.experiments.plotting import save
 
 
 def test_figure_shows_every_probability() -> None:
@@ -15,3 +21,16 @@ def test_figure_shows_every_probability() -> None:
     ]
     assert [text.get_fontweight() for text in texts] == ["normal", "normal", "bold"]
     assert figure.axes[1].get_title() == "LABO, β = 2"
+
+
+def test_dollars_are_no_formulas(tmp_path: Path) -> None:
+    token = TokenSmoothing("$\\frac$", 0.2, ((("$\\frac$", 0.57),),), (0.29,))
+    sentence = SentenceSmoothing("5 $\\frac and 6 $", "b", 7, (2.0,), (token,))
+    for path in save(draw(sentence, label_smoothing=0.1), tmp_path / "figure.png"):
+        assert path.stat().st_size > 1000
+
+
+def test_a_figure_that_is_too_large() -> None:
+    token = TokenSmoothing("b", 0.2, (tuple(("a", 0.5) for _ in range(500)),), (0.29,))
+    with pytest.raises(UserError, match="--figure: expected sides of at most 400 inches, found 5"):
+        draw(SentenceSmoothing("q", "b", 7, (2.0,), (token,)), label_smoothing=0.1)

@@ -1,5 +1,6 @@
 """Shared by the tests of studies: a corpus and a study without files, committed results."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fairseq_labo.experiments.studies.study import Method, Search, Study
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "results" / "studies"
-GRID = {"label_smoothing": ("0.1", "0.2"), "labo_beta": ("2",)}
+GRID = {"label_smoothing": ["0.1", "0.2"], "labo_beta": ["2"]}
 
 
 def corpus_of(name: str = "toy", hashes: dict[str, str] | None = None) -> PreparedCorpus:
@@ -26,10 +27,16 @@ def corpus_of(name: str = "toy", hashes: dict[str, str] | None = None) -> Prepar
 CORPUS = corpus_of()
 
 
+def scores_of(**changes: Any) -> dict[str, Any]:
+    """The scores.json of a committed run, with some entries changed."""
+    content = json.loads((RESULTS / "microworld" / "results.json").read_text(encoding="utf-8"))
+    return {**content["runs"][0]["scores"]["test"], **changes}
+
+
 def make_study(metric: str = "nll", seeds: tuple[int, ...] = (1, 2)) -> Study:
     """Label smoothing, and LABO with a grid of two settings."""
-    smooth = Method.model_construct(flags={"criterion": "label_smoothed_cross_entropy"})
-    labo = Method.model_construct(flags={"criterion": "labo_cross_entropy"}, grid=GRID)
+    smooth = Method.model_validate({"criterion": "label_smoothed_cross_entropy"})
+    labo = Method.model_validate({"criterion": "labo_cross_entropy", "grid": GRID})
     return Study.model_construct(
         name="s",
         corpus=Path("nowhere"),

@@ -165,6 +165,40 @@ def test_text_is_no_markup(text: str, shown: str, changed: Callable[..., Results
     assert f"<p>{escaped}</p>" in page and f"<td>{escaped} |</td>" in page
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("# a", r"\# a"),
+        ("- a", r"\- a"),
+        ("+ a", r"\+ a"),
+        ("> a", r"\> a"),
+        ("12. a", r"12\. a"),
+        ("1) a", r"1\) a"),
+        ("---", r"\---"),
+        ("~~~ a", r"\~\~~ a"),
+        ("| a", r"\| a"),
+        ("0.5 of a", "0.5 of a"),
+        ("a\n\n# b", "a # b"),
+        ("a\x1b[2J\x9b\u202e\x00", r"a\\x1b\[2J\\x9b\\u202e\\x00"),
+    ],
+)
+def test_a_hostile_note_stays_one_paragraph(
+    text: str, shown: str, changed: Callable[..., Results]
+) -> None:
+    """It is no heading, list, quote, rule or table, and steers no terminal."""
+    written = text_of(changed(note=text, description=text))
+    assert written.endswith(f"\n\n{shown}\n") and written.count(f"\n{shown}\n") == 2
+
+
+def test_a_hostile_translation_stays_in_its_cell(changed: Callable[..., Results]) -> None:
+    """As a method of a results.json: bars, line breaks, links out of the picture's text."""
+    hypotheses = {"a|b\n# c": "](http://x)\r\n| d | e |\x1b]0;title\x07"}
+    said = Translation(sentence=1, source=None, reference="a", hypotheses=hypotheses)
+    results = changed(translations={"test": (said,)})
+    shown = r"| a\|b # c | ](http://x) \| d \| e \|\x1b]0;title\x07 |"
+    assert f"\n{shown}\n" in text_of(results)
+
+
 def test_summary_for_a_terminal(microworld: Results) -> None:
     title, header, *rows = report.summary(microworld).splitlines()
     assert title == "test" and header.split()[:3] == ["method", "BLEU", "difference"]

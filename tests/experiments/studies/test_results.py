@@ -1,7 +1,11 @@
 """results.json: what is written is read again; what is no such file is refused by place."""
 
 import json
-from collections.abc import Callable
+import operator
+import random
+import re
+from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.studies import report
 from fairseq_labo.experiments.studies.results import (
     Results,
     mean_with_deviation,
@@ -55,6 +60,24 @@ def without(name: str) -> Callable[[dict[str, Any]], Any]:
             lambda content: content["runs"][0]["compared"]["test"].pop("score"),
             "runs.0.compared.test.score: expected an entry, found none",
         ),
+        (lambda content: content.update(baseline="x"), "json: baseline: .* cross_entropy, .*'x'"),
+        (lambda content: content.update(score="x"), "score: expected one of bleu, .* found 'x'"),
+        (lambda content: content.update(paper="x"), "paper: expected one of iwslt14.* found 'x'"),
+        (lambda content: content["runs"].pop(), r"runs: expected seeds \[1, 2\] of labo, found"),
+        (lambda content: content["runs"][0].update(method="../x"), "runs.0.method: .* text like"),
+        (lambda content: content["runs"][0].update(validations=[]), "validations: .* at least one"),
+        (
+            lambda content: content["runs"][1].update(compared={}),
+            r"runs.1.compared: .*, found \[\]",
+        ),
+        (
+            lambda content: content["runs"][0]["scores"]["test"]["calibration"]["bins"].pop(),
+            r"runs: expected one number of calibration bins, found \[14, 15\]",
+        ),
+        (
+            lambda content: content["search"]["methods"].update(labo=[]),
+            "search.methods.labo: expected at least one",
+        ),
     ],
 )
 def test_results_that_were_edited_are_refused(
@@ -75,3 +98,36 @@ def test_no_results(tmp_path: Path) -> None:
 def test_means_and_deviations() -> None:
     assert mean_with_deviation([1.0, 3.0], 2) == "2.00 ± 1.41"
     assert mean_with_deviation([1.0], 3) == "1.000"
+
+
+def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every entry below `content`; of a list the first two."""
+    entries = content.items() if isinstance(content, dict) else enumerate(content[:2])
+    for key, below in list(entries):
+        yield (*at, key)
+        if isinstance(below, dict | list):
+            yield from places(below, (*at, key))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_edited_is_refused_or_shown(seed: int, tmp_path: Path) -> None:
+    """One entry, anywhere, is taken out or becomes another: no other error than the user's."""
+    generator, path = random.Random(seed), tmp_path / "results.json"
+    content = json.loads((RESULTS / "microworld" / "results.json").read_text(encoding="utf-8"))
+    *outer, last = generator.choice(list(places(content)))
+    holder = reduce(operator.getitem, outer, content)
+    if seed % 4:
+        holder[last] = generator.choice([None, [], {}, "\x1b[2J\u202e", -1, 1e400, [1], {"a": 1}])
+    else:
+        del holder[last]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    (tmp_path / "a.svg").write_text("<svg/>", encoding="utf-8")
+    try:
+        results = read_results(path)
+    except UserError as error:
+        assert all(line.startswith(f"{path}: ") for line in str(error).split("\n"))
+        return
+    names = ("validation-curves", "bleu-test", "reliability-test")
+    svgs = dict.fromkeys(names, tmp_path / "a.svg")
+    shown = [report.render(results, form, svgs) for form in report.FORMS]
+    assert not re.search("[\x1b\u202e]", "".join([*shown, report.summary(results)]))

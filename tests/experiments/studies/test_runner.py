@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import locked, read_json
+from fairseq_labo.experiments.files import locked, read_json, write_json
 from fairseq_labo.experiments.studies.run import Run
-from fairseq_labo.experiments.studies.runner import Runner, mend_last_checkpoint
+from fairseq_labo.experiments.studies.runner import Runner
 from tests.conftest import REPOSITORY
-from tests.experiments.studies.conftest import CORPUS, make_study
+from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
+SCORES = scores_of()
 DONE = """\
 2026-01-01 00:00:00 | INFO | train_inner | {"epoch": 1, "loss": "9", "num_updates": "5"}
 2026-01-01 00:00:00 | INFO | valid | {"epoch": 1, "valid_loss": "5.5", "valid_nll_loss": "5", \
@@ -44,7 +44,9 @@ class ShellRun(Run):
 
     def evaluate_command(self, subset: str) -> list[str]:
         scores = self.scores_folder(subset)
-        return ["bash", "-c", f"mkdir -p {scores} && echo '{{}}' > {scores}/scores.json"]
+        made = self.root / "made.json"
+        write_json(made, SCORES)
+        return ["bash", "-c", f"mkdir -p {scores} && cp {made} {scores}/scores.json"]
 
 
 def shell_run(root: Path, train: str, *, seed: int = 1) -> ShellRun:
@@ -65,7 +67,7 @@ def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
     # Only what is missing: the scores, without another training.
     (run.scores_folder("test") / "scores.json").unlink()
     Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test", "test1"])
-    assert run.scores("test") == run.scores("test1") == {}
+    assert run.scores("test") == run.scores("test1") == SCORES
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
 
 
@@ -81,7 +83,7 @@ def test_a_failure_is_told_and_the_others_are_completed(tmp_path: Path) -> None:
     good = shell_run(tmp_path, FINISH, seed=2)
     with pytest.raises(UserError, match=r"(?s)smooth/seed-1: .* status 3.*something broke"):
         Runner(CORPUS, jobs=1, threads=1).complete([bad, good], subsets=["test"])
-    assert good.scores("test") == {} and bad.scores("test") is None
+    assert good.scores("test") == SCORES and bad.scores("test") is None
     assert not (bad.folder / "train.json").exists()
 
 
@@ -123,7 +125,7 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
     """kill -9 of labo compare leaves its trainings: two must not write into one folder."""
     program = (
         "import sys, pathlib\n"
-        "from fairseq_labo.experiments.files import locked, read_json\n"
+        "from fairseq_labo.experiments.files import locked, read_json, write_json\n"
         "from fairseq_labo.experiments.studies.runner import Runner\n"
         "from tests.experiments.studies.test_runner import CORPUS, shell_run\n"
         "root = pathlib.Path(sys.argv[1])\n"
@@ -151,31 +153,3 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
         except UserError:
             time.sleep(0.05)
     raise AssertionError("the lock was not released")
-
-
-def save(path: Path, value: float) -> bytes:
-    torch.save({"model": {"w": torch.tensor(value)}}, path)
-    return path.read_bytes()
-
-
-def test_a_checkpoint_cut_off_is_replaced_by_the_best(tmp_path: Path) -> None:
-    whole = save(tmp_path / "checkpoint_best.pt", 1.0)
-    last = tmp_path / "checkpoint_last.pt"
-    last.write_bytes(whole[: len(whole) // 2])
-    mend_last_checkpoint(tmp_path)
-    assert last.read_bytes() == whole
-    assert (tmp_path / "damaged_checkpoint_last.pt").exists()
-
-
-def test_without_a_best_one_training_starts_afresh(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint_last.pt").write_bytes(b"PK cut off")
-    mend_last_checkpoint(tmp_path)
-    assert not (tmp_path / "checkpoint_last.pt").exists()
-
-
-def test_a_whole_checkpoint_stays(tmp_path: Path) -> None:
-    mend_last_checkpoint(tmp_path)  # nothing there: nothing to do
-    save(tmp_path / "checkpoint_best.pt", 1.0)
-    whole = save(tmp_path / "checkpoint_last.pt", 2.0)
-    mend_last_checkpoint(tmp_path)
-    assert (tmp_path / "checkpoint_last.pt").read_bytes() == whole

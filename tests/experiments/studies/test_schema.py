@@ -40,7 +40,7 @@ class Outer(Model):
         ({"name": "a", "kind": "blue"}, ["kind: expected one of red, green, found 'blue'"]),
         ({"name": "a", "values": 5}, ["values: expected a list, found 5"]),
         ({"name": "a", "inner": {"flags": {"x": []}}}, [
-            "inner.x: expected a valid integer, found []",
+            "inner.flags.x: expected a valid integer, found []",
         ]),
         ({"name": "a", "inner": {"count": 13}}, [
             "inner.count: expected luck, found 13", "inner.flags: expected none",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from fairseq_labo.experiments.studies import search, workflow
 from fairseq_labo.experiments.studies.run import Run, search_runs
 from fairseq_labo.experiments.studies.runner import TRAINED, Runner
 from fairseq_labo.experiments.studies.study import setting_name
-from tests.experiments.studies.conftest import CORPUS, make_study
+from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
 
 class FakeRunner(Runner):
@@ -26,14 +25,15 @@ class FakeRunner(Runner):
     def complete(self, runs: Sequence[Run], *, subsets: Sequence[str]) -> None:
         for run in runs:
             run.claim(CORPUS)
-            write_json(run.folder / TRAINED, {})
+            write_json(run.folder / TRAINED, {"seconds": 1})
             self.done.append((run.name, tuple(subsets)))
             for subset in subsets:
                 run.scores_folder(subset).mkdir(exist_ok=True)
                 value = self.valid.get(setting_name(run.setting), 0.0) + run.seed / 100
                 if subset == "test":  # what must not matter: test says the opposite
                     value = -value
-                scores: dict[str, Any] = {self.metric: {"score": value}}
+                scores = scores_of()
+                scores[self.metric] = {**scores[self.metric], "score": value}
                 write_json(run.scores_folder(subset) / "scores.json", scores)
 
 

@@ -120,7 +120,7 @@ def methods(**entries: Any) -> dict[str, Any]:
         ({"train": {"extra": 5}}, "train.extra: expected a list, found 5"),
         ({"train": {"extra": "a 'b"}}, "train.extra: No closing quotation"),
         ({"train": {"epochs": "many"}}, "train.epochs: expected a whole number.*, found 'many'"),
-        ({"train": {"grid": {}}}, "train.grid: expected no such entry"),
+        ({"train": {"grid": {}}}, "train.grid: expected a number or a text, found {}"),
         ({"train": {"sise": "small"}}, "train.sise: expected a flag .*; did you mean size[?]"),
         ({"methods": {"smooth": {}}}, "methods.smooth.criterion: expected an entry, found none"),
         ({"methods": {"smooth": 5}}, "methods.smooth: expected entries with names, found 5"),
@@ -131,6 +131,12 @@ def methods(**entries: Any) -> dict[str, Any]:
             methods(criterion="labo_cross_entropy", label_smothing=0.1),
             "methods.smooth.label_smothing: expected .*; did you mean label_smoothing[?]",
         ),
+        (
+            methods(teacher_path="a.pt"),
+            "methods.smooth.teacher_path: expected a flag of .* or of cr",
+        ),
+        ({"train": {"teacher_path": "a"}}, "train.teacher_path: expected a flag of .* label_smoot"),
+        ({"seeds": [2**32]}, "seeds.0: expected less than 4294967296, found 4294967296"),
         (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
         (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
         (

@@ -15,7 +15,7 @@ from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.study_file import read_study
 from fairseq_labo.experiments.studies.workflow import prepare_corpus
 from tests.experiments.data import releases
-from tests.experiments.studies.conftest import make_study
+from tests.experiments.studies.conftest import make_study, scores_of
 
 # The generated release has other counts than the real one.
 TED = "iwslt14-15k --accept-counts --pair en-de"
@@ -134,10 +134,8 @@ def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
         (runs[1], "test", 32.0),
         (searched, "valid", 20.0),
     ):
-        scores = {
-            "bleu": {"score": score, "label": "sacreBLEU", "signature": "tok:13a"},
-            "nll": {"score": 2.5},
-        }
+        bleu = {"score": score, "label": "sacreBLEU", "signature": "tok:13a"}
+        scores = scores_of(bleu=bleu, nll={"score": 2.5})
         run.scores_folder(subset).mkdir(parents=True)
         write_json(run.scores_folder(subset) / "scores.json", scores)
     assert workflow.scores_so_far(study, tmp_path) == [
@@ -145,3 +143,26 @@ def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
         "(seeds 1; sacreBLEU, tok:13a)",
         "smooth, test: 31.00 ± 1.41, NLL 2.500 ± 0.000 bits (seeds 1, 2; sacreBLEU, tok:13a)",
     ]
+
+
+def test_an_output_folder_is_of_one_study(
+    toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one that was begun, of one that was reported by an older version; or it is a file."""
+    study_of(tmp_path)
+    output = tmp_path / "o"
+    words = [tmp_path / "ted.yaml", "--data", toy_corpus, "--report-only", "--output", output]
+    assert "found these missing: smooth/seed-1" in failure(capsys, *words)
+    study_of(tmp_path, name="fred")
+    other = "expected the output of study fred, found that of ted; choose another --output"
+    assert f"{output}/study.json: {other}" in failure(capsys, *words)
+    (output / "study.json").unlink()
+    (output / "report").mkdir()
+    write_json(output / "report" / "results.json", {"study": "ted"})
+    assert f"{output}/report/results.json: {other}" in failure(capsys, *words)
+    words[-1] = toy_corpus / "manifest.json"
+    assert "expected a folder, found a file; choose another --output" in failure(capsys, *words)
+    words[-1] = output
+    (output / "report" / "results.json").unlink()
+    write_json(output / "study.json", ["ted"])
+    assert "study.json: the file: expected entries with names" in failure(capsys, *words)

@@ -9,6 +9,7 @@ import pytest
 
 from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import locked
 from fairseq_labo.experiments.training import benchmark
 from fairseq_labo.experiments.training.flags import value_of
 
@@ -103,3 +104,22 @@ def test_too_few(flag: str, value: str, wanted: str, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a prepared corpus"):
         benchmark.run(parse(["benchmark", "--data", str(tmp_path)]))
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "TRAIN", ["/nothing/is/started"])
+    for output, error in ((tmp_path, UserError), (tmp_path / "file" / "x", OSError)):
+        (tmp_path / "file").touch()
+        with pytest.raises(error, match=r"expected a file, found a folder|Not a dir|exists"):
+            benchmark_(tmp_path, "--output", str(output))
+
+
+def test_one_benchmark_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "TRAIN", ["/nothing/is/started"])
+    with (
+        locked(tmp_path / "results", name=".training.json.lock"),
+        pytest.raises(UserError, match="expected to be alone in this folder"),
+    ):
+        benchmark_(tmp_path)

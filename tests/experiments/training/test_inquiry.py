@@ -13,6 +13,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import inquiry
 from fairseq_labo.experiments.training.inquiry import Criterion, _quietly, apart, registered
 from tests.conftest import TINY_MODEL
@@ -97,6 +98,7 @@ def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 
     path.parent.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
         "args": argparse.Namespace(arch="tiny"),
+        "model": {},
         "optimizer_history": [{"num_updates": 7}, {"num_updates": updates}],
         "extra_state": {
             "train_iterator": {"epoch": epoch, "iterations_in_epoch": 0},
@@ -136,10 +138,36 @@ def test_flags_of_the_command_line(tmp_path: Path) -> None:
     checkpoint(tmp_path / "checkpoint_last.pt")
     arguments = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
     arguments += ["--max-epoch", "9", "--max-epoch", "2", "--update-epoch-batch-itr", "True"]
-    log = tmp_path / "none"
-    finished, message = inquiry.progress_of(arguments, log)
+    finished, (message,) = inquiry.state_of(arguments, tmp_path, "train.log", True)
     assert finished and message.startswith("finished: 2 epochs are done of --max-epoch 2 (")
-    assert inquiry.progress_of([*arguments, "--max-epoch", "3"], log) == (False, "")
+    more = [*arguments, "--max-epoch", "3"]
+    assert inquiry.state_of(more, tmp_path, "train.log", True) == (False, [])
+
+
+def test_a_damaged_last_checkpoint(tmp_path: Path) -> None:
+    """Mended if asked to, else an error with the way out; what is named by a flag is not ours."""
+    good = checkpoint(tmp_path / "checkpoint_best.pt")
+    last, other = tmp_path / "checkpoint_last.pt", tmp_path / "other.pt"
+    for path in (last, other):
+        path.write_bytes(good.read_bytes()[:-300])
+    arguments = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+    with pytest.raises(
+        UserError, match=r"last\.pt: .* its end is missing .*best\.pt: --resume auto"
+    ):
+        inquiry.state_of(arguments, tmp_path, "train.log", False)
+    for named in (other, tmp_path / "absent.pt"):
+        words = [*arguments, "--restore-file", str(named)]
+        with pytest.raises(UserError, match=rf"{named.name}: expected a checkpoint.*: name anothe"):
+            inquiry.state_of(words, tmp_path, "train.log", True)
+    assert len(last.read_bytes()) == len(other.read_bytes())  # neither was touched
+    finished, said = inquiry.state_of(arguments, tmp_path, "train.log", True)
+    assert not finished and "going on with a copy of checkpoint_best.pt" in said[0]
+    assert last.read_bytes() == good.read_bytes()
+    assert "resuming in epoch 3" in said[1]
+
+
+def test_a_checkpoint_elsewhere_is_left_to_fairseq(state_of: StateOf) -> None:
+    assert state_of("checkpoint.restore_file='s3://bucket/model.pt'") == (False, "")
 
 
 def test_a_new_run_begins(state_of: StateOf) -> None:

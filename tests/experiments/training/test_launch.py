@@ -12,7 +12,7 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch as launch_module
-from fairseq_labo.experiments.training.launch import check_folder, is_finished, run, train_in
+from fairseq_labo.experiments.training.launch import check_folder, is_finished, run, splits_of, train_in
 from fairseq_labo.experiments.training.launch_plan import Launch
 from tests.conftest import REPOSITORY
 
@@ -38,10 +38,28 @@ def test_output_is_logged_and_shortened(tmp_path: Path, capfd: pytest.CaptureFix
     assert (tmp_path / "new" / "train.worker-1.log").read_text(encoding="utf-8") == "quiet\n"
 
 
-def test_status_of_a_failure(tmp_path: Path) -> None:
+def test_status_of_a_failure(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(Launch([program("raise SystemExit(3)")]), save_dir=tmp_path) == 3
     killed = program("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert run(Launch([killed]), save_dir=tmp_path) == 128 + signal.SIGKILL
+    assert "error: the training ended with SIGKILL" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("exception", ["Exception", "KeyError", "AssertionError", "mine.Odd"])
+@pytest.mark.parametrize("worker", [0, 1])
+def test_whatever_ends_a_training_is_said_without_a_traceback(
+    worker: int, exception: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["Traceback (most recent call last):", '  File "x"', f"{exception}: it was this"]
+    commands = [WAIT, WAIT]
+    commands[worker] = program(f"print({chr(10).join(lines)!r}); raise SystemExit(7)")
+    assert run(Launch(commands), save_dir=tmp_path) == 7
+    printed = capfd.readouterr()
+    log = tmp_path / ("train.worker-1.log" if worker else "train.log")
+    assert f"status 7\n{exception}: it was this\nthe whole log: {log}\n" in printed.err
+    said = [line for line in printed.err.splitlines() if not line.startswith("+ ")]
+    assert said[0] == f"error: {'worker 1' if worker else 'the training'} ended with status 7"
+    assert not any("Traceback" in line for line in said) and printed.out == ""
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -54,7 +72,9 @@ def test_one_failure_ends_all(
     start = time.monotonic()
     assert run(Launch(commands), save_dir=tmp_path) == 5
     assert time.monotonic() - start < 30
-    assert ("a worker failed with status 5" in capfd.readouterr().err) == (failing == 1)
+    said = capfd.readouterr().err
+    assert said.count("error: ") == 1
+    assert ("error: worker 1 ended with status 5" in said) == (failing == 1)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +87,8 @@ def test_what_is_said_of_a_resume(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(launch_module, "apart", lambda *_: (finished, message))
+    messages = [message] if message else []
+    monkeypatch.setattr(launch_module, "apart", lambda *_: (finished, messages))
     assert not is_finished(["bin"], save_dir=tmp_path)  # no checkpoint: nothing is asked
     assert capsys.readouterr().err == ""
     assert is_finished(["bin", "--restore-file=x.pt"], save_dir=tmp_path) == finished
@@ -77,13 +98,45 @@ def test_what_is_said_of_a_resume(
     assert capsys.readouterr().err == (message and f"{message}\n")
 
 
-def test_an_unreadable_checkpoint_is_left_to_fairseq(
+def test_arguments_that_fairseq_refuses_are_left_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "checkpoint_last.pt").touch()
-    training = ["bin", "--arch", "transformer", "--save-dir", str(tmp_path)]
-    assert not is_finished(training, save_dir=tmp_path)
-    assert "could not read how far this run is: EOFError" in capsys.readouterr().err
+    assert not is_finished(["bin", "--arch", "transformer", "--no-such"], save_dir=tmp_path)
+    said = capsys.readouterr().err
+    assert "could not read how far this run is: RuntimeError" in said
+    assert "unrecognized arguments: --no-such" in said
+
+
+@pytest.mark.parametrize("error", [UserError("half"), PermissionError(13, "no", "x.pt")])
+def test_a_checkpoint_that_cannot_be_used_ends_the_first_machine_alone(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait for what it does: it mends, or ends."""
+    asked = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments[-1])
+        raise error
+
+    monkeypatch.setattr(launch_module, "apart", refuse)
+    (tmp_path / "checkpoint_last.pt").touch()
+    with pytest.raises(type(error)):
+        is_finished(["bin"], save_dir=tmp_path)
+    assert not is_finished(["bin"], save_dir=tmp_path, first=False)
+    assert asked == [True, False]  # mending
+
+
+@pytest.mark.parametrize(
+    ("words", "splits"),
+    [
+        ("", ["train", "valid"]),
+        ("--train-subset=train1 --valid-subset valid,valid1", ["train1", "valid", "valid1"]),
+        ("--disable-validation", ["train"]),
+    ],
+)
+def test_splits_that_are_read(words: str, splits: list[str]) -> None:
+    assert splits_of(words.split()) == splits
 
 
 @pytest.mark.parametrize("path", ["file", "file/below/it"])
@@ -123,10 +176,36 @@ import pathlib, sys
 from fairseq_labo.experiments.training.launch import train_in
 from fairseq_labo.experiments.training.launch_plan import Launch
 folder = pathlib.Path(sys.argv[1])
-training = "import os, pathlib, sys, time\\n"
+training = "import os, pathlib, signal, sys, time\\n"
+training += "signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"  # as one that is slow to end
 training += "pathlib.Path(sys.argv[1], 'pid').write_text(str(os.getpid())); time.sleep(60)"
 train_in(folder, Launch([[sys.executable, "-c", training, sys.argv[1]]]), [])
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
+def test_a_training_ends_with_a_killed_launcher(tmp_path: Path) -> None:
+    text = HOLD.replace("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "pass")
+    assert text != HOLD
+    holder = subprocess.Popen([*program(text), str(tmp_path)])
+    wait_for(tmp_path / "pid")
+    holder.kill()
+    holder.wait()
+    pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    assert gone(pid)
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    """Whether a process ends in so many seconds (one that nobody has waited for counts)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def wait_for(path: Path, seconds: float = 30) -> None:

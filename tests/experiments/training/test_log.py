@@ -44,18 +44,94 @@ def test_short_form(line: str, expected: str | None) -> None:
     assert log.shorten(HEAD + line) == expected
 
 
-def test_errors_are_shown() -> None:
-    line = "ValueError: expected one of --smoothing-epochs and --smoothing-updates"
-    assert log.shorten(line) == line
+WORKERS = """\
+[rank0]: Traceback (most recent call last):
+[rank0]:   File "x.py", line 1, in main
+[rank0]:     raise Exception(
+[rank0]: Exception: Size of sample #3 is invalid (=(2101, 2101)) since max_positions=(1024, 1024)
+
+Traceback (most recent call last):
+  File "run.py", line 9, in <module>
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError: 
+====
+fairseq_cli.train FAILED
+"""  # noqa: W291
+CHAIN = """\
+Traceback (most recent call last):
+  File "a.py", line 1, in save
+OSError: [Errno 28] No space left on device: 'x'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "a.py", line 1, in save
+    ^^^^
+mine.Trouble: first line
+second line
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "how", "said", "remedy"),
+    [
+        (WORKERS, "status 1", "Exception: Size of sample #3 is", "-- --max-source-positions N"),
+        (CHAIN, "status 1", "status 1\nmine.Trouble: first line\nsecond line\n", None),
+        (CHAIN.partition("\n\n")[0], "status 1", "OSError: [Errno 28]", "make room"),
+        ("usage\ntrain.py: error: no argument\n", "status 2", "2\ntrain.py: error: no ar", None),
+        ("loading\nstuck at 5\n", "SIGKILL", "SIGKILL\nloading\nstuck at 5", "if memory was"),
+        ("Traceback (most recent call last):\n  File", "status 1", "\n  File", None),
+        ("", "status 1", "status 1\nthe whole log", None),
+        ("ValueError: " + "x" * 5000, "status 1", "x…\n", None),
+    ],
+)
+def test_what_ended_a_training(
+    output: str, how: str, said: str, remedy: str | None, tmp_path: Path
+) -> None:
+    """Whatever the exception: its message, without the traceback; nothing of an earlier run."""
+    path = tmp_path / "train.log"
+    before = "Traceback (most recent call last):\nRuntimeError: CUDA out of memory\n"
+    path.write_text(before + output, encoding="utf-8")
+    found = log.ended_by(path, since=len(before), how=how)
+    assert said in found and (remedy or "the whole log") in found
+    assert "Traceback" not in found.replace(output, "") or "File" in said
+    assert "RuntimeError" not in found and f"the whole log: {path}" in found
+    assert len(found) < 1200
 
 
 def test_log_gets_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "train.log"
     path.write_text("from before\n", encoding="utf-8")
-    lines = [f"{HEAD}fairseq.trainer | begin training epoch 1\n", "RuntimeError: no\n"]
+    lines = [f"{HEAD}fairseq.trainer | begin training epoch 1\n", "x | WARNING | no\n"]
     log.follow(lines, path)
-    assert capsys.readouterr().out == "RuntimeError: no\n"
+    assert capsys.readouterr().out == "no\n"
     assert path.read_text(encoding="utf-8") == "from before\n" + "".join(lines)
+
+
+def test_what_steers_a_terminal_is_shown_harmless(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence, or a file name, that a warning or a report quotes; the log keeps the bytes."""
+    lines = ["x | WARNING | \x1b[2J\u202egone\n", HEAD + 'valid | {"valid_loss": "\\u001b[2J"}\n']
+    log.follow(lines, tmp_path / "train.log")
+    printed = capsys.readouterr().out
+    assert printed.startswith("\\x1b[2J\\u202egone\n") and "\x1b" not in printed
+    assert (tmp_path / "train.log").read_text(encoding="utf-8") == "".join(lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_without_room_is_named() -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        log.follow(["line\n"], Path("/dev/full"))
+
+
+def test_a_line_cut_off_by_a_kill_is_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    half = '2026 | INFO | valid | {"epoch": 1, "valid_lo'
+    path.write_text(half + DONE, encoding="utf-8")
+    assert len(log.read_training_log(path).validations) == 2
+    path.write_text(DONE.replace('"valid_num_updates": "20"', '"x": "1"'), encoding="utf-8")
+    with pytest.raises(UserError, match="line 5: expected a report as fairseq writes it"):
+        log.read_training_log(path)
 
 
 def test_training_log(tmp_path: Path) -> None:

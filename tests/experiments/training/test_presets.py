@@ -97,14 +97,45 @@ def test_why_batches_need_no_multiple(multiple: int, sentences: int) -> None:
     assert sum(map(len, batches)) == sentences
 
 
+@pytest.mark.parametrize(
+    ("passed_on", "found"),
+    [
+        ("--max-epoch 0", "--max-epoch 0"),
+        ("--max-epoch=-1", "--max-epoch -1"),
+        (
+            "--max-epoch 0 --max-update 0 --patience -1",
+            "--max-epoch 0 --max-update 0 --patience -1",
+        ),
+        ("--max-update -5", "--max-epoch 10 --max-update -5"),
+    ],
+)
+def test_a_training_without_an_end(passed_on: str, found: str, tmp_path: Path) -> None:
+    """fairseq's 0 is no limit; below it, it trains nothing, or one update."""
+    with pytest.raises(UserError) as caught:
+        arguments(corpus(tmp_path / "data"), *passed_on.split())
+    assert f"expected an end of the training, found {found}: for fair" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "passed_on",
+    ["", "--max-update 0", "--max-epoch 0 --max-update 9", "--max-epoch 0 --stop-time-hours 0.5",
+     "--max-epoch 0 --patience 3", "--max-epoch 0 --stop-min-lr 1e-9", "--max-epoch many"],
+)  # fmt: skip
+def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
+    words = arguments(corpus(tmp_path / "data"), *passed_on.split())
+    assert words[len(words) - len(passed_on.split()) :] == passed_on.split()
+
+
 def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
     given = {"teacher_path": "t.pt", "teacher_temperature": 2.0, "smoothing_updates": 9}
     given |= {"fused_projection": True, "report_accuracy": False, "smoothing_schedule": "cosine"}
+    given |= {"divide_by_counted": True, "ignore_prefix_size": 1}
     words = arguments(corpus(tmp_path / "data"), criterion="tsla_cross_entropy", **given)
     start = words.index("--criterion") + 2
     assert words[start : words.index("--arch")] == shlex.split(
         "--smoothing-updates 9 --label-smoothing 0.1 --smoothing-schedule cosine "
-        "--teacher-path t.pt --teacher-temperature 2 --fused-projection"
+        "--teacher-path t.pt --teacher-temperature 2 --fused-projection --ignore-prefix-size 1 "
+        "--divide-by-counted"
     )
 
 

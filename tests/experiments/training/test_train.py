@@ -199,7 +199,8 @@ def test_two_machines_find_each_other(toy_corpus: Path, tmp_path: Path) -> None:
         workers = sorted(re.findall(r"^WARNING (\d) (\d) (.*)$", output, re.MULTILINE))
         assert workers == [(str(2 * rank + i), str(i), expected) for i in (0, 1)], output
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("train.log", "train.node-1.log", ".lock", ".train.node-1.log.lock", "resources.json")
+        *("train.log", "train.node-1.log", ".lock", ".train.node-1.log.lock", "resources.json"),
+        "corpus.json",
     }
 
 

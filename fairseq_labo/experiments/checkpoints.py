@@ -1,0 +1,223 @@
+"""Checkpoints of fairseq: the one reader of such files, and whether one is of a corpus.
+
+`labo train` calls some of this, so that torch is imported only where a file is read.
+"""
+
+import hashlib
+import re
+import zipfile
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.console import say
+from fairseq_labo.experiments.data.binarize import SPECIAL_SYMBOLS
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json, read_lines, sha256_of, write_json
+
+# What is read of a checkpoint beside the model, each of which it may lack.
+KINDS = {"cfg": dict, "args": Namespace, "extra_state": dict, "optimizer_history": list}
+CORPUS = "corpus.json"  # beside the checkpoints of labo train
+# What torch's safe loader says of a type that it does not build.
+REFUSED = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]+)")
+
+
+class _NoCheckpoint(Exception):
+    """Says what was found in the place of a checkpoint."""
+
+
+def load_checkpoint(path: Path, *, mapped: bool = True) -> dict[str, Any]:
+    """A checkpoint, by torch's safe loader; if `mapped`, its tensors stay in the file.
+
+    Files of torch's old format are read whole. Raises UserError for whatever is not a whole
+    checkpoint with a model; it names the newest good one beside it.
+    """
+    try:
+        return _read(path, mapped=mapped)
+    except _NoCheckpoint as error:
+        good = newest_good(path.parent, but=path)
+        beside = f"the newest good one beside it is {good}" if good else "no good one is beside it"
+        raise UserError(
+            f"{path}: expected a checkpoint of fairseq, found {error}; {beside}"
+        ) from error
+
+
+def newest_good(folder: Path, *, but: Path | None = None) -> Path | None:
+    """The newest file ``checkpoint*.pt`` of a folder that can be read, other than `but`."""
+    paths = [path for path in folder.glob("checkpoint*.pt") if path != but and path.is_file()]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(_NoCheckpoint):
+            _read(path, mapped=True)
+            return path
+    return None
+
+
+def _read(path: Path, *, mapped: bool) -> dict[str, Any]:
+    if not path.is_file():
+        raise _NoCheckpoint("a folder" if path.is_dir() else "no file")
+    import torch
+
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        if not start:
+            raise _NoCheckpoint("an empty file")
+        zipped = zipfile.is_zipfile(path)  # whose directory stands at the end
+        if start == b"PK\x03\x04" and not zipped:
+            raise _NoCheckpoint(
+                "a part of one: its end is missing (a full disk, or a kill, while it was written)"
+            )
+        mmap = True if mapped and zipped else None
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except OSError as error:
+        raise _NoCheckpoint(f"a file that cannot be read ({error.strerror})") from error
+    except _NoCheckpoint:
+        raise
+    except Exception as error:  # of torch, zipfile and pickle, by what the bytes are
+        if refused := REFUSED.search(str(error)):
+            raise _NoCheckpoint(
+                f"an object of {refused[1]} in it, which is not data; nothing of it was run"
+            ) from error
+        raise _NoCheckpoint("another kind of file, or a damaged one") from error
+    model = state.get("model") if isinstance(state, dict) else None
+    if not isinstance(model, Mapping) or not all(map(torch.is_tensor, model.values())):
+        raise _NoCheckpoint("a file without a model")
+    for name, kind in KINDS.items():
+        if not isinstance(state.get(name) or kind(), kind):
+            raise _NoCheckpoint(f"no {kind.__name__} in its entry {name!r}")
+    return state
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 of a checkpoint's bytes; of several, which are averaged, that of all of theirs.
+
+    Raises UserError for a file that is damaged within, at which torch does not look.
+    """
+    for path in filter(zipfile.is_zipfile, paths):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except Exception as error:  # of zipfile, by which bytes are others
+            damaged = f"({error})"
+        if damaged is not None:
+            raise UserError(
+                f"{path}: expected a whole checkpoint, found damage in {damaged}: it does not have "
+                "its checksum; copy or make it again (if torch was told to write no checksums, "
+                "save it with them)"
+            )
+    hashes = [sha256_of(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def corpus_record(corpus: PreparedCorpus) -> dict[str, Any]:
+    """What identifies a corpus for a model: name, languages, and hashes of the dictionaries."""
+    source, target = corpus.languages
+    return {
+        "corpus": corpus.name,
+        "languages": [source, target],
+        "dictionaries": _dictionaries(corpus.bin_dir, corpus.languages),
+    }
+
+
+def _symbols(bin_dir: Path, language: str) -> list[str]:
+    """The symbols of a dictionary in their order; their counts do not concern a model."""
+    return [line.rsplit(" ", 1)[0] for line in read_lines(bin_dir / f"dict.{language}.txt")]
+
+
+def _dictionaries(bin_dir: Path, languages: Sequence[str]) -> dict[str, str]:
+    """By language, the SHA-256 of the symbols, one a line."""
+    texts = {language: "\n".join(_symbols(bin_dir, language)) for language in languages}
+    return {language: hashlib.sha256(text.encode()).hexdigest() for language, text in texts.items()}
+
+
+def record_corpus(save_dir: Path, corpus: PreparedCorpus) -> None:
+    """Write corpus.json for the checkpoints that a training is about to leave in `save_dir`.
+
+    Raises UserError if the folder's checkpoints are of other languages or dictionaries.
+    """
+    now, before = corpus_record(corpus), read_json(save_dir / CORPUS)
+    if isinstance(before, dict) and any(save_dir.glob("checkpoint*.pt")):
+        _check_recorded(before, corpus, f"{save_dir}: expected checkpoints")
+    save_dir.mkdir(parents=True, exist_ok=True)
+    write_json(save_dir / CORPUS, now)
+
+
+def _check_recorded(record: Mapping[str, Any], corpus: PreparedCorpus, expected: str) -> None:
+    now = corpus_record(corpus)
+    for key, what in (("languages", "languages"), ("dictionaries", "dictionaries, by content,")):
+        if record.get(key) not in (None, now[key]):
+            raise UserError(
+                f"{expected} of the corpus {corpus.folder} ({'-'.join(corpus.languages)}), found "
+                f"other {what} of its training: {record.get('corpus')}, {record.get('languages')}; "
+                "give the checkpoint or the corpus that fits"
+            )
+
+
+def check_corpus(
+    path: Path, corpus: PreparedCorpus, *, task: str = "translation"
+) -> dict[str, Any]:
+    """The checkpoint at `path`, if it is of the corpus: its task, languages, dictionaries.
+
+    The dictionaries of its training are told by corpus.json beside it, or else by the folder that
+    it was trained on, if that still is there; their sizes are always compared. Raises UserError
+    if one differs, and for parameters that are no numbers.
+    """
+    state = load_checkpoint(path)
+    trained = settings_of(state, "task")
+    name = trained.get("_name") or trained.get("task") or task
+    if name != task:
+        raise UserError(
+            f"{path}: expected a model of fairseq's task {task}, found one of {name}; if it can "
+            f"translate this corpus, name its task: -- --task {name}"
+        )
+    record = _record_of(path, trained)
+    if "languages" not in record:
+        say(f"{path} does not tell the corpus of its training: only sizes of dictionaries compared")
+    _check_recorded(record, corpus, f"{path}: expected a model")
+    if task == "translation":  # others add symbols of their own
+        _check_sizes(path, state["model"], corpus)
+    for key, tensor in state["model"].items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{path}: expected finite parameters, found inf or nan in {key}: the training "
+                "diverged; evaluate an earlier checkpoint"
+            )
+    return state
+
+
+def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the corpus of a checkpoint's training, by the settings of its task."""
+    beside = read_json(path.parent / CORPUS)
+    data = str(trained.get("data")).split(":")[0]
+    record = dict(beside) if isinstance(beside, dict) else {"corpus": data}
+    languages = [trained.get("source_lang"), trained.get("target_lang")]
+    if all(languages):
+        record["languages"] = languages
+    with suppress(UserError, OSError):  # the folder is gone
+        if "languages" not in record:  # fairseq had found them by itself
+            record["languages"] = list(PreparedCorpus.read(Path(data)).languages)
+        if "dictionaries" not in record:
+            record["dictionaries"] = _dictionaries(Path(data), record["languages"])
+    return record
+
+
+def _check_sizes(path: Path, model: Mapping[str, Any], corpus: PreparedCorpus) -> None:
+    for side, language in zip(("encoder", "decoder"), corpus.languages, strict=True):
+        embedding = model.get(f"{side}.embed_tokens.weight")
+        size = len(_symbols(corpus.bin_dir, language)) + SPECIAL_SYMBOLS
+        if embedding is not None and embedding.shape[:1] != (size,):
+            raise UserError(
+                f"{path}: expected a model of the dictionaries of {corpus.bin_dir} ({size} symbols "
+                f"of {language}), found {embedding.shape[0]}; give the corpus of its training"
+            )
+
+
+def settings_of(state: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """A part of the configuration (task, model, ...) in a checkpoint, of old ones all of it."""
+    chosen = (state.get("cfg") or {}).get(part) or state.get("args") or {}
+    if not isinstance(chosen, Namespace | dict):
+        raise UserError(f"expected settings in the checkpoint's {part!r}, found {chosen!r}")
+    return dict(vars(chosen) if isinstance(chosen, Namespace) else chosen)

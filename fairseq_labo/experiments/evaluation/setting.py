@@ -1,0 +1,84 @@
+"""Which evaluation a scores.json is of, so that it never replaces the scores of another."""
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.checkpoints import corpus_record, fingerprint
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json
+
+# What an entry of scores.json is called. Files from before have only some of them.
+NAMES = {
+    ("corpus",): "corpus",
+    ("languages",): "languages",
+    ("dictionaries",): "dictionaries",
+    ("subset", "name"): "subset",
+    ("subset", "sha256"): "references",
+    ("generation", "beam"): "--beam",
+    ("generation", "lenpen"): "--lenpen",
+    ("generation", "extra"): "flags behind --",
+    ("checkpoint", "path"): "checkpoint",
+    ("checkpoint", "sha256"): "content of the checkpoint",
+}
+
+
+def setting(
+    options: argparse.Namespace,
+    corpus: PreparedCorpus,
+    checkpoints: Sequence[Path],
+    references: Sequence[str],
+) -> dict[str, Any]:
+    """The entries of scores.json that tell evaluations apart, and what belongs beside them.
+
+    `checkpoints`: the one that is evaluated, or those whose average is.
+    """
+    generation = {name: getattr(options, name) for name in ("beam", "lenpen", "max_tokens")}
+    text = "\n".join(references)
+    return {
+        **corpus_record(corpus),
+        "subset": {
+            "name": options.subset,
+            "release_name": corpus.release_name(options.subset),
+            "sentences": len(references),
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        },
+        "generation": {**generation, "extra": options.passed_on},
+        "checkpoint": {
+            "path": checkpoints[0].name if options.average is None else "averaged.pt",
+            "sha256": fingerprint(checkpoints),
+        },
+    }
+
+
+def check_earlier(path: Path, present: Mapping[str, Any]) -> None:
+    """Raise UserError if the scores.json at `path` is of another setting than the present one."""
+    earlier = read_json(path)
+    if not isinstance(earlier, dict):
+        return
+    different = []
+    for keys, name in NAMES.items():
+        before, now = _at(earlier, keys), _at(present, keys)
+        # The same content may have two names (best and last), and none if the file is old.
+        named = keys == ("checkpoint", "path") and _at(earlier, ("checkpoint", "sha256"))
+        if before not in (None, now) and not named:
+            different.append(f"{name} ({_short(before)}, now {_short(now)})")
+    if different:
+        raise UserError(
+            f"{path}: expected scores of the present setting, which these would replace, found "
+            f"another {'; '.join(different)}; give another --output, or remove that file"
+        )
+
+
+def _at(content: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"

@@ -1,0 +1,88 @@
+"""What tells evaluations apart: scores are replaced only by scores of the same setting."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
+from fairseq_labo.experiments.files import write_json
+
+EARLIER: dict[str, Any] = {
+    "corpus": "toy",
+    "languages": ["de", "en"],
+    "dictionaries": {"de": "a", "en": "a"},
+    "subset": {"name": "test", "release_name": "test", "sentences": 3, "sha256": "b"},
+    "generation": {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []},
+    "checkpoint": {"path": "checkpoint_best.pt", "sha256": "c"},
+}
+
+
+def changed(*keys: str, value: object) -> dict[str, Any]:
+    content = copy.deepcopy(EARLIER)
+    entry = content
+    for key in keys[:-1]:
+        entry = entry[key]
+    entry[keys[-1]] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        (["corpus"], "other", "corpus (toy, now other)"),
+        (["languages"], ["en", "de"], "languages"),
+        (["dictionaries"], {"de": "x", "en": "x"}, "dictionaries"),
+        (["subset", "name"], "valid", "subset (test, now valid)"),
+        (["subset", "sha256"], "x", "references"),
+        (["generation", "beam"], 4, "--beam (5, now 4)"),
+        (["generation", "lenpen"], 0.6, "--lenpen (1.0, now 0.6)"),
+        (["generation", "extra"], ["--nbest", "2"], "flags behind --"),
+        (["checkpoint", "sha256"], "x", "content of the checkpoint (c, now x)"),
+    ],
+)
+def test_other_settings_are_refused(
+    keys: list[str], value: object, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scores.json"
+    write_json(path, EARLIER)
+    with pytest.raises(UserError) as error:
+        check_earlier(path, changed(*keys, value=value))
+    assert f"found another {named}" in str(error.value) and "--output" in str(error.value)
+
+
+def test_the_same_setting_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    check_earlier(path, EARLIER)  # there are none
+    write_json(path, EARLIER)
+    check_earlier(path, EARLIER)
+    check_earlier(path, changed("generation", "max_tokens", value=100))
+    # The best checkpoint, copied as the last.
+    check_earlier(path, changed("checkpoint", "path", value="checkpoint_last.pt"))
+
+
+def test_scores_of_old_have_only_some_entries(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    old = {key: EARLIER[key] for key in ("corpus", "generation")}
+    write_json(path, {**old, "checkpoint": {"path": "checkpoint_best.pt"}})
+    check_earlier(path, EARLIER)
+    with pytest.raises(UserError, match=r"checkpoint \(checkpoint_best\.pt, now averaged\.pt\)"):
+        check_earlier(path, changed("checkpoint", "path", value="averaged.pt"))
+
+
+def test_entries(toy_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.pt").write_bytes(b"x")
+    options = cli.parse(
+        ["evaluate", "--data", str(toy_corpus), "--checkpoint", str(tmp_path / "c.pt")]
+    )
+    corpus = PreparedCorpus.read(toy_corpus)
+    found = setting(options, corpus, [tmp_path / "c.pt"], ["a", "b"])
+    assert found["subset"]["sentences"] == 2 and found["checkpoint"]["path"] == "c.pt"
+    assert found["languages"] == ["de", "en"] and len(found["checkpoint"]["sha256"]) == 64
+    other = setting(options, corpus, [tmp_path / "c.pt"], ["a", "c"])
+    assert other["subset"]["sha256"] != found["subset"]["sha256"]
+    assert found["generation"] == {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []}

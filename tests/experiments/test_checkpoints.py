@@ -1,0 +1,118 @@
+"""The reader of checkpoints, and what tells whether one is of a corpus."""
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairseq_labo.experiments.checkpoints import (
+    check_corpus,
+    corpus_record,
+    fingerprint,
+    load_checkpoint,
+    newest_good,
+    record_corpus,
+    settings_of,
+)
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json, sha256_of
+
+
+def save(path: Path, **content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": {"w": torch.ones(2)}, **content}, path)
+    return path
+
+
+def of_corpus(path: Path, corpus: PreparedCorpus, **task: Any) -> Path:
+    """A checkpoint as a training on `corpus` leaves it, but for `task`."""
+    source, target = corpus.languages
+    trained = {"_name": "translation", "data": str(corpus.bin_dir)}
+    trained |= {"source_lang": source, "target_lang": target, **task}
+    return save(path, cfg={"task": trained})
+
+
+@pytest.fixture
+def corpus(toy_corpus: Path) -> PreparedCorpus:
+    return PreparedCorpus.read(toy_corpus)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_loaded_in_both_formats(mapped: bool, zipped: bool, tmp_path: Path) -> None:
+    content = {"model": {"w": torch.ones(2)}, "args": Namespace(seed=3)}
+    torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=zipped)
+    state = load_checkpoint(tmp_path / "c.pt", mapped=mapped)
+    assert state["model"]["w"].tolist() == [1, 1] and state["args"].seed == 3
+
+
+def test_newest_good(tmp_path: Path) -> None:
+    assert newest_good(tmp_path) is None
+    for number in range(4):
+        save(tmp_path / f"checkpoint{number}.pt")
+    (tmp_path / "checkpoint3.pt").write_bytes(b"")
+    save(tmp_path / "averaged.pt")
+    assert newest_good(tmp_path) == tmp_path / "checkpoint2.pt"
+    assert newest_good(tmp_path, but=tmp_path / "checkpoint2.pt") == tmp_path / "checkpoint1.pt"
+
+
+def test_settings_of_all_formats() -> None:
+    assert settings_of({"cfg": {"task": {"a": 1}}}, "task") == {"a": 1}
+    assert settings_of({"cfg": {"task": Namespace(a=1)}}, "task") == {"a": 1}
+    assert settings_of({"cfg": None, "args": Namespace(a=1)}, "task") == {"a": 1}
+    assert settings_of({}, "task") == {}
+
+
+def test_fingerprint(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{number}.pt", number=number) for number in range(2)]
+    assert fingerprint(paths[:1]) == sha256_of(paths[0])
+    assert len({fingerprint(paths), fingerprint(paths[::-1]), fingerprint(paths[:1])}) == 3
+
+
+def test_record_of_a_corpus(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    record_corpus(tmp_path / "run", corpus)
+    written = read_json(tmp_path / "run" / "corpus.json")
+    assert written == corpus_record(corpus)
+    assert written["languages"] == ["de", "en"] and written["corpus"] == corpus.name
+    joined = written["dictionaries"]
+    assert joined["de"] == joined["en"] and len(joined["de"]) == 64
+
+
+def test_counts_of_a_dictionary_do_not_matter(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    """A model depends on the order of the symbols alone."""
+    bin_dir = shutil.copytree(corpus.bin_dir, tmp_path / "bin")
+    path = bin_dir / "dict.de.txt"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("".join(f"{line}0\n" for line in lines), encoding="utf-8")
+    other = PreparedCorpus.read(bin_dir)
+    assert corpus_record(other)["dictionaries"] == corpus_record(corpus)["dictionaries"]
+
+
+def test_a_checkpoint_of_the_corpus(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    path = of_corpus(tmp_path / "checkpoint_best.pt", corpus)
+    assert check_corpus(path, corpus)["model"]["w"].tolist() == [1, 1]
+    # One of which nothing is known but the model, and one whose data is gone.
+    check_corpus(save(tmp_path / "bare.pt"), corpus)
+    check_corpus(of_corpus(tmp_path / "gone.pt", corpus, data="/nowhere"), corpus)
+    # A task that the user names.
+    path = of_corpus(path, corpus, _name="translation_lev")
+    check_corpus(path, corpus, task="translation_lev")
+
+
+def test_what_its_training_recorded_tells(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    """The folder that it was trained on has been prepared again since."""
+    record_corpus(tmp_path, corpus)
+    other = shutil.copytree(corpus.bin_dir, tmp_path / "bin")
+    (other / "dict.de.txt").write_text("x 1\n", encoding="utf-8")
+    path = of_corpus(tmp_path / "checkpoint_best.pt", corpus, data=str(other))
+    check_corpus(path, corpus)
+    with pytest.raises(UserError, match="found other dictionaries"):
+        check_corpus(path, PreparedCorpus.read(other))
+    shutil.copy(path, tmp_path / "elsewhere.pt")
+    (tmp_path / "corpus.json").unlink()
+    with pytest.raises(UserError, match="found other dictionaries"):
+        check_corpus(tmp_path / "elsewhere.pt", corpus)

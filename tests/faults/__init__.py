@@ -1,0 +1,1 @@
+"""Bad input, damaged files, kills, full disks; the promises are in docs/robustness.md."""
