@@ -1,6 +1,7 @@
 """Is there a fairseq that can be imported, and if not, what to do; and what waits for it."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -36,10 +37,16 @@ def require_fairseq() -> None:
     try:
         importlib.import_module("fairseq")
     except Exception as cause:
+        # fairseq-fixed, ve-fairseq and others provide the same module: theirs is another fault.
+        providers = sorted(set(importlib.metadata.packages_distributions().get("fairseq", [])))
+        remedy = f"Install what {' and '.join(providers)} needs, or install it anew."
+        if providers in ([], ["fairseq"]):
+            remedy = (
+                "fairseq 0.12.2 from PyPI does not import on Python 3.11 and later. Replace it:\n"
+                f"    pip uninstall -y fairseq && {INSTALL_COMMAND}"
+            )
         raise FairseqUnavailable(
-            f"the installed fairseq cannot be imported: {type(cause).__name__}: {cause}\n"
-            f"fairseq 0.12.2 from PyPI does not import on Python 3.11 and later. Replace it:\n"
-            f"    pip uninstall -y fairseq && {INSTALL_COMMAND}"
+            f"the installed fairseq cannot be imported: {type(cause).__name__}: {cause}\n{remedy}"
         ) from cause
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.environment import after_import
+from fairseq_labo.environment import INSTALL_COMMAND, after_import
 
 
 def run_python(program: str) -> str:
@@ -40,14 +40,24 @@ except ImportError as error:
 
 
 @pytest.mark.slow
-def test_broken_fairseq_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
-    """fairseq 0.12.2 raises ValueError when it is imported on Python 3.11."""
+@pytest.mark.parametrize(
+    ("provider", "remedy"),
+    [
+        ("fairseq", "pip uninstall -y fairseq && "),
+        ("ve-fairseq", "Install what ve-fairseq needs, or install it anew."),
+    ],
+)
+def test_broken_fairseq_is_told_apart_from_a_missing_one(
+    tmp_path: Path, provider: str, remedy: str
+) -> None:
+    """PyPI's 0.12.2 raises ValueError on Python 3.11; other distributions are not sent away."""
     package = tmp_path / "fairseq"
     package.mkdir()
     (package / "__init__.py").write_text("raise ValueError('mutable default')\n")
     program = f"""
-import sys
+import importlib.metadata, sys
 sys.path.insert(0, {str(tmp_path)!r})
+importlib.metadata.packages_distributions = lambda: {{"fairseq": [{provider!r}]}}
 import fairseq_labo.ops
 try:
     import fairseq_labo.criterions
@@ -56,7 +66,8 @@ except ImportError as error:
 """
     output = run_python(program)
     assert "ValueError: mutable default" in output
-    assert "pip uninstall -y fairseq && " in output
+    assert remedy in output
+    assert (INSTALL_COMMAND in output) is (provider == "fairseq")
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ EXTRAS = {
     "sacremoses": "data", "regex": "data", "subword_nmt": "data", "sentencepiece": "data",
     "requests": "data", "tqdm": "data",
     "sacrebleu": "eval", "matplotlib": "eval", "jinja2": "eval", "markupsafe": "eval",
-    "yaml": "eval", "pydantic": "eval", "tabulate": "eval",
+    "yaml": "eval", "pydantic": "eval", "tabulate": "data",
 }  # fmt: skip
 
 
@@ -82,6 +82,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = parser_of(name)
     if passed_on and not COMMANDS[name].passes_on:
         parser.error(f"expected nothing behind --, found {' '.join(passed_on)}")
+    if empty := [word for word in own if word.endswith("=--")]:  # of which argparse makes a list
+        parser.error(f"argument {empty[0].removesuffix('=--')}: expected a value, found --")
     options = parser.parse_args(own)
     options.passed_on = passed_on
     return options

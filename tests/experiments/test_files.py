@@ -8,8 +8,10 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import (
     count_tokens,
+    is_sealed,
     read_json,
     read_lines,
+    sealed,
     write_json,
     write_lines,
 )
@@ -70,5 +72,24 @@ def test_json_round_trip_and_unreadable(tmp_path: Path) -> None:
     write_json(path, {"Größe": [1, 2]})
     assert read_json(path) == {"Größe": [1, 2]}
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.json"]
-    path.write_text('{"cut off', encoding="utf-8")
-    assert read_json(path) is None
+    for text in ('{"cut off', "[" * 100_000):
+        path.write_text(text, encoding="utf-8")
+        assert read_json(path) is None
+
+
+def test_json_that_cannot_be_written_leaves_what_was(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(UnicodeEncodeError):
+        write_json(path, {"a": "\udcff"})
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.json"]
+
+
+def test_a_seal_is_broken_by_every_change(tmp_path: Path) -> None:
+    content = sealed({"Größe": [1, 2.5, None], "b": {"z": 1, "a": True}})
+    write_json(tmp_path / "m.json", content)
+    assert is_sealed(read_json(tmp_path / "m.json")) and is_sealed(sealed(content))
+    assert not is_sealed(content | {"b": {"z": 1, "a": False}})
+    assert not is_sealed(content | {"more": 1}) and not is_sealed({"b": 1})
+    assert not is_sealed([]) and not is_sealed(None)

@@ -356,7 +356,9 @@ def test_ended_in_the_middle(number: signal.Signals, corpus: Path, save: Path) -
     long_line(corpus, 3000)
     running = Running.start(words(corpus, save))
     log = output / ".part" / "generate.log"
+    latest = time.monotonic() + 60
     while not (log.exists() and "creating new batches" in log.read_text(encoding="utf-8")):
+        assert time.monotonic() < latest, running.end()
         time.sleep(0.02)
     os.kill(running.number, number)
     status, said = running.end()

@@ -6,6 +6,7 @@
 import argparse
 import itertools
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ GOOD = {
     "test": ["@text/test"], "sources": ["@text/test.de"], "source_dir": ["@text"],
     "references": ["@text/test.en", "test=@text/test.en"], "archive": ["@text/train.de"],
     "teacher_path": ["@save/checkpoint_last.pt"], "comet": ["@empty"], "pair": ["de-en"],
-    "figure": ["@new"], "subset": ["test", "valid"], "master": ["localhost:1", "h"],
+    "figure": ["@new.png", "@new"], "subset": ["test", "valid"], "master": ["localhost:1", "h"],
     "criterion": ["cross_entropy", "tsla_cross_entropy"], "sentences": ["0,1", "2"],
     "source": ["ein Hund"], "target": ["a dog"], "beta": ["2", "inf"], "split": ["3"],
     "criterions": ["labo_cross_entropy"], "only": ["labo/*"], "name": ["n"], "ratio": ["2"],
@@ -162,6 +163,7 @@ def test_no_traceback(
 ) -> None:
     soak = request.config.getoption("--soak")
     count = round((soak or EXAMPLES) * SHARES[name])
+    statuses: Counter[object] = Counter()
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
     @settings(
@@ -177,6 +179,10 @@ def test_no_traceback(
         NoProcess.started = 0
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             sandbox = Sandbox(Path(folder), materials)
-            sandbox.run([placed(word, sandbox) for word in words]).check()
+            outcome = sandbox.run([placed(word, sandbox) for word in words])
+            outcome.check()
+            statuses[outcome.status] += 1
 
     check()
+    print(f"{name}: {sum(statuses.values())} command lines, by exit status {dict(statuses)}")
+    assert statuses[0] and statuses[1] and statuses[2], "drawn are both good and bad ones"

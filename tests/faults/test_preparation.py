@@ -410,42 +410,56 @@ def _stat(process: int) -> list[str]:
     return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[:2]
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Text that is long enough to be met at work."""
+    folder = write_text(tmp_path_factory.mktemp("many") / "text")
+    for lang in ("de", "en"):
+        lines = list(read_lines(folder / f"train.{lang}")) * 150
+        write_lines(folder / f"train.{lang}", lines)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    destdir = tmp_path_factory.mktemp("whole") / "own"
+    with preprocessing_in_process():
+        assert cli.main(words(many, destdir)) == 0
+    return content(destdir)
+
+
 @pytest.mark.slow
-def test_signals_leave_no_process_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    """Each signal while processes tokenize, and while fairseq binarizes with its own."""
-    source = tmp_path / "text"
-    write_text(source)
-    for lang in ("de", "en"):  # long enough to be met at work
-        lines = list(read_lines(source / f"train.{lang}")) * 150
-        write_lines(source / f"train.{lang}", lines)
-    command = [sys.executable, "-m", "fairseq_labo.experiments.cli"]
-
-    def start(destdir: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*command, *words(source, destdir, "--workers", "3")],
-            cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
+@pytest.mark.parametrize(
+    ("number", "moment", "delay"),
+    [
+        (signal.SIGTERM, "tokens/train.de", 0.0),  # as the pool begins
+        (signal.SIGHUP, "tokens/train.de", 0.3),
+        (signal.SIGINT, "bin/train.de-en.*", 0.0),  # fairseq's own processes
+        (signal.SIGTERM, "bin/train.de-en.*", 0.1),
+    ],
+)
+def test_signals_leave_no_process_and_the_next_run_goes_on(
+    number: int, moment: str, delay: float, many: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
     destdir = tmp_path / "dest"
-    for moment in ("tokens/train.de", "bin/train.de-en.*"):
-        for delay, number in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
-            process = start(destdir)
-            while not list(destdir.glob(f"work/.partial-*/**/{moment}")) and process.poll() is None:
-                time.sleep(0.01)
-            assert process.poll() is None, (number, moment)
-            time.sleep(delay / 8)  # as the pool begins, and at work
-            started = _tree(process.pid)
-            os.kill(process.pid, number)
-            _, error = process.communicate()
-            assert process.returncode == 128 + number, (number, moment, error)
-            assert b"Traceback" not in error
-            time.sleep(0.2)
-            assert len(started) > 1  # so there was something to end
-            assert {_state(each) for each in started} <= {"", "Z"}, (number, moment)
-            assert not (destdir / "manifest.json").exists()
-    assert start(destdir).wait() == 0
-    assert start(tmp_path / "whole").wait() == 0
-    assert content(destdir) == content(tmp_path / "whole")
+    command = [sys.executable, "-m", "fairseq_labo.experiments.cli"]
+    with subprocess.Popen(
+        [*command, *words(many, destdir, "--workers", "3")],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        while not list(destdir.glob(f"work/.partial-*/**/{moment}")) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(delay)
+        started = _tree(process.pid)
+        assert process.poll() is None and len(started) > 1  # so there is something to end
+        os.kill(process.pid, number)
+        _, error = process.communicate()
+    assert process.returncode == 128 + number and b"Traceback" not in error
+    time.sleep(0.2)
+    assert {_state(each) for each in started} <= {"", "Z"}
+    assert not (destdir / "manifest.json").exists()
+    assert cli.main(words(many, destdir)) == 0
+    assert content(destdir) == whole

@@ -1,6 +1,7 @@
 """fairseq's preprocessor as a process, and what it wrote."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -61,3 +62,23 @@ def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status) == ends
+
+
+def test_an_interrupted_command_ends_with_its_own_processes(tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            binarize.run_logged(
+                ["sh", "-c", "sleep 99 & echo $! $PWD; wait"], tmp_path / "log", cwd=tmp_path
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    number, folder = (tmp_path / "log").read_text(encoding="utf-8").split()
+    assert folder == str(tmp_path)
+    stat = Path(f"/proc/{number}/stat")
+    assert not stat.exists() or stat.read_text().split()[2] in "ZX"

@@ -1,5 +1,7 @@
 """Lines through several processes: the same bytes, in order, and in little memory."""
 
+import os
+import signal
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -51,6 +53,24 @@ def test_an_error_in_a_process_arrives(tmp_path: Path) -> None:
         workers.map_lines(_number, tmp_path / "text", tmp_path / "out")
 
 
+def test_signals_come_when_the_pool_is_whole(tmp_path: Path) -> None:
+    """Not to the processes, which the parent ends, nor to the parent while it starts them."""
+    came = []
+    before = signal.signal(signal.SIGHUP, lambda *_: came.append(1))
+    try:
+        with parallel._signals_held_back():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not came
+        assert came == [1]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    write_lines(tmp_path / "text", ["x"])
+    with Workers(2) as workers:
+        workers.map_lines(_blocked_signals, tmp_path / "text", tmp_path / "out")
+    assert list(read_lines(tmp_path / "out")) == ["SIGHUP SIGINT"]
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,3 +89,7 @@ def test_memory_does_not_grow_with_the_file(
 
 def _number(line: str) -> str:
     return str(int(line))
+
+
+def _blocked_signals(line: str) -> str:
+    return " ".join(sorted(number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])))

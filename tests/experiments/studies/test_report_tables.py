@@ -64,3 +64,21 @@ def test_published_figures_stand_beside_ours_in_their_convention(
     ]
     plain = rows["label smoothing, the same output; Ott et al. 2018, transformer big"]
     assert plain[:3] == ["sacreBLEU, detokenized, cased", "28.6", "21.50 ± 0.71"]
+
+
+def test_straightened_scores_are_shown_where_all_runs_have_them(
+    changed: Callable[..., Results],
+) -> None:
+    """A corpus whose recipe straightens apostrophes; studies of before have no such scores."""
+
+    def scored(run: RunResult) -> RunResult:
+        test = run.scores["test"]
+        straight = {**test["bleu"], "label": "straight"}
+        return run.model_copy(update={"scores": {"test": {**test, "bleu_straight": straight}}})
+
+    def of_seed_1(run: RunResult) -> RunResult:
+        return scored(run) if run.seed == 1 else run
+
+    for change, shown in ((scored, True), (of_seed_1, False), (lambda run: run, False)):
+        labels = [row[0] for row in report_tables.signatures(changed(change), "test").rows]
+        assert ("straight" in labels) == shown

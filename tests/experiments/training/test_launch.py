@@ -12,7 +12,13 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch as launch_module
-from fairseq_labo.experiments.training.launch import check_folder, is_finished, run, splits_of, train_in
+from fairseq_labo.experiments.training.launch import (
+    check_folder,
+    is_finished,
+    run,
+    splits_of,
+    train_in,
+)
 from fairseq_labo.experiments.training.launch_plan import Launch
 from tests.conftest import REPOSITORY
 

@@ -19,6 +19,7 @@ import yaml
 # (importing the plugin also lets torch.load read checkpoints)
 from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
 from fairseq_labo.experiments.cli import main, parser_of
+from fairseq_labo.experiments.training import train
 from fairseq_labo.experiments.training.launch_plan import free_port
 from tests.conftest import REPOSITORY, TINY_MODEL, USER_DIR, reports
 
@@ -156,6 +157,23 @@ def test_refusals_reach_the_user(
     assert dry_run(*words, monkeypatch=monkeypatch) == 1
     assert f"error: {message}" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "mending"), [([], True), (["--resume", "auto"], True), (["--resume", "last"], False)]
+)
+def test_what_becomes_of_a_damaged_checkpoint_is_a_flag(
+    flags: list[str],
+    mending: bool,
+    toy_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {}
+    monkeypatch.setattr(train, "train_in", lambda *_, **options: asked.update(options))
+    words = ["--data", toy_corpus, "--save-dir", tmp_path / "x", *flags]
+    assert dry_run(*words, monkeypatch=monkeypatch) == 0
+    assert asked["mending"] == mending and asked["corpus"].folder == toy_corpus
 
 
 def test_a_missing_fairseq_is_named(
