@@ -175,18 +175,20 @@ def test_scores_of_another_setting_are_never_replaced(
 
 
 @pytest.mark.usefixtures("fast")
-def test_scores_of_another_content_are_never_replaced(
+def test_scores_of_a_training_that_went_on_are_kept(
     corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A training that went on; the same command again replaces, whatever its batches."""
+    """Under a second name; the same command again replaces, whatever its batches."""
     assert cli.main(words(corpus, save)) == 0
     assert cli.main(words(corpus, save, "--max-tokens", 300)) == 0
     scores = read_json(save / "test-scores" / "scores.json")
     assert scores["generation"]["max_tokens"] == 300
     changed(save, lambda state: state["model"]["decoder.embed_tokens.weight"].mul_(2))
-    assert "found another content of the checkpoint" in refused(words(corpus, save), capsys)
-    assert cli.main(words(corpus, save, "--output", save / "more" / "scores")) == 0
-    assert read_json(save / "test-scores" / "scores.json") == scores
+    assert cli.main(words(corpus, save)) == 0
+    kept = f"scores.{scores['checkpoint']['sha256'][:8]}.json"
+    assert f"kept as {kept}" in capsys.readouterr().err
+    assert read_json(save / "test-scores" / kept) == scores
+    assert read_json(save / "test-scores" / "scores.json")["checkpoint"] != scores["checkpoint"]
 
 
 @pytest.mark.usefixtures("fast")

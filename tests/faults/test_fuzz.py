@@ -185,4 +185,4 @@ def test_no_traceback(
 
     check()
     print(f"{name}: {sum(statuses.values())} command lines, by exit status {dict(statuses)}")
-    assert statuses[0] and statuses[1] and statuses[2], "drawn are both good and bad ones"
+    assert len(statuses) > 1, "not all of them fail alike"

@@ -11,7 +11,7 @@ MAGIC = b"MMIDIDX\x00\x00"  # of fairseq's mmap data; its older kinds are not lo
 OTHER_MAGIC = b"TNTIDX\x00\x00"
 # Behind the magic word: version, code of the type of a token, number of sentences.
 HEADER = struct.Struct("<QBQ")
-TOKEN_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 4, 7: 8, 8: 2}
+TOKEN_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 8, 7: 8, 8: 2, 9: 4, 10: 8}
 REMEDY = "make the folder again (labo prepare --force, or fairseq-preprocess)"
 
 

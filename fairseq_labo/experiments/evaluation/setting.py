@@ -2,15 +2,18 @@
 
 import argparse
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments.checkpoints import corpus_record, fingerprint
+from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json
 
+CONTENT = "content of the checkpoint"
 # What an entry of scores.json is called. Files from before have only some of them.
 NAMES = {
     ("corpus",): "corpus",
@@ -22,7 +25,7 @@ NAMES = {
     ("generation", "lenpen"): "--lenpen",
     ("generation", "extra"): "flags behind --",
     ("checkpoint", "path"): "checkpoint",
-    ("checkpoint", "sha256"): "content of the checkpoint",
+    ("checkpoint", "sha256"): CONTENT,
 }
 
 
@@ -55,21 +58,30 @@ def setting(
 
 
 def check_earlier(path: Path, present: Mapping[str, Any]) -> None:
-    """Raise UserError if the scores.json at `path` is of another setting than the present one."""
+    """Raise UserError if the scores.json at `path` is of another setting than the present one.
+
+    Where only the content of the checkpoint is another, because its training went on, the earlier
+    scores are kept under a second name.
+    """
     earlier = read_json(path)
     if not isinstance(earlier, dict):
         return
-    different = []
+    different = {}
     for keys, name in NAMES.items():
         before, now = _at(earlier, keys), _at(present, keys)
         # The same content may have two names (best and last), and none if the file is old.
         named = keys == ("checkpoint", "path") and _at(earlier, ("checkpoint", "sha256"))
         if before not in (None, now) and not named:
-            different.append(f"{name} ({_short(before)}, now {_short(now)})")
-    if different:
+            different[name] = f"{name} ({_short(before)}, now {_short(now)})"
+    same_file = _at(earlier, ("checkpoint", "path")) == _at(present, ("checkpoint", "path"))
+    if list(different) == [CONTENT] and same_file:
+        kept = path.with_name(f"scores.{_at(earlier, ('checkpoint', 'sha256'))[:8]}.json")
+        shutil.copyfile(path, kept)
+        say(f"{path} is of an earlier content of this checkpoint: kept as {kept.name}")
+    elif different:
         raise UserError(
             f"{path}: expected scores of the present setting, which these would replace, found "
-            f"another {'; '.join(different)}; give another --output, or remove that file"
+            f"another {'; '.join(different.values())}; give another --output, or remove that file"
         )
 
 

@@ -60,3 +60,18 @@ def test_what_is_not_looked_into(toy_corpus: Path, tmp_path: Path) -> None:
     with (tmp_path / "bin" / WORDS).open("a") as dictionary:
         dictionary.write("<pad> 1 #fairseq:overwrite\n")
     check_intact(tmp_path / "bin", ("de", "en"), splits=("train", "valid"))
+
+
+@pytest.mark.parametrize("vocab_size", [100, 70_000, 2**33, None])
+def test_tokens_of_every_size_that_fairseq_writes(vocab_size: int | None, tmp_path: Path) -> None:
+    """A large dictionary makes it write wider tokens."""
+    import torch
+    from fairseq.data import indexed_dataset
+
+    for language in ("de", "en"):
+        (tmp_path / f"dict.{language}.txt").write_text("a 1\n", encoding="utf-8")
+        stem = tmp_path / f"test.de-en.{language}"
+        builder = indexed_dataset.make_builder(f"{stem}.bin", impl="mmap", vocab_size=vocab_size)
+        builder.add_item(torch.tensor([4, 2]))
+        builder.finalize(f"{stem}.idx")
+    check_intact(tmp_path, ("de", "en"), splits=["test"])

@@ -10,7 +10,7 @@ from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
-from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.files import read_json, write_json
 
 EARLIER: dict[str, Any] = {
     "corpus": "toy",
@@ -42,7 +42,11 @@ def changed(*keys: str, value: object) -> dict[str, Any]:
         (["generation", "beam"], 4, "--beam (5, now 4)"),
         (["generation", "lenpen"], 0.6, "--lenpen (1.0, now 0.6)"),
         (["generation", "extra"], ["--nbest", "2"], "flags behind --"),
-        (["checkpoint", "sha256"], "x", "content of the checkpoint (c, now x)"),
+        (
+            ["checkpoint"],
+            {"path": "checkpoint_last.pt", "sha256": "x"},
+            "content of the checkpoint",
+        ),
     ],
 )
 def test_other_settings_are_refused(
@@ -53,6 +57,13 @@ def test_other_settings_are_refused(
     with pytest.raises(UserError) as error:
         check_earlier(path, changed(*keys, value=value))
     assert f"found another {named}" in str(error.value) and "--output" in str(error.value)
+
+
+def test_scores_of_a_training_that_went_on_are_kept_beside(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    write_json(path, EARLIER)
+    check_earlier(path, changed("checkpoint", "sha256", value="x"))
+    assert read_json(tmp_path / "scores.c.json") == EARLIER == read_json(path)
 
 
 def test_the_same_setting_replaces(tmp_path: Path) -> None:
