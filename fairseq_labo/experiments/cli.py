@@ -116,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not word.isascii() and word != word.encode(errors="ignore").decode():
             return _failed(f"expected UTF-8, found {word!r}; rename the file", status=2)
     _quieten_libraries()
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # nohup lets its command ignore SIGHUP: so it stays.
+    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _end) for number in heard}
     try:
         options = parse(words)
         module = importlib.import_module(f"{PACKAGE}.{COMMANDS[words[0]].module}")

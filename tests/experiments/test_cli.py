@@ -1,7 +1,9 @@
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +124,61 @@ def test_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(cli.default_folder("data", "x")) == "data/x"
     monkeypatch.setenv("LABO_HOME", "/repository")
     assert str(cli.default_folder("data", "x")) == "/repository/data/x"
+
+
+def test_no_value_is_no_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse of Python 3.11 and 3.12 makes an empty list of ``--data=--``."""
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--data=--", "--save-dir", "s"])
+    assert "argument --data: expected a value, found --" in capsys.readouterr().err
+
+
+def test_no_control_character_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "\x1b[2J\nx"])
+    assert capsys.readouterr().err == (
+        "error: unrecognized arguments: \\x1b[2J\\nx; see labo demo -h\n"
+    )
+    assert cli.main(["compare", "\x1b]0;x\x07", "--output", "o"]) == 1
+    assert "\\x1b]0;x\\x07: expected a study file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_terminal_will_do(encoding: str, tmp_path: Path) -> None:
+    """What its encoding lacks is shown as an escape, in messages and in results."""
+    words = ["prepare", "own", "--pair", "de-en", "--name", "ü", "--dry-run", "--destdir", "Œü"]
+    for split in ("train", "valid", "test"):
+        words += [f"--{split}", str(tmp_path / "ü€")]
+    command = [sys.executable, "-m", "fairseq_labo.experiments.cli", *words]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": encoding}
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    for status in (1, 0):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
+        shown = (done.stderr if status else done.stdout).decode(encoding)
+        assert (done.returncode, "\\u20ac" in shown) == (status, True), done.stderr
+        for language in ("de", "en"):
+            (tmp_path / f"ü€.{language}").write_text("a b\n")
+
+
+def test_a_byte_that_is_no_text(capfd: pytest.CaptureFixture[str]) -> None:
+    """A file's name in another encoding; it could stand in no record."""
+    assert cli.main(["train", "--data", "\udcfc", "--save-dir", "s"]) == 2
+    assert capfd.readouterr().err == "error: expected UTF-8, found '\\udcfc'; rename the file\n"
+
+
+def test_out_of_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(words: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "parse", fail)
+    assert cli.main(["train"]) == 1
+    assert capsys.readouterr().err.startswith("error: out of memory")
+
+
+def test_a_bug_shows_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(words: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(cli, "parse", fail)
+    with pytest.raises(RecursionError):
+        cli.main(["train"])

@@ -1,6 +1,7 @@
 """Trainings in processes of their own: started, found, waited for."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ def command(data: Path, save_dir: Path, *passed_on: object, updates: int) -> lis
 
 
 def labo(words: list[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a command, which hears signals even if these tests are run by nohup in a script."""
+    options = {"preexec_fn": hear_signals, **options}
     return subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
@@ -41,6 +44,11 @@ def labo(words: list[str], **options: Any) -> subprocess.Popen[str]:
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
         **options,
     )
+
+
+def hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def ended(words: list[str], **options: Any) -> tuple[int, str]:

@@ -27,6 +27,8 @@ from fairseq_labo.experiments.data.text_stages import Job
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
 
+MOST_WORKERS = 1024
+
 
 def prepare_corpus(
     corpus: Corpus,
@@ -106,10 +108,12 @@ def build_stages(job: Job) -> list[Stage]:
 
 
 def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
-    """Raise UserError for sizes below 1, one language twice and splits out of order."""
+    """Raise UserError for sizes out of range, one language twice and splits out of order."""
     for option, value in (("--bpe-size", corpus.recipe.bpe_size), ("--workers", workers)):
         if value < 1:
             raise UserError(f"{option}: expected a number of at least 1, found {value}")
+    if workers > MOST_WORKERS:
+        raise UserError(f"--workers: expected at most {MOST_WORKERS} processes, found {workers}")
     source_lang, target_lang = corpus.languages
     if source_lang == target_lang:
         raise UserError(

@@ -195,6 +195,8 @@ def test_bad_text_leaves_the_prepared_folder_alone(
     for option in ("--bpe-size", "--workers"):
         assert _prepare(raw, prepared, option, "0") == 1
         assert f"{option}: expected a number of at least 1, found 0" in capsys.readouterr().err
+    assert _prepare(raw, prepared, "--workers", "1025") == 1
+    assert "--workers: expected at most 1024 processes, found 1025" in capsys.readouterr().err
     assert _content(prepared) == before
 
 
