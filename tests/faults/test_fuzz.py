@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.training.flags import KINDS, Flag
-from tests.faults.conftest import NoProcess, Sandbox
+from tests.faults.conftest import Sandbox
 
 EXAMPLES = 1000  # of all commands together
 # Commands have more or fewer options, and prepare as many parsers as there are corpora.
@@ -176,7 +176,6 @@ def test_no_traceback(
     )
     @given(words_of(name))
     def check(words: list[str]) -> None:
-        NoProcess.started = 0
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             sandbox = Sandbox(Path(folder), materials)
             outcome = sandbox.run([placed(word, sandbox) for word in words])

@@ -27,7 +27,7 @@ from fairseq_labo.experiments.data.text_stages import Job
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
 
-MOST_WORKERS = 1024
+AT_MOST = {"--bpe-size": 1_000_000, "--workers": 1024}
 
 
 def prepare_corpus(
@@ -109,11 +109,13 @@ def build_stages(job: Job) -> list[Stage]:
 
 def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
     """Raise UserError for sizes out of range, one language twice and splits out of order."""
-    for option, value in (("--bpe-size", corpus.recipe.bpe_size), ("--workers", workers)):
-        if value < 1:
-            raise UserError(f"{option}: expected a number of at least 1, found {value}")
-    if workers > MOST_WORKERS:
-        raise UserError(f"--workers: expected at most {MOST_WORKERS} processes, found {workers}")
+    numbers = {"--bpe-size": corpus.recipe.bpe_size, "--workers": workers}
+    for option, value in numbers.items():
+        if not 1 <= value <= AT_MOST[option]:
+            raise UserError(
+                f"{option}: expected a number of at least 1, at most {AT_MOST[option]}, found "
+                f"{value}"
+            )
     source_lang, target_lang = corpus.languages
     if source_lang == target_lang:
         raise UserError(

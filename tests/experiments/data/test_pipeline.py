@@ -192,11 +192,11 @@ def test_bad_text_leaves_the_prepared_folder_alone(
     write_lines(bad / "train.en", ["one line"])
     assert _prepare(bad, prepared) == 1
     assert f"{bad / 'train.de'}, line 2 has no partner" in capsys.readouterr().err
-    for option in ("--bpe-size", "--workers"):
-        assert _prepare(raw, prepared, option, "0") == 1
-        assert f"{option}: expected a number of at least 1, found 0" in capsys.readouterr().err
-    assert _prepare(raw, prepared, "--workers", "1025") == 1
-    assert "--workers: expected at most 1024 processes, found 1025" in capsys.readouterr().err
+    for option, most in (("--bpe-size", 1_000_000), ("--workers", 1024)):
+        for value in (0, most + 1, 10**30):
+            assert _prepare(raw, prepared, option, str(value)) == 1
+            wanted = f"{option}: expected a number of at least 1, at most {most}, found {value}"
+            assert wanted in capsys.readouterr().err
     assert _content(prepared) == before
 
 
