@@ -76,8 +76,10 @@ def test_every_command_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = environment / "lib" / version / "site-packages"
+    # Without PYTHONPATH: pip would find the repository on it, and have nothing to install.
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     pip = [sys.executable, "-m", "pip", f"--python={environment / 'bin' / 'python'}"]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", wheel], check=True)
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", wheel], check=True, env=clean)
     # Its dependencies are those of the tests' environment, behind its own packages.
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
     (packages / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
@@ -86,7 +88,6 @@ def test_every_command_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None
     (folder / "tiny.yaml").write_text(STUDY, encoding="utf-8")
 
     def labo(*words: str) -> str:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         done = subprocess.run(
             [environment / "bin" / "labo", *words],
             cwd=folder,

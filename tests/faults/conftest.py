@@ -279,7 +279,8 @@ def harmless(materials: Path) -> Iterator[None]:
     from fairseq_labo.experiments.studies import workflow  # noqa: F401  (before Popen is none)
     from fairseq_labo.experiments.training import inquiry, launch, presets
 
-    with pytest.MonkeyPatch.context() as patch, preprocessing_in_process():
+    # In this order: what is patched last is undone first.
+    with preprocessing_in_process(), pytest.MonkeyPatch.context() as patch:
         preprocess = binarize.run_logged
 
         def one_worker(command: Sequence[str], log_file: Path, **options: Any) -> int:

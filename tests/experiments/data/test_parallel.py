@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -57,12 +59,18 @@ def test_signals_come_when_the_pool_is_whole(tmp_path: Path) -> None:
     """Not to the processes, which the parent ends, nor to the parent while it starts them."""
     came = []
     before = signal.signal(signal.SIGHUP, lambda *_: came.append(1))
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)  # which the signal may be given to
+    other.start()
     try:
         with parallel._signals_held_back():
             os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
             assert not came
         assert came == [1]
     finally:
+        ended.set()
+        other.join()
         signal.signal(signal.SIGHUP, before)
     write_lines(tmp_path / "text", ["x"])
     with Workers(2) as workers:
