@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,13 @@ import torch
 
 if not torch.cuda.is_available():  # before Triton is imported, by whatever test comes first
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A shell starts what runs in the background, or under nohup, with these ignored; many tests send
+# them, to commands that inherit that.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        interrupts = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if interrupts else signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).parent.parent
 USER_DIR = REPOSITORY / "fairseq_labo"
