@@ -1,6 +1,7 @@
 """``--criterion labo_cross_entropy``: the smoothing distribution is computed for each token.
 
-``P* = softmax(z / β)`` solves ``min_P H(P, p) + β KL(P || u)``; see `fairseq_labo.ops`.
+``P* ∝ π exp(z/β)`` solves ``min_P H(P, p) + β KL(P || π)``; π is uniform, or what
+``--label-prior`` says. See `fairseq_labo.ops`.
 """
 
 import argparse
@@ -29,7 +30,7 @@ class LaboCrossEntropyConfig(RegularizedCrossEntropyConfig):
         default=DEFAULT_BETA,
         metadata={
             "help": "temperature beta > 0 of the smoothing distribution softmax(logits / beta); "
-            "inf: uniform label smoothing"
+            "inf: label smoothing towards the prior"
         },
     )
 
@@ -52,7 +53,7 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
                 f"teacher_path {cfg.teacher_path}: leave it out, or take tsla_cross_entropy"
             )
         self.temperature = check_beta(cfg.labo_beta)
-        warn_of_beta(self.temperature)
+        warn_of_beta(self.temperature, uniform=cfg.label_prior == "uniform")
         super().__init__(cfg, task)
 
     @classmethod
@@ -65,9 +66,9 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
         return self.label_smoothing
 
 
-def warn_of_beta(beta: float) -> None:
-    """Say in the log what β = 1 and β < 1 do; both are legal, neither regularizes."""
-    if beta == 1.0:
+def warn_of_beta(beta: float, *, uniform: bool = True) -> None:
+    """Say in the log what β = 1 and β < 1 do; both are legal, neither restrains confidence."""
+    if beta == 1.0 and uniform:
         logger.warning(
             "--labo-beta 1: the smoothing distribution is the model's own, the regularizer is "
             "the constant log V and has no effect but to scale the loss; use beta > 1"

@@ -13,9 +13,11 @@ from fairseq_labo.criterions.logits import check_autoregressive, model_logits
 from fairseq_labo.criterions.metrics import reduce_metrics
 from fairseq_labo.criterions.projection import decoder_features
 from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
+from fairseq_labo.criterions.target_counts import target_counts
 from fairseq_labo.defaults import DEFAULT_ALPHA
 from fairseq_labo.ops import TokenLosses, linear_token_losses, token_losses
 from fairseq_labo.ops.arguments import check_label_smoothing
+from fairseq_labo.ops.priors import PRIORS, prior_from_counts
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,14 @@ class RegularizedCrossEntropyConfig(FairseqDataclass):
 
     label_smoothing: float = field(
         default=DEFAULT_ALPHA, metadata={"help": "weight alpha of the regularizer, in [0, 1)"}
+    )
+    label_prior: str = field(
+        default="uniform",
+        metadata={
+            "help": "distribution that the regularizer starts from: uniform, unigram (the types' "
+            "frequencies on the target side of the training data) or target (uniform over the "
+            "types that occur there)"
+        },
     )
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(
@@ -64,7 +74,8 @@ class RegularizedCrossEntropyConfig(FairseqDataclass):
 class RegularizedCrossEntropyCriterion(FairseqCriterion):
     """Cross entropy, in stage 1 of training regularized towards a smoothing distribution.
 
-    Subclasses say which, by its `temperature` (inf: uniform) and `label_smoothing_of_stage_1`.
+    Subclasses say which, by its `temperature` (inf: the prior itself) and
+    `label_smoothing_of_stage_1`.
 
     In validation the loss is plain NLL, so that it means the same across stages and methods;
     the regularizer and the entropy of its distribution are logged all the same.
@@ -76,6 +87,10 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
     def __init__(self, cfg: RegularizedCrossEntropyConfig, task: Any) -> None:
         check_autoregressive(task)
         super().__init__(task)
+        if cfg.label_prior not in PRIORS:
+            raise ValueError(
+                f"--label-prior must be one of {', '.join(PRIORS)}, found {cfg.label_prior!r}"
+            )
         if cfg.ignore_prefix_size < 0:
             raise ValueError(
                 f"--ignore-prefix-size must be 0 or more tokens, found {cfg.ignore_prefix_size}"
@@ -87,6 +102,9 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             schedule=cfg.smoothing_schedule,
         )
         self.label_smoothing = check_label_smoothing(cfg.label_smoothing)
+        self.prior: Tensor | None = None  # [V]
+        if cfg.label_prior != "uniform":
+            self.prior = prior_from_counts(cfg.label_prior, target_counts(task))
         self.sentence_avg = cfg.sentence_avg
         self.ignore_prefix_size = cfg.ignore_prefix_size
         self.divide_by_counted = cfg.divide_by_counted
@@ -191,10 +209,13 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         self, model: Any, sample: dict[str, Any], *, label_smoothing: float
     ) -> dict[str, Any]:
         """Options of `ops.token_losses` for the batch; R is measured in stage 1 and validation."""
+        if self.prior is not None:
+            self.prior = self.prior.to(sample["target"].device)
         return {
             "label_smoothing": label_smoothing,
             "beta": self.temperature,
             "ignore_index": self.padding_idx,
+            "prior": self.prior,
             "statistics": label_smoothing > 0.0 or not self.training,
             "argmax": self.report_accuracy,
         }

@@ -22,7 +22,7 @@ from fairseq_labo.defaults import DEFAULT_ALPHA
 
 @dataclass
 class TslaCrossEntropyConfig(RegularizedCrossEntropyConfig):
-    """Flags of ``tsla_cross_entropy``; exactly one of the two stage flags is needed."""
+    """Flags of ``tsla_cross_entropy``; without a teacher one of the stage flags is needed."""
 
     label_smoothing: float = field(
         default=DEFAULT_ALPHA,
@@ -46,12 +46,14 @@ class TslaCrossEntropyConfig(RegularizedCrossEntropyConfig):
 
 @register_criterion("tsla_cross_entropy", dataclass=TslaCrossEntropyConfig)
 class TslaCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
-    """Label smoothing (fairseq's, or towards a teacher) in stage 1, cross entropy in stage 2."""
+    """Label smoothing (fairseq's, or towards a teacher) in stage 1, cross entropy in stage 2.
 
-    stage_is_required = True
+    With a teacher the first stage may last to the end: word-level knowledge distillation.
+    """
 
     def __init__(self, cfg: TslaCrossEntropyConfig, task: Any) -> None:
-        check_teacher_temperature(cfg)
+        check_teacher(cfg)
+        self.stage_is_required = cfg.teacher_path is None
         super().__init__(cfg, task)
         self.teacher = None if cfg.teacher_path is None else Teacher(cfg.teacher_path, task=task)
         self.temperature = math.inf if self.teacher is None else cfg.teacher_temperature
@@ -60,16 +62,17 @@ class TslaCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
             self.label_smoothing_of_stage_1(len(dictionary))
 
     def label_smoothing_of_stage_1(self, vocab_size: int) -> float:
-        """α = ε V/(V−1) for the uniform distribution; ε itself for a teacher's.
+        """α = ε V/(V−1) for the uniform distribution; ε itself for a teacher's, or another prior.
 
         fairseq's ε leaves the reference out of the uniform distribution. A teacher's says
-        something about the reference, too, so it is mixed in as it is, with weight ε.
+        something about the reference, too, so it is mixed in as it is, with weight ε; so are the
+        priors of unigram and masked label smoothing in their papers.
 
         Raises:
             ValueError: ε is so large that the reference would be the least likely token.
         """
         epsilon = self.label_smoothing
-        if self.teacher is not None:
+        if self.teacher is not None or self.prior is not None:
             return epsilon
         alpha = epsilon * vocab_size / (vocab_size - 1)
         if alpha >= 1.0:
@@ -101,8 +104,13 @@ class TslaCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
         return options | {"teacher_logits": logits.reshape(-1, logits.size(-1))}
 
 
-def check_teacher_temperature(cfg: TslaCrossEntropyConfig) -> None:
-    """Raise ValueError if it is not a finite number above 0, or is given without a teacher."""
+def check_teacher(cfg: TslaCrossEntropyConfig) -> None:
+    """Raise ValueError unless the flags of the teacher fit each other."""
+    if cfg.teacher_path is not None and cfg.label_prior != "uniform":
+        raise ValueError(
+            f"the smoothing distribution comes from --label-prior or from a teacher, found both "
+            f"({cfg.label_prior}, {cfg.teacher_path}): leave one out"
+        )
     temperature = cfg.teacher_temperature
     if cfg.teacher_path is None and temperature != 1.0:
         raise ValueError(

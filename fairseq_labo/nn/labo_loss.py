@@ -19,6 +19,7 @@ class LaboLoss(nn.Module):
         LaboLoss(label_smoothing=0.1, beta=4.0)       # LABO, and the defaults
         LaboLoss(label_smoothing=0.1, beta=math.inf)  # CrossEntropyLoss(label_smoothing=0.1)
         LaboLoss(label_smoothing=0.0)                 # CrossEntropyLoss()
+        LaboLoss(prior=frequencies, beta=math.inf)    # unigram label smoothing
 
     The module has no parameters and nothing in its `state_dict`. Like CrossEntropyLoss it does
     not ask whether it is in training or evaluation: to compare methods, evaluate them by plain
@@ -26,7 +27,10 @@ class LaboLoss(nn.Module):
 
     Args:
         label_smoothing: α in [0, 1), the weight of the regularizer.
-        beta: β > 0, the temperature of the smoothing distribution; inf is uniform.
+        beta: β > 0, the temperature of the smoothing distribution; inf is the prior itself.
+        prior: π [V], float32 or float64, probabilities of the classes, in the place of the uniform
+            distribution: ``P* ∝ π exp(z/β)``. It follows the logits to their device, and is not
+            in the `state_dict` either. Not together with `teacher_logits`.
         ignore_index: target value of examples that count for nothing; their loss and gradient
             are exactly 0.
         reduction: "none" (the target's shape), "sum", or "mean" over the examples that are not
@@ -34,7 +38,7 @@ class LaboLoss(nn.Module):
         impl: the implementation, as in `fairseq_labo.ops.labo_loss`.
 
     Raises:
-        ValueError: α, β or reduction is out of range.
+        ValueError: α, β or reduction is out of range; the prior is looked at in `forward`.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class LaboLoss(nn.Module):
         *,
         label_smoothing: float = DEFAULT_ALPHA,
         beta: float = DEFAULT_BETA,
+        prior: Tensor | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
         impl: str = "auto",
@@ -49,6 +54,7 @@ class LaboLoss(nn.Module):
         super().__init__()
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.beta = check_beta(beta)
+        self.prior = prior
         self.ignore_index = ignore_index
         self.reduction = check_reduction(reduction)
         self.impl = impl
@@ -79,12 +85,15 @@ class LaboLoss(nn.Module):
     ) -> Tensor:
         """The same with another α for this call: 0 is plain cross entropy."""
         _check_shapes(logits, target, teacher_logits)
+        if self.prior is not None and self.prior.device != logits.device:
+            self.prior = self.prior.to(logits.device)
         loss = labo_loss(
             _rows(logits),
             target.reshape(-1),
             label_smoothing=label_smoothing,
             beta=self.beta,
             ignore_index=self.ignore_index,
+            prior=self.prior,
             teacher_logits=None if teacher_logits is None else _rows(teacher_logits),
             reduction=self.reduction,
             impl=self.impl,
@@ -94,8 +103,9 @@ class LaboLoss(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for `print(module)`."""
         beta = "inf" if math.isinf(self.beta) else f"{self.beta:g}"
+        prior = "" if self.prior is None else f"prior=[{self.prior.numel()}], "
         return (
-            f"label_smoothing={self.label_smoothing:g}, beta={beta}, "
+            f"label_smoothing={self.label_smoothing:g}, beta={beta}, {prior}"
             f"ignore_index={self.ignore_index}, reduction={self.reduction!r}, impl={self.impl!r}"
         )
 

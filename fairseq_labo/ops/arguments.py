@@ -1,9 +1,14 @@
 """Checks of the arguments that all implementations share."""
 
 import math
+from collections.abc import MutableMapping
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from fairseq_labo.ops.priors import SUM_TOLERANCE
+from fairseq_labo.ops.reference import compute_dtype
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -105,6 +110,36 @@ def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor
             f"ignore_index {ignore_index}"
         )
     return target
+
+
+_checked_priors: MutableMapping[Tensor, int] = WeakIdKeyDictionary()  # and their versions then
+
+
+def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
+    """Return the prior [V] in the dtype that is computed in, or raise if it is no distribution.
+
+    The values of one tensor are looked at once, which on a GPU waits for it.
+    """
+    if prior.shape != logits.shape[1:] or prior.device != logits.device:
+        raise ValueError(
+            f"prior must be [vocab_size] = [{logits.size(1)}] on {logits.device}, found "
+            f"{list(prior.shape)} on {prior.device}"
+        )
+    if prior.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"prior must be float32 or float64, found {prior.dtype}: the sum of rounded "
+            f"probabilities would be off"
+        )
+    if _checked_priors.get(prior) != prior._version:
+        total = float(prior.sum(dtype=torch.float64))
+        if not bool((prior >= 0).all()) or not abs(total - 1.0) <= SUM_TOLERANCE:
+            raise ValueError(
+                f"prior must hold probabilities, 0 or more, with the sum 1, found values from "
+                f"{float(prior.min()):g} to {float(prior.max()):g} with the sum {total:g}; divide "
+                f"counts by their sum"
+            )
+        _checked_priors[prior] = prior._version
+    return prior.detach().to(compute_dtype(logits))
 
 
 def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:

@@ -7,6 +7,7 @@ Per row, with m = max z, d = (z − m)/β, S = Σ exp(z − m) and T = Σ exp(d)
     H(P*)    = log T − Σ d exp(d) / T
     ∂L/∂z    = g (p − α P* − (1 − α) e_y),   p = exp(z − m)/S,   P* = exp(d)/T
 
+With a prior π the smoothing sums are weighted by it: T = Σ π exp(d), V π for 1, P* = π exp(d)/T.
 With a teacher's logits t, P = softmax(t/β) and R = H(P, p) = log S − Σ P (z − m); α is
 `label_smoothing`.
 Exponentials are taken by torch's softmax, which takes less time than its exp.
@@ -30,6 +31,7 @@ from torch import Tensor
 
 from fairseq_labo.ops.chunked_rows import (
     PerRow,
+    Prior,
     Scratch,
     distributions,
     empty_per_row,
@@ -81,6 +83,7 @@ def _losses_in_one_pass(
     target: Tensor,
     settings: Settings,
     teacher: Tensor | None,
+    prior: Tensor | None,
     *,
     scratch: Scratch | None = None,
     not_ignored: Tensor | None = None,
@@ -95,17 +98,18 @@ def _losses_in_one_pass(
     scratch, out = scratch or Scratch(logits), empty_per_row(logits)
     ignored = target.eq(settings.ignore_index)
     y = target.masked_fill(ignored, 0)
+    weights = None if prior is None else Prior.of(prior)
     for rows in scratch.chunks(logits, not_ignored):
         z = scratch.read(logits, rows, "logits")
         t = None if teacher is None else scratch.read(teacher, rows, "teacher")
         if gradient is None:
-            distributions(z, t, rows, out, scratch, settings)
+            distributions(z, t, weights, rows, out, scratch, settings)
             continue
         in_place = isinstance(rows, slice) and gradient.dtype == scratch.dtype
         p = gradient[rows] if in_place else scratch.get("gradient", z.size(0))
-        both = distributions(z, t, rows, out, scratch, settings, p)
+        both = distributions(z, t, weights, rows, out, scratch, settings, p)
         g = upstream[rows] if isinstance(upstream, Tensor) else upstream
-        chunk = gradient_of_chunk(both, g, settings)
+        chunk = gradient_of_chunk(both, g, settings, prior)
         at_target = torch.full_like(chunk[:, :1], settings.label_smoothing - 1.0).mul_(g)
         chunk.scatter_add_(1, y[rows].unsqueeze(1), at_target)
         if ignored.is_cuda:  # multiplying by 0 would keep the NaN of an ignored row
@@ -128,15 +132,16 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         target: Tensor,
         settings: Settings,
         teacher: Tensor | None,
+        prior: Tensor | None,
         differentiable: bool,
     ) -> tuple[Tensor | None, ...]:
         not_ignored = _rows_not_ignored(target.eq(settings.ignore_index))
         along = differentiable and ctx.needs_input_grad[0] and _takes_gradient_along(logits)
         gradient = empty_contiguous(logits) if along else None
         results = _losses_in_one_pass(
-            logits, target, settings, teacher, not_ignored=not_ignored, gradient=gradient
+            logits, target, settings, teacher, prior, not_ignored=not_ignored, gradient=gradient
         )
-        ctx.save_for_backward(logits, teacher, target)
+        ctx.save_for_backward(logits, target, teacher, prior)
         ctx.not_ignored, ctx.settings, ctx.gradient = not_ignored, settings, gradient
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
@@ -145,8 +150,8 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
-            return (None,) * 5
-        logits, _, target = ctx.saved_tensors
+            return (None,) * 6
+        logits, target, *_ = ctx.saved_tensors
         ignored = target.eq(ctx.settings.ignore_index)
         g = upstream.to(compute_dtype(logits)).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
         with torch.no_grad():
@@ -160,27 +165,31 @@ class _ChunkedTokenLosses(torch.autograd.Function):
                 gradient = _ChunkedTokenLosses._gradient(ctx, g)
         if torch.is_grad_enabled():  # create_graph=True
             gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
-        return gradient, None, None, None, None
+        return gradient, *(None,) * 5
 
     @staticmethod
     def _gradient(ctx: Any, g: float | Tensor) -> Tensor:
         """The gradient of Σ g L  [N, V], computed from the logits again."""
-        logits, teacher, target = ctx.saved_tensors
+        logits, target, teacher, prior = ctx.saved_tensors
         settings = ctx.settings._replace(statistics=False, argmax=False)
         gradient = empty_contiguous(logits)
         _losses_in_one_pass(
-            logits, target, settings, teacher,
+            logits, target, settings, teacher, prior,
             not_ignored=ctx.not_ignored, gradient=gradient, upstream=g,
         )  # fmt: skip
         return gradient
 
 
 def chunked_token_losses(
-    logits: Tensor, target: Tensor, settings: Settings, teacher_logits: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    settings: Settings,
+    teacher_logits: Tensor | None = None,
+    prior: Tensor | None = None,
 ) -> TokenLosses:
     """The same contract as `ops.reference.dense_token_losses`."""
     teacher = None if teacher_logits is None else teacher_logits.detach()
-    case = (logits, target, settings, teacher, torch.is_grad_enabled())
+    case = (logits, target, settings, teacher, prior, torch.is_grad_enabled())
     return TokenLosses(*_ChunkedTokenLosses.apply(*case))
 
 
@@ -202,15 +211,16 @@ class LossesAndGradient:
         target: Tensor,
         settings: Settings,
         teacher_logits: Tensor | None,
+        prior: Tensor | None,
         upstream: float,
     ) -> tuple[TokenLosses, Tensor]:
         """The losses, and the gradient of `upstream` times their sum [n, V], until the next call.
 
-        logits, teacher_logits: [n, V]; target: int64 [n].
+        logits, teacher_logits: [n, V]; target: int64 [n]; prior: [V].
         """
         gradient = self.gradient[: logits.size(0)]
         losses = _losses_in_one_pass(
-            logits, target, settings, teacher_logits,
+            logits, target, settings, teacher_logits, prior,
             scratch=self.scratch, gradient=gradient, upstream=upstream,
         )  # fmt: skip
         return losses, gradient

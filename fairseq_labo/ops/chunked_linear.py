@@ -34,7 +34,8 @@ from fairseq_labo.ops.settings import Settings, TokenLosses
 CPU_CHUNK_BYTES = 8 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # fills the device
 HALF_SCALE = 2.0**12  # an entry of p − q is at most 1, and float16 reaches 65504
-Case = tuple[Tensor, Tensor, Settings, Tensor | None]  # logits, target, settings, teacher's logits
+# Logits, target, settings, teacher's logits, prior.
+Case = tuple[Tensor, Tensor, Settings, Tensor | None, Tensor | None]
 
 
 class Projection(NamedTuple):
@@ -100,6 +101,7 @@ class _Chunks(NamedTuple):
     layer: Projection
     target: Tensor  # [N]
     teacher_logits: Tensor | None  # [N, V]
+    prior: Tensor | None  # [V]
     settings: Settings
     compute: Implementation
 
@@ -128,7 +130,7 @@ class _Chunks(NamedTuple):
             hidden = self.hidden[rows]
             teacher = None if self.teacher_logits is None else self.teacher_logits[rows]
             logits = self.layer.logits(hidden, buffer)
-            yield rows, hidden, (logits, self.target[rows], self.settings, teacher)
+            yield rows, hidden, (logits, self.target[rows], self.settings, teacher, self.prior)
 
     def forward(self, out: list[Tensor | None], gradients: _Gradients | None) -> None:
         """Fill `out`, the fields of TokenLosses [N]; add up the gradients of Σ L, if asked."""
@@ -152,12 +154,13 @@ class _Chunks(NamedTuple):
         target: Tensor,
         settings: Settings,
         teacher_logits: Tensor | None,
+        prior: Tensor | None,
         upstream: float | Tensor,
     ) -> tuple[TokenLosses, Tensor]:
         """The losses of a chunk, and the gradient of Σ upstream · L  [n, V]."""
         leaf = logits.detach().requires_grad_()
         with torch.enable_grad():
-            losses = self.compute(leaf, target, settings, teacher_logits)
+            losses = self.compute(leaf, target, settings, teacher_logits, prior)
         given = torch.zeros_like(losses.loss) + upstream
         (gradient,) = torch.autograd.grad(losses.loss, leaf, given)
         return losses._replace(loss=losses.loss.detach()), gradient
@@ -189,6 +192,7 @@ class _LinearTokenLosses(torch.autograd.Function):
         bias: Tensor | None,
         target: Tensor,
         teacher: Tensor | None,
+        prior: Tensor | None,
         settings: Settings,
         compute: Implementation,
         summed: bool,
@@ -199,12 +203,12 @@ class _LinearTokenLosses(torch.autograd.Function):
         if summed and any(wanted):
             gradients = _Gradients(hidden, layer, wanted)
         out = _empty_results(hidden, settings)
-        _Chunks(hidden, layer, target, teacher, settings, compute).forward(out, gradients)
+        _Chunks(hidden, layer, target, teacher, prior, settings, compute).forward(out, gradients)
         ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
         ctx.gradients, ctx.wanted = gradients, wanted
         ctx.settings, ctx.compute = settings, compute
         if gradients is None:
-            ctx.save_for_backward(hidden, weight, bias, target, teacher)
+            ctx.save_for_backward(hidden, weight, bias, target, teacher, prior)
         else:
             ctx.save_for_backward(hidden)
         ctx.set_materialize_grads(False)
@@ -214,17 +218,17 @@ class _LinearTokenLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
-            return (None,) * 9
+            return (None,) * 10
         hidden = ctx.saved_tensors[0]
         with torch.no_grad():
             if ctx.gradients is not None:
                 results = ctx.gradients.times(upstream, ctx.dtypes)
             else:
-                _, weight, bias, target, teacher = ctx.saved_tensors
+                _, weight, bias, target, teacher, prior = ctx.saved_tensors
                 layer = Projection(weight, bias)
                 settings = ctx.settings._replace(statistics=False, argmax=False)
                 gradients = _Gradients(hidden, layer, ctx.wanted)
-                chunks = _Chunks(hidden, layer, target, teacher, settings, ctx.compute)
+                chunks = _Chunks(hidden, layer, target, teacher, prior, settings, ctx.compute)
                 chunks.backward(upstream, gradients)
                 results = gradients.times(None, ctx.dtypes)
         if torch.is_grad_enabled():  # create_graph=True
@@ -232,7 +236,7 @@ class _LinearTokenLosses(torch.autograd.Function):
                 None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream)
                 for x in results
             ]
-        return *results, *(None,) * 6
+        return *results, *(None,) * 7
 
 
 def chunked_linear_token_losses(
@@ -241,6 +245,7 @@ def chunked_linear_token_losses(
     target: Tensor,
     settings: Settings,
     teacher_logits: Tensor | None,
+    prior: Tensor | None,
     *,
     compute: Implementation,
     summed: bool,
@@ -250,5 +255,5 @@ def chunked_linear_token_losses(
     hidden: [N, D]; target: int64 [N], checked; `compute`: "torch" or "triton" of `ops.dispatch`.
     """
     teacher = None if teacher_logits is None else teacher_logits.detach()
-    case = (target, teacher, settings, compute, summed, torch.is_grad_enabled())
+    case = (target, teacher, prior, settings, compute, summed, torch.is_grad_enabled())
     return TokenLosses(*_LinearTokenLosses.apply(hidden, *layer, *case))

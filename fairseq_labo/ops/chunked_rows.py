@@ -14,6 +14,8 @@ CHUNKED_POWERS = (2.0, 3.0, 4.0)
 # Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
 CHUNKED_LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
+LOWEST_PRECISE_SUM = -16.0  # of d and log π
+SMALLEST_WEIGHTED_SUM = 1e-30  # of π exp(d); its terms must not lose digits below 1e-38
 # Finite, so that a masked entry adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
 LOWEST_EXPONENT = -1e30
 
@@ -85,6 +87,17 @@ def _expectation(values: Tensor, weights: Tensor) -> Tensor:
     return found
 
 
+class Prior(NamedTuple):
+    """π and log π, each [V]; of the uniform distribution there is none."""
+
+    weights: Tensor
+    log: Tensor
+
+    @classmethod
+    def of(cls, weights: Tensor) -> "Prior":
+        return cls(weights, weights.log())
+
+
 class PerRow(NamedTuple):
     """What the chunks leave per row, each [N]."""
 
@@ -108,13 +121,14 @@ class Distributions(NamedTuple):
 
     p: Tensor
     p_sum: Tensor
-    smoothing: Tensor | None = None  # None where P is uniform, or does not count
+    smoothing: Tensor | None = None  # None where P is the prior, or does not count
     smoothing_sum: Tensor | None = None
 
 
 def distributions(
     z: Tensor,
     teacher: Tensor | None,
+    prior: Prior | None,
     rows: Rows,
     out: PerRow,
     scratch: Scratch,
@@ -134,7 +148,9 @@ def distributions(
     out.largest[rows] = largest = largest.to(d.dtype)
     if settings.in_loss and settings.beta in CHUNKED_POWERS and teacher is None:
         _scaled_difference(z, largest.unsqueeze(1), settings.beta, out=d)
-        return _by_powers(d, smoothing, rows, out, scratch, settings, p)
+        found = _by_powers(d, smoothing, prior, rows, out, scratch, settings, p)
+        if found is not None:
+            return found
     torch.sub(z, largest.unsqueeze(1), out=d)
     p = smoothing if p is None else p
     top, p_sum = _exp(d, out=p)
@@ -149,32 +165,47 @@ def distributions(
         log_total = (smoothing_sum / top).log()
         out.reg[rows] = sum_p.log() - _expectation(d, smoothing) / smoothing_sum
     elif settings.uniform:
-        out.reg[rows] = sum_p.log() - d.mean(1)
-        out.entropy[rows] = math.log(z.size(1))
+        if prior is None:
+            mean, out.entropy[rows] = d.mean(1), math.log(z.size(1))
+        else:
+            mean = torch.mv(d.masked_fill_(prior.weights == 0, 0.0), prior.weights)
+            out.entropy[rows] = torch.special.entr(prior.weights).sum()
+        out.reg[rows] = sum_p.log() - mean
         return Distributions(p, p_sum)
+    elif prior is not None:
+        smoothing_d = scratch.get("third", z.size(0))
+        sums = _weighted_sums(d, smoothing, smoothing_d, prior, settings.beta)
+        log_weighted, log_total, smoothing_sum = sums
+        out.reg[rows] = sum_p.log() - settings.beta * log_weighted
     else:
         smoothing_d = d.mul_(1.0 / settings.beta)
         smoothing_sum, log_mean = _smoothing_sums(d, smoothing, scratch, settings.beta)
         log_total = log_mean + math.log(z.size(1))
         out.reg[rows] = sum_p.log() - settings.beta * log_mean
     if settings.statistics:
-        out.entropy[rows] = log_total - _expectation(smoothing_d, smoothing) / smoothing_sum
+        entropy = log_total - _expectation(smoothing_d, smoothing) / smoothing_sum
+        out.entropy[rows] = entropy if prior is None else entropy.clamp_(min=0.0)  # of P = 0, too
     return Distributions(p, p_sum, smoothing, smoothing_sum)
 
 
 def _by_powers(
     d: Tensor,
     smoothing: Tensor,
+    prior: Prior | None,
     rows: Rows,
     out: PerRow,
     scratch: Scratch,
     settings: Settings,
     p: Tensor | None,
-) -> Distributions:
-    """The same where p is a power of P up to a factor.
+) -> Distributions | None:
+    """The same where p is a power of P up to a factor, but for the prior.
 
     With exp(d) = e up to a factor, and e' the largest e: S = Σ e^β / e'^β, T = Σ e / e'.
+    Returns None where the types that have mass in the prior lie so far below the largest that T
+    would lose precision.
     """
+    if prior is not None and d.is_cuda:  # looking at T would synchronize
+        return None
     top, smoothing_sum = _exp(d, out=smoothing)
     if p is None and settings.beta == 2.0:
         p, p_sum = smoothing, torch.linalg.vecdot(smoothing, smoothing)
@@ -183,8 +214,14 @@ def _by_powers(
         p_sum = _power(smoothing, settings.beta, out=p).sum(1)
     # The largest term of S is 1; rounding must not take S below.
     out.sum_p[rows] = sum_p = (p_sum / _power(top, settings.beta)).clamp_(min=1.0)
+    if prior is not None:
+        smoothing_sum = smoothing.mul_(prior.weights).sum(1)
+        if bool((smoothing_sum < SMALLEST_WEIGHTED_SUM).any()):
+            return None
+        d.add_(prior.log)
     total = smoothing_sum / top
-    out.reg[rows] = sum_p.log() - settings.beta * (total / d.size(1)).log()
+    mean = total / d.size(1) if prior is None else total
+    out.reg[rows] = sum_p.log() - settings.beta * mean.log()
     if settings.statistics:
         out.entropy[rows] = total.log() - _expectation(d, smoothing) / smoothing_sum
     return Distributions(p, p_sum, smoothing, smoothing_sum)
@@ -220,10 +257,41 @@ def _smoothing_sums(
     return smoothing_sum, torch.where(flat, mean_minus_1.log1p(), mean.log())
 
 
-def gradient_of_chunk(chunk: Distributions, g: float | Tensor, settings: Settings) -> Tensor:
+def _weighted_sums(
+    d: Tensor, smoothing: Tensor, weighted_d: Tensor, prior: Prior, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """With x = z − m in `d`: `smoothing` = P* up to its sum, `weighted_d` = x/β + log π − c.
+
+    Returns log T, T = Σ π exp(x/β), then log T − c, and the sum of `smoothing`, each [n].
+    """
+    d.mul_(1.0 / beta)
+    largest = torch.add(d, prior.log, out=weighted_d).amax(1)
+    masked = largest.isneginf()  # every type that has mass
+    shift = torch.zeros_like(largest)  # c
+    if d.is_cuda or bool((largest < LOWEST_PRECISE_SUM).any()):
+        # First near their own maximum, then log π: a sum of large numbers would lose digits.
+        shift = largest.masked_fill(masked, 0.0)
+        torch.sub(d, shift.unsqueeze(1), out=weighted_d)
+        largest = weighted_d.add_(prior.log).amax(1)
+    top, smoothing_sum = _exp(weighted_d, out=smoothing)
+    log_sum = largest + (smoothing_sum / top).log()
+    if d.is_cuda or bool(masked.any()):
+        smoothing.masked_fill_(masked.unsqueeze(1), 0.0)
+        smoothing_sum = smoothing_sum.masked_fill(masked, 1.0)
+        log_sum = torch.where(masked, largest, log_sum)
+    log_total = log_sum + shift
+    if beta > CHUNKED_LARGEST_BETA_BY_LOG:
+        mean_minus_1 = torch.mv(torch.expm1(d, out=d), prior.weights)
+        log_total = torch.where(mean_minus_1 > FLAT_MEAN - 1.0, mean_minus_1.log1p(), log_total)
+    return log_total, log_sum, smoothing_sum
+
+
+def gradient_of_chunk(
+    chunk: Distributions, g: float | Tensor, settings: Settings, prior: Tensor | None
+) -> Tensor:
     """g (p − α P) [n, V], in the buffer of p; the scratch buffers are those of `distributions`.
 
-    g: one number, or one for each row [n, 1].
+    g: one number, or one for each row [n, 1]; prior: [V].
     """
     p, p_sum, smoothing, smoothing_sum = chunk
     p.mul_(g / p_sum.unsqueeze(1))
@@ -231,5 +299,7 @@ def gradient_of_chunk(chunk: Distributions, g: float | Tensor, settings: Setting
     if not settings.in_loss:
         return p
     if smoothing is None or smoothing_sum is None:
+        if prior is not None:
+            return p.sub_(g * alpha * prior)
         return p.sub_(g * (alpha / p.size(1)))
     return p.addcmul_(smoothing, g * alpha / smoothing_sum.unsqueeze(1), value=-1.0)

@@ -21,7 +21,8 @@ from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
 
 logger = logging.getLogger(__name__)
 
-Implementation = Callable[[Tensor, Tensor, Settings, Tensor | None], TokenLosses]
+# logits [N, V], target [N], settings, the teacher's logits [N, V], the prior [V]
+Implementation = Callable[[Tensor, Tensor, Settings, Tensor | None, Tensor | None], TokenLosses]
 IMPLEMENTATIONS: dict[str, Implementation] = {
     "reference": reference.dense_token_losses,
     "torch": chunked_token_losses,
@@ -31,7 +32,7 @@ CHECKED_ROWS = 4
 
 
 def implementation(
-    impl: str, logits: Tensor, settings: Settings, *, teacher: bool
+    impl: str, logits: Tensor, settings: Settings, *, teacher: bool, prior: bool
 ) -> Implementation:
     """The function behind `impl` for logits [N, V], which are looked at only for their kind.
 
@@ -39,14 +40,14 @@ def implementation(
         ValueError: there is no such implementation.
     """
     if impl == "auto":
-        impl = choose(logits, settings, teacher=teacher)
+        impl = choose(logits, settings, teacher=teacher, prior=prior)
     if impl not in IMPLEMENTATIONS:
         known = ", ".join(("auto", *IMPLEMENTATIONS))
         raise ValueError(f"impl must be one of {known}, found {impl!r}")
     return IMPLEMENTATIONS[impl]
 
 
-def choose(logits: Tensor, settings: Settings, *, teacher: bool) -> str:
+def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) -> str:
     """The name of the implementation that "auto" takes for such logits [N, V]."""
     if not logits.is_cuda:
         return _chosen("torch", f"on {logits.device.type}")
@@ -55,7 +56,7 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool) -> str:
         return _chosen("torch", reason)
     # α is a runtime argument of the kernels, not a constexpr: one check serves every α.
     kind = settings._replace(label_smoothing=DEFAULT_ALPHA if settings.in_loss else 0.0)
-    reason = triton_disagrees(logits.device, logits.dtype, logits.size(1), kind, teacher)
+    reason = triton_disagrees(logits.device, logits.dtype, logits.size(1), kind, teacher, prior)
     if reason is not None:
         return _chosen("torch", reason, level=logging.WARNING)
     return _chosen("triton", f"on {torch.cuda.get_device_name(logits.device)}")
@@ -70,7 +71,12 @@ def _chosen(name: str, why: str, level: int = logging.INFO) -> str:
 
 @functools.cache
 def triton_disagrees(
-    device: torch.device, dtype: torch.dtype, vocab_size: int, settings: Settings, teacher: bool
+    device: torch.device,
+    dtype: torch.dtype,
+    vocab_size: int,
+    settings: Settings,
+    teacher: bool,
+    prior: bool,
 ) -> str | None:
     """None if the kernels give the losses and gradient of "torch" on random rows, else how not.
 
@@ -83,6 +89,11 @@ def triton_disagrees(
         return torch.randn(shape, generator=generator, device=device).mul_(3.0).to(dtype)
 
     logits, teacher_logits = random_logits(), random_logits() if teacher else None
+    weights = None
+    if prior:  # with types that have no mass
+        weights = torch.randn(vocab_size, generator=generator, device=device).clamp_(min=0.0)
+        weights[0] = 1.0
+        weights /= weights.sum()
     target = torch.arange(CHECKED_ROWS, device=device) % vocab_size
     target[-1] = settings.ignore_index
     upstream = torch.linspace(0.5, 2.0, CHECKED_ROWS, device=device)
@@ -91,7 +102,7 @@ def triton_disagrees(
         for compute in (chunked_token_losses, triton_token_losses):
             leaf = logits.clone().requires_grad_()
             with torch.enable_grad():
-                losses = compute(leaf, target, settings, teacher_logits)
+                losses = compute(leaf, target, settings, teacher_logits, weights)
             (gradient,) = torch.autograd.grad(losses.loss, leaf, upstream)
             results.append((*losses[:4], gradient))
     except Exception as error:  # of Triton's compiler, the driver, or the kernels

@@ -20,11 +20,12 @@ def route(
     label_smoothing: float,
     beta: float,
     ignore_index: int = IGNORE_INDEX,
+    prior: Tensor | None = None,
     teacher_logits: Tensor | None = None,
     statistics: bool = False,
     argmax: bool = False,
     impl: str = "auto",
-) -> tuple[Implementation, tuple[Tensor, Settings, Tensor | None]]:
+) -> tuple[Implementation, tuple[Tensor, Settings, Tensor | None, Tensor | None]]:
     """Check a call; return what computes it, and its arguments behind `logits` [N, V].
 
     `logits` are looked at only for their shape and kind.
@@ -35,9 +36,18 @@ def route(
     target = arguments.check_target(target, logits=logits, ignore_index=ignore_index)
     if teacher_logits is not None:
         arguments.check_teacher(teacher_logits, logits=logits)
+    if prior is not None:
+        if teacher_logits is not None:
+            raise ValueError(
+                "the smoothing distribution comes from a prior or from a teacher, found both: "
+                "leave out prior or teacher_logits"
+            )
+        prior = arguments.check_prior(prior, logits=logits)
     settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
-    compute = implementation(impl, logits, settings, teacher=teacher_logits is not None)
-    return compute, (target, settings, teacher_logits)
+    compute = implementation(
+        impl, logits, settings, teacher=teacher_logits is not None, prior=prior is not None
+    )
+    return compute, (target, settings, teacher_logits, prior)
 
 
 @uncompiled
@@ -63,15 +73,16 @@ def labo_loss(
 
     Per token, ``L = (1 − α)(LSE(z) − z_y) + α (LSE(z) − β LME(z/β))``, whose gradient is
     ``p − (1 − α) e_y − α P*`` with ``P* = softmax(z/β)``. β = inf is label smoothing with
-    α/V on every entry; α = 0 is cross entropy.
+    α/V on every entry; α = 0 is cross entropy. With a `prior` π, ``P* ∝ π exp(z/β)`` and LME is the
+    mean under π: β = inf is then smoothing towards π itself, as unigram smoothing is.
 
     Args:
         logits: [N, V], float16, bfloat16, float32 or float64; −inf masks an entry.
         target: [N], int64 or int32.
         reduction: "none" ([N]), "sum", or "mean" over the tokens that are not ignored (NaN if
             there are none, like `torch.nn.functional.cross_entropy`).
-        options: α = `label_smoothing`, β = `beta`, `ignore_index`, `teacher_logits` and `impl`, as
-            described in `ops.settings.LossOptions`.
+        options: α = `label_smoothing`, β = `beta`, `ignore_index`, `prior`, `teacher_logits` and
+            `impl`, as described in `ops.settings.LossOptions`.
 
     Returns:
         The loss in nats, float32 (float64 for float64 logits) whatever the logits' dtype.
@@ -94,18 +105,24 @@ def labo_loss(
     return loss.sum() if reduction == "sum" else loss.sum() / target.ne(ignore_index).sum()
 
 
-def labo_targets(logits: Tensor, *, beta: float) -> Tensor:
-    """P* = softmax(z/β), the smoothing distribution that LABO computes for each token.
+def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) -> Tensor:
+    """P* ∝ π exp(z/β), the smoothing distribution that LABO computes for each token.
 
     Args:
         logits: [N, V], any floating dtype.
-        beta: β > 0; inf gives the uniform distribution.
+        beta: β > 0; inf gives the prior itself.
+        prior: π [V], float32 or float64, probabilities; None is the uniform distribution.
 
     Returns:
         [N, V], float32 (float64 for float64 logits), detached: by the envelope theorem P*
         enters the loss as a constant.
+
+    Raises:
+        ValueError, TypeError: an argument is out of range or of the wrong shape or kind.
     """
     arguments.check_logits(logits)
     beta = arguments.check_beta(beta)
     z = logits.detach().to(reference.compute_dtype(logits))
-    return reference.smoothing_distribution(z, beta)
+    if prior is not None:
+        prior = arguments.check_prior(prior, logits=logits)
+    return reference.smoothing_distribution(z, beta, prior)

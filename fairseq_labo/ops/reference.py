@@ -3,12 +3,14 @@
 Symbols, per target token::
 
     z   logits [V]            p = softmax(z)             y   reference token
-    u   uniform, 1/V          α   label_smoothing        β   beta
-    LSE(x) = log Σ_k exp x_k                             LME(x) = log (1/V) Σ_k exp x_k
+    π   prior [V], or 1/V     α   label_smoothing        β   beta
+    LSE(x) = log Σ_k exp x_k                             LME(x) = log Σ_k π_k exp x_k
 
-The inner problem ``min_P H(P, p) + β KL(P || u)`` over the simplex has the solution
-``P* = softmax(z / β)`` and the value ``R = LSE(z) − β LME(z/β)``; the loss is
-``(1 − α)(LSE(z) − z_y) + α R``. β = inf is the limit: ``P* = u``, ``R = LSE(z) − mean(z)``.
+The inner problem ``min_P H(P, p) + β KL(P || π)`` over the simplex has the solution
+``P* ∝ π exp(z/β)`` and the value ``R = LSE(z) − β LME(z/β)``; the loss is
+``(1 − α)(LSE(z) − z_y) + α R``. β = inf is the limit: ``P* = π``, ``R = LSE(z) − Σ_k π_k z_k``.
+A type with π_k = 0 has no part in P*, whatever its logit. Where every other type is masked
+(z_k = −inf) there is no P with a finite H(P, p): then R = inf, and P* is 0 everywhere.
 Derivatives are left to autograd, so this file also serves second derivatives.
 """
 
@@ -25,38 +27,52 @@ def compute_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def smoothing_distribution(z: Tensor, beta: float) -> Tensor:
-    """P* = softmax(z / β), or uniform for β = inf.  z: [N, V]; returns [N, V]."""
+def smoothing_distribution(z: Tensor, beta: float, prior: Tensor | None = None) -> Tensor:
+    """P* ∝ π exp(z/β), or π for β = inf.  z: [N, V]; prior: [V]; returns [N, V]."""
     if math.isinf(beta):
-        return torch.full_like(z, 1.0 / z.size(-1))
+        return torch.full_like(z, 1.0 / z.size(-1)) if prior is None else prior.expand_as(z).clone()
     largest = z.detach().amax(-1, keepdim=True)  # [N, 1]
-    return torch.softmax((z - largest) / beta, dim=-1)
+    d = (z - largest) / beta
+    if prior is None:
+        return torch.softmax(d, dim=-1)
+    d = d + prior.log()
+    return torch.softmax(d, dim=-1).masked_fill(d.isneginf().all(-1, keepdim=True), 0.0)
 
 
-def log_mean_exp(x: Tensor) -> Tensor:
-    """LME(x) over the last dimension.  x: [N, V]; returns [N].
+def mean(values: Tensor, prior: Tensor | None) -> Tensor:
+    """Σ_k π_k values_k, where π_k = 0 silences an infinite value.  values: [N, V]; returns [N]."""
+    if prior is None:
+        return values.mean(-1)
+    return torch.where(prior > 0, prior * values, 0.0).sum(-1)
+
+
+def log_mean_exp(x: Tensor, prior: Tensor | None = None) -> Tensor:
+    """LME(x) over the last dimension.  x: [N, V]; prior: [V]; returns [N].
 
     For nearly flat rows (large β) the logarithm of a mean near 1 cancels, so there it is
     ``log1p(mean(expm1))``; for peaked rows that form cancels instead. Both branches get an
     argument that is harmless where they are not chosen, or their gradient would be NaN.
     """
+    if prior is not None:
+        x = torch.where(prior > 0, x, -math.inf)
     largest = x.detach().amax(-1, keepdim=True)  # [N, 1]
-    d = x - largest
-    mean_minus_1 = torch.expm1(d).mean(-1)
+    masked = largest.isneginf()
+    d = torch.where(masked, 0.0, x - largest)
+    mean_minus_1 = mean(torch.expm1(d), prior)
     flat = mean_minus_1 > -0.5
     by_log1p = torch.log1p(torch.where(flat, mean_minus_1, 0.0))
-    by_log = torch.log(torch.where(flat, 1.0, torch.exp(d).mean(-1)))
+    by_log = torch.log(torch.where(flat, 1.0, mean(torch.exp(d), prior)))
     return largest.squeeze(-1) + torch.where(flat, by_log1p, by_log)
 
 
-def regularizer(z: Tensor, beta: float) -> Tensor:
-    """R = LSE(z) − β LME(z/β), or H(u, p) for β = inf.  z: [N, V]; returns [N], in nats."""
+def regularizer(z: Tensor, beta: float, prior: Tensor | None = None) -> Tensor:
+    """R = LSE(z) − β LME(z/β), or H(π, p) for β = inf, in nats.  z: [N, V]; returns [N]."""
     largest = z.detach().amax(-1, keepdim=True)  # R does not change when z is shifted
     z = z - largest
     log_normalizer = torch.logsumexp(z, dim=-1)  # [N]
     if math.isinf(beta):
-        return log_normalizer - z.mean(-1)
-    return log_normalizer - beta * log_mean_exp(z / beta)
+        return log_normalizer - mean(z, prior)
+    return log_normalizer - beta * log_mean_exp(z / beta, prior)
 
 
 def cross_entropy_with(distribution: Tensor, z: Tensor) -> Tensor:
@@ -74,11 +90,16 @@ def entropy_of(distribution: Tensor) -> Tensor:
 
 
 def dense_token_losses(
-    logits: Tensor, target: Tensor, settings: Settings, teacher_logits: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    settings: Settings,
+    teacher_logits: Tensor | None = None,
+    prior: Tensor | None = None,
 ) -> TokenLosses:
     """The loss of each token and its parts; 0 at ignored tokens.
 
-    logits, teacher_logits: [N, V]; target: int64 [N]. Rows of ignored tokens are never read, so
+    logits, teacher_logits: [N, V]; target: int64 [N]; prior: [V], of the dtype that is computed in,
+    not together with a teacher. Rows of ignored tokens are never read, so
     NaN there does no harm.
     """
     not_ignored = target.ne(settings.ignore_index).nonzero().squeeze(1)  # [M]
@@ -95,8 +116,8 @@ def dense_token_losses(
     if not settings.regularized:
         return TokenLosses(spread(nll), spread(nll.detach()), None, None, argmax)
     if teacher_logits is None:
-        smoothing = smoothing_distribution(z.detach(), settings.beta)
-        reg = regularizer(z, settings.beta)
+        smoothing = smoothing_distribution(z.detach(), settings.beta, prior)
+        reg = regularizer(z, settings.beta, prior)
     else:
         teacher = teacher_logits.detach().index_select(0, not_ignored).to(z.dtype)
         smoothing = smoothing_distribution(teacher, settings.beta)

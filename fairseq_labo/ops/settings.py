@@ -13,6 +13,9 @@ class LossOptions(TypedDict, total=False):
     beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
     ignore_index: target value of tokens that count for nothing: their loss and gradient are exactly
         0, whatever their logits. Default: −100.
+    prior: [V], float32 or float64, probabilities: π in the place of the uniform distribution 1/V.
+        Types with π_k = 0 get no mass; they may be the target. No gradient goes to it, and it
+        cannot be had together with a teacher.
     teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
         P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
     impl: "reference", "torch", "triton" or "auto", the default (see `ops.dispatch`). One that
@@ -22,6 +25,7 @@ class LossOptions(TypedDict, total=False):
     label_smoothing: Required[float]
     beta: Required[float]
     ignore_index: int
+    prior: Tensor | None
     teacher_logits: Tensor | None
     impl: str
 
@@ -36,8 +40,8 @@ class TokenOptions(LossOptions, total=False):
 class Settings(NamedTuple):
     """Parameters of one call, already checked.
 
-    α is `label_smoothing`. P* = softmax(logits / β); with a teacher, of which `beta` is then the
-    temperature, P = softmax(teacher_logits / β).
+    α is `label_smoothing`. P* ∝ prior · exp(logits / β); with a teacher, of which `beta` is
+    then the temperature, P = softmax(teacher_logits / β).
     """
 
     label_smoothing: float
@@ -58,7 +62,7 @@ class Settings(NamedTuple):
 
     @property
     def uniform(self) -> bool:
-        """Whether P is the uniform distribution."""
+        """Whether P is the prior itself: the uniform distribution, if there is no other."""
         return math.isinf(self.beta)
 
 

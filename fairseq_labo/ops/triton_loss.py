@@ -3,7 +3,7 @@
 The kernels and their formulas are in `ops.triton_kernels`, which is imported at the first use:
 this file needs neither Triton nor a GPU. Nothing here synchronizes the host with the device, so
 that a step can be captured in a CUDA graph (after one ordinary call, which compiles the kernels).
-They are compiled once per dtype, vocabulary size and kind of P.
+They are compiled once per dtype, vocabulary size and kind of P, with a prior or without.
 """
 
 import functools
@@ -127,7 +127,12 @@ class _TritonTokenLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, settings: Settings, teacher: Tensor | None
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        settings: Settings,
+        teacher: Tensor | None,
+        prior: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         num_tokens = logits.size(0)
 
@@ -143,16 +148,18 @@ class _TritonTokenLosses(torch.autograd.Function):
             settings, regularized=settings.regularized, teacher=teacher is not None
         )
         lanes = _Lanes.for_logits(logits)
+        weights = prior if settings.regularized else None
         if num_tokens > 0:
             with _on_device(logits):
                 _kernels().forward_kernel[(num_tokens,)](
-                    *(logits, teacher, target, loss, nll, reg, entropy, argmax, saved),
+                    *(logits, teacher, weights, target, loss, nll, reg, entropy, argmax, saved),
                     *(settings.ignore_index, settings.label_smoothing),
                     *(plan.beta, plan.inverse_beta),
                     LOGITS_STRIDE=logits.stride(0),
                     TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
                     VOCAB=logits.size(1),
                     MODE=plan.mode,
+                    PRIOR=weights is not None,
                     POWER=plan.power,
                     BY_EXPM1=plan.by_expm1,
                     IN_LOSS=settings.in_loss,
@@ -165,7 +172,7 @@ class _TritonTokenLosses(torch.autograd.Function):
                     num_warps=min(NUM_WARPS, lanes.lanes // WARP_SIZE),
                     enable_fp_fusion=True,
                 )
-        ctx.save_for_backward(logits, target, teacher, saved)
+        ctx.save_for_backward(logits, target, teacher, prior, saved)
         ctx.settings = settings
         ctx.set_materialize_grads(False)
         results = (loss, nll, reg, entropy, argmax)
@@ -175,12 +182,12 @@ class _TritonTokenLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
-            return None, None, None, None
+            return (None,) * 5
         logits = ctx.saved_tensors[0]
         gradient = _gradient(ctx.settings, upstream.detach(), *ctx.saved_tensors)
         if torch.is_grad_enabled():  # create_graph=True
             gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
-        return gradient, None, None, None
+        return gradient, *(None,) * 4
 
 
 @torch.no_grad()
@@ -190,6 +197,7 @@ def _gradient(
     logits: Tensor,
     target: Tensor,
     teacher: Tensor | None,
+    prior: Tensor | None,
     saved: Tensor,
 ) -> Tensor:
     """g (p − α P − (1 − α) e_y).  upstream: g [N], of any stride; returns [N, V], contiguous."""
@@ -198,15 +206,17 @@ def _gradient(
     if num_tokens == 0:
         return gradient
     plan = _Plan.for_call(settings, regularized=settings.in_loss, teacher=teacher is not None)
+    prior = prior if settings.in_loss else None
     block = min(BLOCK, max(WARP_SIZE * NUM_WARPS, 1 << (vocab_size - 1).bit_length()))
     with _on_device(logits):
         _kernels().backward_kernel[(num_tokens,)](
-            *(logits, teacher, target, saved, upstream, gradient, upstream.stride(0)),
+            *(logits, teacher, prior, target, saved, upstream, gradient, upstream.stride(0)),
             *(settings.ignore_index, settings.label_smoothing, plan.inverse_beta),
             LOGITS_STRIDE=logits.stride(0),
             TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
             VOCAB=vocab_size,
             MODE=plan.mode,
+            PRIOR=prior is not None,
             POWER=plan.power,
             BLOCK=block,
             num_warps=NUM_WARPS,
@@ -216,7 +226,11 @@ def _gradient(
 
 
 def triton_token_losses(
-    logits: Tensor, target: Tensor, settings: Settings, teacher_logits: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    settings: Settings,
+    teacher_logits: Tensor | None = None,
+    prior: Tensor | None = None,
 ) -> TokenLosses:
     """The same contract as `ops.reference.dense_token_losses`, for float32, float16, bfloat16.
 
@@ -227,6 +241,8 @@ def triton_token_losses(
     if reason is not None:
         raise RuntimeError(f'impl="triton" cannot run: {reason}')
     teacher = None if teacher_logits is None else _rows(teacher_logits.detach())
+    if prior is not None:
+        prior = prior.contiguous()
     return TokenLosses(
-        *_TritonTokenLosses.apply(_rows(logits), target.contiguous(), settings, teacher)
+        *_TritonTokenLosses.apply(_rows(logits), target.contiguous(), settings, teacher, prior)
     )

@@ -38,7 +38,7 @@ def choose_on_cuda(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(dispatch, "triton_unavailable", lambda logits: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Imaginary GPU")
     logits: Any = OnCuda()
-    return dispatch.choose(logits, SETTINGS, teacher=False)
+    return dispatch.choose(logits, SETTINGS, teacher=False, prior=False)
 
 
 def test_the_cpu_takes_torch_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,28 +51,27 @@ def test_the_cpu_takes_torch_and_says_so_once(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("teacher", [False, True])
+@pytest.mark.parametrize(("teacher", "prior"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 @pytest.mark.parametrize("vocab_size", [3, 203])
 def test_right_kernels_agree(
-    device: str, dtype: torch.dtype, teacher: bool, alpha: float, vocab_size: int
+    device: str, dtype: torch.dtype, teacher: bool, prior: bool, alpha: float, vocab_size: int
 ) -> None:
     for beta in (2.0, 2.5, float("inf")):
         settings = Settings(alpha, beta, 1, statistics=True, argmax=True)
         where = torch.device(device)
-        assert dispatch.triton_disagrees(where, dtype, vocab_size, settings, teacher) is None
+        kind = (dtype, vocab_size, settings, teacher, prior)
+        assert dispatch.triton_disagrees(where, *kind) is None
 
 
 def wrong_by(name: str, factor: float) -> dispatch.Implementation:
     """An implementation that is off in one of its results."""
 
-    def compute(
-        logits: Tensor, target: Tensor, settings: Settings, teacher: Tensor | None
-    ) -> TokenLosses:
+    def compute(logits: Tensor, *case: Any) -> TokenLosses:
         if name == "gradient":
             logits = logits.view_as(logits)
             logits.register_hook(lambda gradient: gradient * factor)
-        losses = dispatch.chunked_token_losses(logits, target, settings, teacher)
+        losses = dispatch.chunked_token_losses(logits, *case)
         if name == "gradient":
             return losses
         return losses._replace(**{name: getattr(losses, name) * factor})
@@ -123,7 +122,7 @@ def test_kernels_that_agree_are_taken_on_cuda_and_checked_once(
 
 def test_the_check_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    dispatch.triton_disagrees(CPU, torch.float32, 37, SETTINGS, True)
+    dispatch.triton_disagrees(CPU, torch.float32, 37, SETTINGS, True, False)
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -1,0 +1,111 @@
+"""How often each type occurs on the target side of the training data: what priors are made of.
+
+Counted once, from the binarized files of the split ``train`` (and ``train1``, ... where there are
+more, in every folder of the data path), whose target side is a file of its own, so that with a
+joined dictionary no type of the source gets in. Every worker reads the same files. The counts go
+into the task's state, which fairseq writes into every checkpoint: there fairseq-validate finds
+them, whatever corpus it validates on.
+"""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq import utils
+from fairseq.data.data_utils import load_indexed_dataset
+from fairseq.data.indexed_dataset import MMapIndexedDataset, dataset_exists
+from fairseq.tasks.language_modeling import LanguageModelingTask
+from fairseq.tasks.translation import TranslationTask
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+STATE_KEY = "target_counts"
+SPLIT = "train"
+SENTENCES_AT_ONCE = 4096
+TYPES_AT_ONCE = 1 << 22
+
+
+def target_counts(task: Any) -> Tensor:
+    """Counts [V], int64, for `task.target_dictionary`: those of its checkpoint, or new ones.
+
+    ``</s>`` is counted once for each sentence, ``<unk>`` as often as it stands in the text; padding
+    and ``<s>`` never occur.
+
+    Raises:
+        ValueError: the task is neither translation nor language modeling, there are no training
+            data, or the counts of the checkpoint are of another dictionary.
+    """
+    size = len(task.target_dictionary)
+    kept = task.state.state_dict.get(STATE_KEY)
+    if kept is not None:
+        if kept.shape != (size,):
+            raise ValueError(
+                f"expected counts of {size} types for --label-prior, found {kept.numel()} in the "
+                f"checkpoint: it was trained with another dictionary"
+            )
+        return kept
+    counts = np.zeros(0, np.int64)
+    paths = list(_target_files(task))
+    for path in paths:
+        for types in _types(path, task):
+            found = np.bincount(types, minlength=counts.size)
+            found[: counts.size] += counts
+            counts = found
+    counts = np.pad(counts, (0, max(0, size - counts.size)))
+    # A truncated output dictionary has <unk> for the rest.
+    counts[task.target_dictionary.unk()] += counts[size:].sum()
+    logger.info("--label-prior: counted %s target tokens in %s", f"{counts.sum():,}", paths)
+    result = torch.from_numpy(counts[:size])
+    task.state.merge_state_dict({STATE_KEY: result})
+    return result
+
+
+def _target_files(task: Any) -> Iterator[str]:
+    """Paths, without .bin and .idx, of the target side of the training data."""
+    config = getattr(task, "cfg", None) or task.args
+    if isinstance(task, TranslationTask):
+        source, target = config.source_lang, config.target_lang
+        pairs = (f"{source}-{target}", f"{target}-{source}")
+        endings = [f".{pair}.{target}" for pair in pairs]
+    elif isinstance(task, LanguageModelingTask):
+        endings = [""]
+    else:
+        raise ValueError(
+            f"--label-prior counts the target side of the tasks translation and language_modeling, "
+            f"found {type(task).__name__}: leave it out"
+        )
+    for folder in utils.split_paths(config.data):
+        for number in itertools.count():
+            split = os.path.join(folder, f"{SPLIT}{number or ''}")
+            here = [split + ending for ending in endings]
+            found = [path for path in here if dataset_exists(path, config.dataset_impl)]
+            if not found and number == 0:
+                raise ValueError(
+                    f"--label-prior counts the target side of the training data: expected "
+                    f"{' or '.join(f'{path}.bin' for path in here)}, found no such file"
+                )
+            if not found:
+                break
+            yield found[0]
+
+
+def _types(path: str, task: Any) -> Iterator[np.ndarray]:
+    """The type numbers of a binarized text, some at a time."""
+    config = getattr(task, "cfg", None) or task.args
+    dataset = load_indexed_dataset(path, task.target_dictionary, config.dataset_impl)
+    if isinstance(dataset, MMapIndexedDataset):
+        # fairseq's memory map of the whole text: reading it sentence by sentence takes minutes.
+        text = np.frombuffer(dataset._bin_buffer, dataset._index.dtype)
+        for start in range(0, text.size, TYPES_AT_ONCE):
+            yield text[start : start + TYPES_AT_ONCE]
+        return
+    for start in range(0, len(dataset), SENTENCES_AT_ONCE):
+        numbers = range(start, min(start + SENTENCES_AT_ONCE, len(dataset)))
+        if dataset.supports_prefetch:
+            dataset.prefetch(numbers)
+        yield torch.cat([dataset[number] for number in numbers]).numpy()

@@ -1,0 +1,34 @@
+"""The distribution π over the vocabulary from which the smoothing distribution must not stray.
+
+In the inner problem ``min_P H(P, p) + β KL(P || π)`` label smoothing and LABO take the uniform
+one. Two others are made of how often each type occurs on the target side of the training data:
+``unigram``, π ∝ counts (Pereyra et al. 2017, arXiv 1701.06548), and ``target``, uniform over the
+types that occur at all (the masked label smoothing of Chen et al. 2022, arXiv 2203.02889).
+"""
+
+from torch import Tensor
+
+PRIORS = ("uniform", "unigram", "target")
+SUM_TOLERANCE = 1e-4
+
+
+def prior_from_counts(name: str, counts: Tensor) -> Tensor | None:
+    """π [V], float32, or None for the uniform one, which needs no vector.
+
+    counts: how often each type occurs, int64 [V]. Types that do not occur get 0, so padding does,
+    and ``<s>``; ``</s>`` is counted once for each sentence, ``<unk>`` as often as it stands there.
+
+    Raises:
+        ValueError: there is no such prior, or a count is negative, or all are 0.
+    """
+    if name not in PRIORS:
+        raise ValueError(f"the prior must be one of {', '.join(PRIORS)}, found {name!r}")
+    if name == "uniform":
+        return None
+    if counts.dim() != 1 or bool((counts < 0).any()) or not bool(counts.any()):
+        raise ValueError(
+            f"expected how often each type occurs [vocab_size], some above 0 and none below, found "
+            f"{list(counts.shape)} numbers with the sum {int(counts.sum())}"
+        )
+    weights = counts.double() if name == "unigram" else counts.gt(0).double()
+    return (weights / weights.sum()).float()
