@@ -1,7 +1,8 @@
 """impl="auto": what it takes, how it makes sure, and what it says."""
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -50,45 +51,189 @@ def test_the_cpu_takes_torch_and_says_so_once(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def disagreement(
+    dtype: torch.dtype = torch.float32,
+    vocab_size: int = 37,
+    settings: Settings = SETTINGS,
+    *,
+    device: str = "cpu",
+    teacher: bool = False,
+    prior: bool = False,
+) -> str | None:
+    return dispatch.triton_disagrees(
+        torch.device(device), dtype, vocab_size, settings, teacher=teacher, prior=prior
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("teacher", "prior"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
-@pytest.mark.parametrize("vocab_size", [3, 203])
+@pytest.mark.parametrize("vocab_size", [3, 203, 5003])
 def test_right_kernels_agree(
     device: str, dtype: torch.dtype, teacher: bool, prior: bool, alpha: float, vocab_size: int
 ) -> None:
-    for beta in (2.0, 2.5, float("inf")):
-        settings = Settings(alpha, beta, 1, statistics=True, argmax=True)
-        where = torch.device(device)
-        kind = (dtype, vocab_size, settings, teacher, prior)
-        assert dispatch.triton_disagrees(where, *kind) is None
+    for beta in (0.03, 2.0, 2.5, 10.0, 1e4, float("inf")):
+        chosen = Settings(alpha, beta, 1, statistics=True, argmax=True)
+        kind = {"device": device, "teacher": teacher, "prior": prior}
+        assert disagreement(dtype, vocab_size, chosen, **kind) is None, beta
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_check_is_not_run_in_the_precision_of_autocast(dtype: torch.dtype) -> None:
+    """Right kernels were rejected there: the other implementation computed in half precision."""
+    seen = []
+
+    def watched(*case: Any) -> TokenLosses:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return dispatch.chunked_token_losses(*case)
+
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(dispatch, "triton_token_losses", watched)
+        assert disagreement(dtype) is None
+    assert seen == [False]
+
+
+def test_the_check_also_runs_in_inference_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "triton_token_losses", dispatch.chunked_token_losses)
+    with torch.inference_mode():
+        assert disagreement() is None
+
+
+def test_a_first_call_in_a_cuda_graph_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match=r"compute the loss .* once before the capture"):
+        disagreement(device="cuda")
+    monkeypatch.setattr(dispatch, "triton_token_losses", dispatch.chunked_token_losses)
+    assert disagreement() is None  # the error is not remembered
+
+
+def test_want_of_memory_is_no_reason_for_another_implementation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*case: Any) -> TokenLosses:
+        raise torch.OutOfMemoryError("2 GiB")
+
+    monkeypatch.setattr(dispatch, "triton_token_losses", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_on_cuda(monkeypatch)
+    monkeypatch.setattr(dispatch, "triton_token_losses", dispatch.chunked_token_losses)
+    assert choose_on_cuda(monkeypatch) == "triton"
+
+
+class Changed(torch.autograd.Function):
+    """The identity, with a gradient that is not."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.change = change
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.change(gradient.clone()), None
+
+
+def with_gradient(change: Callable[..., Tensor]) -> dispatch.Implementation:
+    """Right losses, and a gradient changed by `change(gradient, logits, target, settings)`."""
+
+    def compute(logits: Tensor, target: Tensor, settings: Settings, *rest: Any) -> TokenLosses:
+        def changed(gradient: Tensor) -> Tensor:
+            wrong = change(gradient.float(), logits.detach().float(), target, settings)
+            return wrong.masked_fill(target.eq(settings.ignore_index)[:, None], 0).to(logits.dtype)
+
+        return dispatch.chunked_token_losses(
+            Changed.apply(logits, changed), target, settings, *rest
+        )
+
+    return compute
+
+
+UPSTREAM = dispatch.CHECKED_SCALE
+
+
+def label_term(times: float) -> Callable[..., Tensor]:
+    def change(gradient: Tensor, logits: Tensor, target: Tensor, settings: Settings) -> Tensor:
+        smoothing = torch.softmax(logits / settings.beta, -1)
+        return gradient - (times - 1) * UPSTREAM * settings.label_smoothing * smoothing
+
+    return change
+
+
+def p_off(gradient: Tensor, logits: Tensor, *_: Any) -> Tensor:
+    return gradient + 0.02 * UPSTREAM * torch.softmax(logits, -1)
+
+
+def all_but_the_target_off(gradient: Tensor, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
+    at_target = torch.arange(logits.size(1)) == target[:, None]
+    return torch.where(at_target, gradient, 1.1 * gradient)
+
+
+def targets_lost_from(column: int) -> Callable[..., Tensor]:
+    def change(gradient: Tensor, logits: Tensor, target: Tensor, settings: Settings) -> Tensor:
+        at_target = torch.arange(logits.size(1)) == target[:, None]
+        lost = at_target & (target >= column)[:, None]
+        return gradient + lost * UPSTREAM * (1 - settings.label_smoothing)
+
+    return change
+
+
+MUTANTS = {
+    "no label term": label_term(0.0),
+    "twice the label term": label_term(2.0),
+    "p off by 2%": p_off,
+    "all but the target off by 10%": all_but_the_target_off,
+    "no target beyond the first block": targets_lost_from(2048),
+    "no last target": targets_lost_from(4999),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_wrong_gradient_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, mutant: str
+) -> None:
+    """Also where it hides behind the large entry of the target, or in what is rounded."""
+    monkeypatch.setattr(dispatch, "triton_token_losses", with_gradient(MUTANTS[mutant]))
+    found = disagreement(dtype, 5000)
+    assert found is not None and "in gradient of row" in found
+    monkeypatch.setattr(dispatch, "triton_token_losses", with_gradient(lambda g, *_: g))
+    dispatch.triton_disagrees.cache_clear()
+    assert disagreement(dtype, 5000) is None
 
 
 def wrong_by(name: str, factor: float) -> dispatch.Implementation:
     """An implementation that is off in one of its results."""
 
     def compute(logits: Tensor, *case: Any) -> TokenLosses:
-        if name == "gradient":
-            logits = logits.view_as(logits)
-            logits.register_hook(lambda gradient: gradient * factor)
         losses = dispatch.chunked_token_losses(logits, *case)
-        if name == "gradient":
-            return losses
         return losses._replace(**{name: getattr(losses, name) * factor})
 
     return compute
 
 
-@pytest.mark.parametrize("name", ["loss", "nll", "reg", "entropy", "gradient"])
+@pytest.mark.parametrize("name", ["loss", "nll", "reg", "entropy"])
 @pytest.mark.parametrize("factor", [1.001, float("nan")])
-def test_a_wrong_kernel_is_found_out(
+def test_a_wrong_loss_is_found_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, factor: float
 ) -> None:
     monkeypatch.setattr(dispatch, "triton_token_losses", wrong_by(name, factor))
     assert choose_on_cuda(monkeypatch) == "torch"
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"off by {'nan' if factor != factor else '0.001'} in {name}" in record.message
+    assert f"in {name} of row" in record.message and ": SLOWER than" in record.message
+    assert ("nan" in record.message) == math.isnan(factor)
+
+
+def test_every_worker_says_that_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(dispatch.distributed, "get_rank", lambda: 3)
+    monkeypatch.setattr(dispatch, "triton_token_losses", wrong_by("loss", 2.0))
+    for _ in range(2):
+        choose_on_cuda(monkeypatch)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING and "rank 3: SLOWER" in record.message
 
 
 def test_kernels_that_do_not_compile_are_not_taken(
@@ -122,7 +267,7 @@ def test_kernels_that_agree_are_taken_on_cuda_and_checked_once(
 
 def test_the_check_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    dispatch.triton_disagrees(CPU, torch.float32, 37, SETTINGS, True, False)
+    disagreement(teacher=True)
     assert torch.equal(torch.get_rng_state(), before)
 
 

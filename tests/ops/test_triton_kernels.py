@@ -31,12 +31,15 @@ def compile_only(self, *args, grid, warmup, **options):
 driver.set_active(Hopper())
 JITFunction.run = compile_only
 triton_loss.triton_unavailable = lambda logits: None
-for beta, teacher in [(2.0, None), (10.0, None), (2.5, torch.zeros(2, 10152))]:
+teacher, prior = torch.zeros(2, 10152), torch.full((10152,), 1 / 10152)
+cases = [(2.0, None, None), (10.0, None, None), (2.5, teacher, None)]
+cases += [(beta, None, prior) for beta in (2.0, 10.0, float("inf"))]
+for beta, teacher, prior in cases:
     logits = torch.zeros(2, 10152, dtype=torch.bfloat16, requires_grad=True)
     chosen = Settings(0.1, beta, 1, True, True)
     target = torch.zeros(2, dtype=torch.long)
-    triton_loss.triton_token_losses(logits, target, chosen, teacher).loss.sum().backward()
-assert len(compiled) == 6
+    triton_loss.triton_token_losses(logits, target, chosen, teacher, prior).loss.sum().backward()
+assert len(compiled) == 12
 for kernel in compiled:
     assert "cubin" in kernel.asm and ".v4.b32" in kernel.asm["ptx"]
 """
