@@ -9,7 +9,8 @@ from torch import Tensor
 from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.settings import Settings
 
-CHUNK_BYTES = 4 * 2**20
+CPU_CHUNK_BYTES = 4 * 2**20  # stays in the cache
+CUDA_CHUNK_BYTES = 64 * 2**20  # few enough launches
 CHUNKED_POWERS = (2.0, 3.0, 4.0)
 # Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
 CHUNKED_LARGEST_BETA_BY_LOG = 16.0
@@ -28,7 +29,8 @@ class Scratch:
     def __init__(self, logits: Tensor) -> None:
         self.device, self.dtype = logits.device, compute_dtype(logits)
         num_tokens, self.vocab_size = logits.shape
-        num_rows = CHUNK_BYTES // (self.vocab_size * self.dtype.itemsize)
+        budget = CUDA_CHUNK_BYTES if logits.is_cuda else CPU_CHUNK_BYTES
+        num_rows = budget // (self.vocab_size * self.dtype.itemsize)
         self.num_rows = max(1, min(num_rows, num_tokens))
         self.flat = False  # whether exp(d) was near 1 in all rows of the chunk before
         self._buffers: dict[str, Tensor] = {}

@@ -153,6 +153,8 @@ def forward_kernel(
         else:
             e = tl.exp2(smoothing_x * rate)
             S += tl.sum(power_or_exp(e, x, POWER), 1)
+            if BY_EXPM1:
+                e_minus_1 = expm1(smoothing_x * inverse_beta, e)
             if PRIOR:
                 pi = tl.load(prior_ptr + columns, mask=inside, other=0.0)
                 e *= pi
@@ -161,11 +163,10 @@ def forward_kernel(
             if MODE == TEACHER:
                 M += tl.sum(tl.where(e > 0.0, e * x, 0.0), 1)
             if BY_EXPM1:
-                each = expm1(smoothing_x * inverse_beta)
                 if PRIOR:
-                    X += tl.sum(pi * each, 1)
+                    X += tl.sum(pi * e_minus_1, 1)
                 else:
-                    X += tl.sum(tl.where(inside, each, 0.0), 1)
+                    X += tl.sum(tl.where(inside, e_minus_1, 0.0), 1)
             if ENTROPY:
                 if PRIOR:
                     smoothing_x += beta * tl.log(pi)
@@ -249,9 +250,10 @@ def sums_of_types_with_mass(
         pi = tl.load(prior_ptr + columns, mask=inside, other=0.0)
         z = tl.load(logits_ptr + columns, mask=inside, other=NEGATIVE_INFINITY).to(tl.float32)
         x = tl.where(pi > 0.0, z, NEGATIVE_INFINITY) - smoothing_top
-        e = pi * tl.exp2(x * (inverse_beta * LOG2E))
+        e = tl.exp2(x * (inverse_beta * LOG2E))
+        X += pi * expm1(x * inverse_beta, e)
+        e *= pi
         T += e
-        X += pi * expm1(x * inverse_beta)
         H += tl.where(e > 0.0, e * (x + beta * tl.log(pi)), 0.0)
     return smoothing_top, tl.sum(T, 0), tl.sum(X, 0), tl.sum(H, 0)
 

@@ -26,8 +26,9 @@ NUM_WARPS = 4
 LANES = 256  # of a forward program: two per thread, two accesses under way
 BLOCK = 2048  # of a backward program, in vocabulary entries
 KERNEL_POWERS = (1.0, 2.0, 3.0, 4.0)
-# Above, β log(T/V) would magnify the rounding of T; then `triton_math.expm1` is summed instead.
-KERNEL_LARGEST_BETA_BY_LOG = 4.0
+# Above, β log(T/V) would magnify the rounding of T, by which R is off by 1e-7 at 16; then
+# `triton_math.expm1` is summed instead.
+KERNEL_LARGEST_BETA_BY_LOG = 16.0
 # In float32 no β beyond these differs from its limit, and 1/β neither overflows nor vanishes.
 SMALLEST_BETA, LARGEST_BETA = 1e-30, 1e30
 

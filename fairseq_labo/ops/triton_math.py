@@ -30,8 +30,11 @@ def power_or_exp(e: tl.tensor, x: tl.tensor, POWER: tl.constexpr) -> tl.tensor:
 
 
 @triton.jit
-def expm1(x: tl.tensor) -> tl.tensor:
-    """exp(x) − 1 for x <= 0: near 0 by Taylor's series, whose rest is below 2e-8 at −1/2."""
+def expm1(x: tl.tensor, exp: tl.tensor) -> tl.tensor:
+    """exp(x) − 1 for x <= 0: near 0 by Taylor's series, whose rest is below 2e-8 at −1/2.
+
+    `exp` is exp(x), which is at hand where this is asked for.
+    """
     series = 1.0 + x * (1.0 / 8)
     series = 1.0 + x * (1.0 / 7) * series
     series = 1.0 + x * (1.0 / 6) * series
@@ -39,7 +42,7 @@ def expm1(x: tl.tensor) -> tl.tensor:
     series = 1.0 + x * (1.0 / 4) * series
     series = 1.0 + x * (1.0 / 3) * series
     series = 1.0 + x * (1.0 / 2) * series
-    return tl.where(x > -0.5, x * series, tl.exp2(x * LOG2E) - 1.0)
+    return tl.where(x > -0.5, x * series, exp - 1.0)
 
 
 @triton.jit
@@ -101,7 +104,7 @@ def rescaled(
             # W = −inf (a masked token that the teacher expects) must not become NaN.
             M = tl.where(scale > 0.0, (M + shift * T) * scale, 0.0)
         if BY_EXPM1:
-            X = X * scale + seen * expm1(smoothing_shift * inverse_beta)
+            X = X * scale + seen * expm1(smoothing_shift * inverse_beta, scale)
         T *= scale
     return S, T, X, H, M
 

@@ -39,5 +39,5 @@ def test_peak_counts_a_gradient_in_a_kept_buffer() -> None:
     problem = make_problem(num_tokens=700, vocab_size=2000)
     provider = find("labo-torch")
     peak = loss_measure.peak_mib(provider, problem, device="cpu") * 2**20
-    assert logits_bytes <= peak < logits_bytes + 3 * chunked_rows.CHUNK_BYTES
+    assert logits_bytes <= peak < logits_bytes + 3 * chunked_rows.CPU_CHUNK_BYTES
     assert memory._kept_from == memory.KEPT_BYTES

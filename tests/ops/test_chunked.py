@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops import chunked, chunked_rows, labo_loss, token_losses
+from fairseq_labo.ops.settings import Settings
 from tests.ops.cases import error, losses_and_gradient, random_case
+from tests.ops.launches import launches_of, on_imaginary_cuda
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
 SHAPES = [(1, 2), (7, 3), (129, 1003), (5, 32001)]
@@ -130,7 +132,7 @@ def test_unwritten_gradient_is_noticed(
     """Every entry of every buffer is written before it is read: NaN there changes nothing."""
     logits, target, upstream = random_case(50, 300, dtype)
     options = {"alpha": 0.1, "beta": beta, "impl": "torch"}
-    monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 7 * 300 * 4)
+    monkeypatch.setattr(chunked_rows, "CPU_CHUNK_BYTES", 7 * 300 * 4)
     expected = losses_and_gradient(logits, target, upstream, **options)
     for name in ("empty", "empty_like"):
         allocate = getattr(torch, name)
@@ -212,7 +214,7 @@ class _PeakAllocations(torch.utils._python_dispatch.TorchDispatchMode):
 def test_no_dense_buffer_but_the_gradient(
     monkeypatch: pytest.MonkeyPatch, beta: float, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 8 * 2000 * 4)
+    monkeypatch.setattr(chunked_rows, "CPU_CHUNK_BYTES", 8 * 2000 * 4)
     logits, target, upstream = random_case(400, 2000, dtype)
     logits.requires_grad_()
     peak = _PeakAllocations()
@@ -225,3 +227,23 @@ def test_no_dense_buffer_but_the_gradient(
     dense = {logits.data_ptr(), logits.grad.data_ptr()}
     others = [size for pointer, size in peak.storages.items() if pointer not in dense]
     assert others and max(others) <= 8 * 2000 * 4
+
+
+@pytest.mark.parametrize("vocab_size", [10_152, 32_000, 50_304])
+@pytest.mark.parametrize("beta", [1.5, 4.0, 10.0, math.inf])
+def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:
+    """Chunks of 4 MiB, which suit a CPU, took 5,310, 17,000 and 27,000 there, and more time."""
+    with on_imaginary_cuda(), torch.no_grad():
+        logits = torch.empty(8192, vocab_size, dtype=torch.bfloat16, device="cuda")
+        target = torch.empty(8192, dtype=torch.long, device="cuda")
+        upstream = torch.empty(8192, 1, device="cuda")
+        case = logits, target, Settings(0.1, beta, 1, statistics=True), None, None
+
+        def step() -> None:
+            chunked._losses_in_one_pass(*case)
+            gradient = torch.empty_like(logits)
+            chunked._losses_in_one_pass(*case, gradient=gradient, upstream=upstream)
+
+        launches = launches_of(step)
+    chunks = math.ceil(8192 * vocab_size * 4 / 2**26)
+    assert launches.total <= 80 * chunks + 10, launches.counts

@@ -17,7 +17,7 @@ def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     options = {"alpha": 0.1, "beta": 2.0, "impl": "torch"}
     expected = losses_and_gradient(logits, target, upstream, **options)
     for num_rows in (1, 7, 49):
-        monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", num_rows * 300 * 4)
+        monkeypatch.setattr(chunked_rows, "CPU_CHUNK_BYTES", num_rows * 300 * 4)
         assert chunked_rows.Scratch(logits).chunks(logits, None)[0] == slice(0, num_rows)
         torch.testing.assert_close(
             losses_and_gradient(logits, target, upstream, **options), expected, rtol=1e-6, atol=1e-6
@@ -32,7 +32,7 @@ def test_padding_is_left_out_of_the_arithmetic(
     """The rows that count are gathered, chunk by chunk; the result is that of each alone."""
     logits, teacher, target = teacher_case()
     target[[0, 4, 5]] = -100
-    monkeypatch.setattr(chunked_rows, "CHUNK_BYTES", 2 * 23 * 8)
+    monkeypatch.setattr(chunked_rows, "CPU_CHUNK_BYTES", 2 * 23 * 8)
     results = []
     for impl in IMPLEMENTATIONS:
         leaf = logits.clone().requires_grad_()

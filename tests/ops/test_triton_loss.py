@@ -8,7 +8,7 @@ import torch
 from fairseq_labo.ops import triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
-from tests.ops.triton_cases import DTYPES, IGNORED, check, evaluate, random_case, settings
+from tests.ops.triton_cases import DTYPES, IGNORED, check, error, evaluate, random_case, settings
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
 # What is masked away may be −inf − (−inf) or 0 · inf, of which numpy warns in the interpreter.
@@ -35,6 +35,20 @@ def test_several_blocks(device: str, dtype: torch.dtype, beta: float) -> None:
     logits, target, upstream = random_case(3, 5000, dtype, device)
     logits += torch.linspace(-4, 4, 5000, device=device).to(dtype)
     check(logits, target, upstream, settings(beta, 0.9, statistics=True, argmax=True))
+
+
+@pytest.mark.parametrize("beta", [4.5, 10.0, 16.0, 16.5, 64.0])
+@pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 3.0])
+def test_the_regularizer_on_either_side_of_the_limit(
+    device: str, beta: float, scale: float
+) -> None:
+    """β log(T/V) up to β = 16, also where T/V is near 1; log1p(X/V) beyond."""
+    logits, target, _ = random_case(4, 5003, torch.float32, device)
+    chosen = settings(beta, statistics=True)
+    exact = dense_token_losses(logits.double() * scale, target, chosen).reg
+    found = triton_token_losses(logits * scale, target, chosen).reg
+    assert exact is not None and found is not None
+    assert error(found, exact) <= 2e-7
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1])

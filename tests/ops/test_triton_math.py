@@ -17,7 +17,7 @@ def apply(x_ptr, y_ptr, FUNCTION: tl.constexpr, SIZE: tl.constexpr) -> None:  # 
     offsets = tl.arange(0, SIZE)
     x = tl.load(x_ptr + offsets)
     if FUNCTION == "expm1":
-        y = triton_math.expm1(x)
+        y = triton_math.expm1(x, tl.exp2(x * triton_math.LOG2E))
     elif FUNCTION == "log1p":
         y = triton_math.log1p(x)
     elif FUNCTION == "finite":
