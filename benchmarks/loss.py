@@ -25,10 +25,9 @@ import torch
 
 from benchmarks import loss_check as checking
 from benchmarks import loss_measure as measuring
-from benchmarks.loss_goals import goals_table
 from benchmarks.loss_measure import PASSES
 from benchmarks.loss_providers import DTYPES, Problem, Provider, list_providers, make_problem
-from benchmarks.loss_report import Row, make_row, plot, table
+from benchmarks.loss_report import Row, goals_table, make_row, plot, table
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments.provenance import describe_machine, processor_name
 

@@ -33,8 +33,9 @@ Upstream = float | str  # of the summed loss, or PER_TOKEN
 
 
 class Expected(NamedTuple):
-    """Exact loss [N] and gradients (float64) under one upstream gradient, and eager's error."""
+    """Exact loss [N] and gradients (float64) under one upstream gradient [N], and eager's error."""
 
+    upstream: Tensor
     loss: Tensor
     gradients: Tensors
     eager_error: float
@@ -97,19 +98,14 @@ def gradient_error(given: Tensors, exact: Tensors, problem: Problem) -> float:
     return float(np.max([at_target, relative(mine, right)]))  # NaN if one is, unlike max
 
 
-def upstream_vector(problem: Problem, upstream: Upstream) -> Tensor:
-    """The gradient that reaches each token's loss, [N]."""
-    if isinstance(upstream, str):
-        return problem.upstream
-    return torch.full_like(problem.upstream, upstream)
-
-
 def expect(problem: Problem, provider: Provider, upstream: Upstream) -> Expected:
     """What all providers of the same definition, β and inputs must return."""
-    vector = upstream_vector(problem, upstream)
+    vector = problem.upstream
+    if not isinstance(upstream, str):
+        vector = torch.full_like(vector, upstream)
     loss, gradients = evaluate(problem, provider, vector, exact=True)
     _, eager = evaluate(problem, provider, vector, exact=False)
-    return Expected(loss, gradients, gradient_error(eager, gradients, problem))
+    return Expected(vector, loss, gradients, gradient_error(eager, gradients, problem))
 
 
 def check(provider: Provider, problem: Problem, expected: dict[Upstream, Expected]) -> Verdict:
@@ -120,7 +116,7 @@ def check(provider: Provider, problem: Problem, expected: dict[Upstream, Expecte
             continue
         inputs = provider.inputs(problem)
         value = provider.loss(inputs, problem, "none" if upstream == PER_TOKEN else "sum")
-        vector = upstream_vector(problem, upstream).to(value.dtype)
+        vector = right.upstream.to(value.dtype)
         gradients = torch.autograd.grad(value, inputs, vector if value.dim() else vector[0])
         parts = {"gradient": gradient_error(gradients, right.gradients, problem)}
         over_eager.append(parts["gradient"] / max(right.eager_error, 1e-12))

@@ -9,7 +9,7 @@ is not (it grows with the distinct words), so it is listed as measured and left 
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -18,10 +18,9 @@ from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import binarize
 from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.locate import locate
-from fairseq_labo.experiments.data.pipeline import build_stages
-from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part
+from fairseq_labo.experiments.data.recipe import Counts, Member, Part
 from fairseq_labo.experiments.data.stages import Seconds, StageRunner
-from fairseq_labo.experiments.data.text_stages import Job
+from fairseq_labo.experiments.data.steps import Job, build_stages
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_lines, write_lines
 
@@ -50,10 +49,15 @@ def measure(args: argparse.Namespace) -> str:
     text = args.destdir / "text"
     text.mkdir(parents=True, exist_ok=True)
     for lang, files in (("de", args.de), ("en", args.en)):
-        lines = list(islice(_joined(files, args.join), args.lines // 2))
+        sentences = cycle(chain.from_iterable(map(read_lines, files)))
+        lines = [" ".join(islice(sentences, args.join)) for _ in range(args.lines // 2)]
         write_lines(text / f"train.{lang}", lines)
         write_lines(text / f"test.{lang}", lines[:TEST_LINES])
-    corpus, destdir = _corpus(text), args.destdir / "prepared"
+    recipe = CORPORA["wmt14"].corpus(argparse.Namespace(pair="de-en", news_commentary="v9"))
+    parts = {name: Part(name, (Member(f"{name}.{{lang}}"),)) for name in ("train", "test")}
+    at_hand = {path.name: path for path in text.iterdir()}
+    corpus = replace(recipe, parts=parts, counts=Counts(), at_hand=at_hand)
+    destdir = args.destdir / "prepared"
     with locked(destdir, name="work/lock"):
         runner = StageRunner(destdir, force=True)
         located = locate(corpus, destdir)
@@ -72,19 +76,6 @@ def report(seconds: dict[str, Seconds], *, lines: int) -> str:
         rows.append([name, f"{wall:.1f}", f"{cpu:.1f}", speed, projected])
     rows.append(["all but learning BPE", "", "", "", f"{sum(minutes.values()):.1f}"])
     return format_table(rows, left_columns=1)
-
-
-def _corpus(text: Path) -> Corpus:
-    options = argparse.Namespace(pair="de-en", news_commentary="v9")
-    parts = {name: Part(name, (Member(f"{name}.{{lang}}"),)) for name in ("train", "test")}
-    at_hand = {path.name: path for path in text.iterdir()}
-    return replace(CORPORA["wmt14"].corpus(options), parts=parts, counts=Counts(), at_hand=at_hand)
-
-
-def _joined(files: Sequence[Path], number: int) -> Iterator[str]:
-    lines = cycle(chain.from_iterable(read_lines(path) for path in files))
-    while True:
-        yield " ".join(islice(lines, number))
 
 
 if __name__ == "__main__":

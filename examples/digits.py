@@ -13,7 +13,6 @@ order of the batches. The test set is looked at once, after the last epoch.
 """
 
 import argparse
-import functools
 import json
 import logging
 import math
@@ -24,7 +23,9 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,9 +40,9 @@ from torch.nn import functional
 from fairseq_labo.experiments.provenance import current_commit
 from fairseq_labo.nn import LaboLoss, TwoStageSmoothing
 
-CLASSES = 10
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 Run = dict[str, Any]  # method, seed, test scores, validation scores after every epoch
+Summary = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,17 @@ class Images(NamedTuple):
 def split_images(settings: Settings) -> dict[str, Images]:
     """Training, validation and test images, with the same share of each digit."""
     data = load_digits()
-    split = functools.partial(train_test_split, random_state=settings.split_seed)
-    rest, test = split(
-        range(len(data.target)), test_size=settings.test_fraction, stratify=data.target
-    )
+    split = partial(train_test_split, random_state=settings.split_seed)
+    everything, of_all = range(len(data.target)), data.target
+    rest, test = split(everything, test_size=settings.test_fraction, stratify=of_all)
     valid_share = settings.valid_fraction / (1 - settings.test_fraction)
-    train, valid = split(rest, test_size=valid_share, stratify=data.target[rest])
-    pixels = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16.0
-    digits = torch.tensor(data.target)
+    train, valid = split(rest, test_size=valid_share, stratify=of_all[rest])
+    pixels, digits = torch.tensor(data.images).float().unsqueeze(1) / 16.0, torch.tensor(of_all)
     parts = {"train": train, "valid": valid, "test": test}
     return {name: Images(pixels[part], digits[part]) for name, part in parts.items()}
 
 
-def convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """A 3x3 convolution and batch normalization."""
     plain = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     return nn.Sequential(plain, nn.BatchNorm2d(outputs))
@@ -92,9 +91,9 @@ def convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; `stride` 2 halves height and width."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        first = convolution(inputs, outputs, stride=stride)
+        first = convolution(inputs, outputs, stride)
         self.body = nn.Sequential(first, nn.ReLU(), convolution(outputs, outputs))
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
@@ -104,23 +103,18 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.body(x) + self.shortcut(x))
 
 
-def residual_network(channels: int) -> nn.Module:
+def residual_network(width: int) -> nn.Module:
     """Images [N, 1, 8, 8] to logits [N, 10]."""
+    blocks = ((width, width, 1), (width, 2 * width, 2), (2 * width, 4 * width, 2))
     return nn.Sequential(
-        convolution(1, channels),
-        nn.ReLU(),
-        ResidualBlock(channels, channels),
-        ResidualBlock(channels, 2 * channels, stride=2),
-        ResidualBlock(2 * channels, 4 * channels, stride=2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4 * channels, CLASSES),
+        *(convolution(1, width), nn.ReLU(), *starmap(ResidualBlock, blocks)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10)),
     )
 
 
 def methods(settings: Settings) -> dict[str, nn.Module]:
     """The criterion of each method."""
-    labo = functools.partial(LaboLoss, label_smoothing=settings.label_smoothing)
+    labo = partial(LaboLoss, label_smoothing=settings.label_smoothing)
     smoothing = labo(beta=math.inf)
     switches = sorted({settings.epochs * quarters // 4 for quarters in (1, 2, 3)})
     return {
@@ -144,8 +138,7 @@ def train(method: str, seed: int, settings: Settings) -> Run:
     """Train one network; its test scores, and validation scores after every epoch."""
     torch.manual_seed(seed)
     images, valid, test = split_images(settings).values()
-    model = residual_network(settings.channels)
-    criterion = methods(settings)[method]
+    model, criterion = residual_network(settings.channels), methods(settings)[method]
     rate, momentum, decay = settings.learning_rate, settings.momentum, settings.weight_decay
     sgd = torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay, nesterov=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, settings.epochs)
@@ -167,18 +160,17 @@ def train_all(settings: Settings, *, seeds: int, jobs: int) -> list[Run]:
     """Every method with seeds 1, 2, ..., `jobs` trainings at a time with a thread each."""
     runs = [(method, seed) for method in methods(settings) for seed in range(1, seeds + 1)]
     # Images of this size gain nothing by a second thread, and the sums keep their order.
-    if jobs == 1:
-        torch.set_num_threads(1)
-        return [train(method, seed, settings) for method, seed in runs]
+    torch.set_num_threads(1)
     # From a server that has imported torch and not used it: its threads do not survive a fork.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
-        return list(pool.map(functools.partial(train, settings=settings), *zip(*runs, strict=True)))
+        each = map if jobs == 1 else pool.map
+        return list(each(partial(train, settings=settings), *zip(*runs, strict=True)))
 
 
-def summarize(runs: list[Run]) -> dict[str, dict[str, float]]:
+def summarize(runs: list[Run]) -> Summary:
     """By method: mean and (sample) standard deviation of its test scores over the seeds."""
-    summary: dict[str, dict[str, float]] = {}
+    summary: Summary = {}
     for method in dict.fromkeys(run["method"] for run in runs):
         tests = [run["test"] for run in runs if run["method"] == method]
         summary[method] = {"seeds": float(len(tests))}
@@ -190,7 +182,7 @@ def summarize(runs: list[Run]) -> dict[str, dict[str, float]]:
     return summary
 
 
-def table(summary: dict[str, dict[str, float]]) -> str:
+def table(summary: Summary) -> str:
     """The summary as a Markdown table."""
     row = "| {} | {accuracy_mean:.2f} ± {accuracy_std:.2f} | {nll_mean:.4f} ± {nll_std:.4f} |"
     rows = [row.format(method, **scores) for method, scores in summary.items()]
@@ -198,7 +190,7 @@ def table(summary: dict[str, dict[str, float]]) -> str:
     return "\n".join([*head, *rows, ""])
 
 
-def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> None:
+def draw(runs: list[Run], summary: Summary, path: Path) -> None:
     """Validation NLL after every epoch, and test NLL and accuracy with each seed as a dot."""
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq turns all reports on
     # The same numbers give the same file, and a small one.
@@ -206,13 +198,13 @@ def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> N
     figure = Figure(figsize=(13, 4.2))
     over_time, *scores = figure.subplots(1, 3)
     for row, method in enumerate(summary):
-        mine = [run for run in runs if run["method"] == method]
+        mine, color = [run for run in runs if run["method"] == method], f"C{row}"
         curves = ([epoch["nll"] for epoch in run["valid"]] for run in mine)
         means = [statistics.mean(values) for values in zip(*curves, strict=True)]
-        over_time.plot(range(1, len(means) + 1), means, label=method, color=f"C{row}")
+        over_time.plot(range(1, len(means) + 1), means, label=method, color=color)
         for axes, score in zip(scores, ("nll", "accuracy"), strict=True):
-            values = [run["test"][score] for run in mine]
-            axes.plot(values, [row] * len(values), "o", alpha=0.4, color=f"C{row}")
+            axes.plot([run["test"][score] for run in mine], [row] * len(mine), "o", alpha=0.4,
+                      color=color)  # fmt: skip
             mean, deviation = (summary[method][f"{score}_{which}"] for which in ("mean", "std"))
             axes.errorbar(mean, row, xerr=deviation, fmt="|k", capsize=3)
     over_time.set(xlabel="epoch", ylabel="nats", yscale="log", title="validation NLL (mean)")
@@ -225,28 +217,8 @@ def draw(runs: list[Run], summary: dict[str, dict[str, float]], path: Path) -> N
     figure.savefig(path, metadata={"Date": None})
 
 
-def write(runs: list[Run], settings: dict[str, Any], seconds: float, output: Path) -> None:
-    """Print the table; write it, digits.json and digits.svg into the folder `output`."""
-    versions = {name: version(name) for name in ("torch", "scikit-learn", "numpy")}
-    results = {
-        "settings": settings,
-        "machine": f"CPU ({platform.machine()})",
-        "versions": {"python": platform.python_version(), **versions},
-        "commit": current_commit(),
-        "seconds": round(seconds, 1),
-        "summary": (summary := summarize(runs)),
-    }
-    head = json.dumps(results, indent=1).removesuffix("\n}")
-    lines = ",\n".join(f"  {json.dumps(run)}" for run in runs)  # one run a line
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "digits.json").write_text(f'{head},\n "runs": [\n{lines}\n ]\n}}\n')
-    (output / "table.md").write_text(table(summary), encoding="utf-8")
-    draw(runs, summary, output / "digits.svg")
-    print(table(summary), end="")
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Train, print the table, write the results."""
+    """Train, print the table; write it, digits.json and digits.svg into the folder of results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each method")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
@@ -255,14 +227,30 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if min(options.seeds, options.epochs, options.jobs) < 1:
         parser.error("expected --seeds, --epochs and --jobs of 1 or more")
-    settings = Settings(epochs=options.epochs)
+    settings, output = Settings(epochs=options.epochs), options.output
     start = time.perf_counter()
     runs = train_all(settings, seeds=options.seeds, jobs=options.jobs)
     seconds = time.perf_counter() - start
+    summary = summarize(runs)
     sizes = {name: len(part.digits) for name, part in split_images(settings).items()}
     described = {**asdict(settings), "images": sizes, "seeds": options.seeds, "jobs": options.jobs}
-    write(runs, described, seconds, options.output)
-    print(f"{len(runs)} trainings in {seconds:.0f} s; table, numbers, figure: {options.output}")
+    versions = {name: version(name) for name in ("torch", "scikit-learn", "numpy")}
+    results = {
+        "settings": described,
+        "machine": f"CPU ({platform.machine()})",
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": current_commit(),
+        "seconds": round(seconds, 1),
+        "summary": summary,
+    }
+    head = json.dumps(results, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(run)}" for run in runs)  # one run a line
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "digits.json").write_text(f'{head},\n "runs": [\n{lines}\n ]\n}}\n')
+    (output / "table.md").write_text(table(summary), encoding="utf-8")
+    draw(runs, summary, output / "digits.svg")
+    print(table(summary), end="")
+    print(f"{len(runs)} trainings in {seconds:.0f} s; table, numbers, figure: {output}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.loss_goals import goals_table
+from benchmarks.loss_report import goals_table
 from tests.benchmarks.rows import row_of
 from tests.conftest import REPOSITORY
 

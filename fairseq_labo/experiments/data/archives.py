@@ -48,11 +48,12 @@ def read_members(container: Container, names: Sequence[str]) -> Iterator[tuple[s
     """
     seen: list[str] = []
     waiting = set(names)
-    for name, stream in _members(container, set(names), seen):
-        yield name, stream
-        waiting.discard(name)
-        if not waiting:
-            return
+    with container.path.open("rb") as file:
+        for name, stream in _members(file, container, container.inner, set(names), seen):
+            yield name, stream
+            waiting.discard(name)
+            if not waiting:
+                return
     shown = printable(", ".join(seen[:SHOWN_MEMBERS])) or "nothing"
     raise UserError(
         f"{container}: expected the members {', '.join(sorted(waiting))}, found {shown}"
@@ -81,46 +82,36 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-def _open_tar(stream: IO[bytes]) -> tarfile.TarFile:
-    """Open a tar, gzipped or not; of what tarfile unpacks itself, one read may fill the memory."""
-    is_packed = cast(BufferedReader, stream).peek(2).startswith(b"\x1f\x8b")
-    plain = gzip.GzipFile(fileobj=stream) if is_packed else stream
-    return tarfile.open(fileobj=plain, mode="r|", tarinfo=_Header)
-
-
 def _members(
-    container: Container, names: set[str], seen: list[str]
+    file: IO[bytes], container: Container, inner: str | None, names: set[str], seen: list[str]
 ) -> Iterator[tuple[str, IO[bytes]]]:
-    with container.path.open("rb") as file, _open_tar(file) as outer:
-        if container.inner is None:
-            yield from _wanted(outer, container, names, seen)
-            return
-        for _, stream in _wanted(outer, container, {container.inner}, seen):
-            with _open_tar(stream) as inner:
-                yield from _wanted(inner, container, names, seen)
-            return
-
-
-def _wanted(
-    archive: tarfile.TarFile, container: Container, names: set[str], seen: list[str]
-) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield those of `names` in the tar `file`, or in the member `inner` of it, a tar, too."""
     most = most_bytes(container.path)
-    for member in archive:
-        if member.offset_data + member.size > most:
-            raise too_large(f"{container}", most)
-        name = member.name.removeprefix("./")
-        if not member.isdir():
-            seen.append(name)
-        if name not in names:
-            continue
-        is_file = member.isreg() and not member.issparse()
-        stream = archive.extractfile(member) if is_file else None
-        if stream is None:
-            raise UserError(
-                f"{container}: expected {name} to be a file, found a link or a device; archives "
-                "of the release hold files only: fetch it again from the official address"
-            )
-        yield name, stream
+    is_packed = cast(BufferedReader, file).peek(2).startswith(b"\x1f\x8b")
+    plain = gzip.GzipFile(fileobj=file) if is_packed else file
+    # Not unpacked by tarfile, of which one read may fill the memory.
+    with tarfile.open(fileobj=plain, mode="r|", tarinfo=_Header) as archive:
+        for member in archive:
+            if member.offset_data + member.size > most:
+                raise too_large(f"{container}", most)
+            name = member.name.removeprefix("./")
+            if not member.isdir():
+                seen.append(name)
+            if name not in (names if inner is None else {inner}):
+                continue
+            is_file = member.isreg() and not member.issparse()
+            stream = archive.extractfile(member) if is_file else None
+            if stream is None:
+                raise UserError(
+                    f"{container}: expected {name} to be a file, found a link or a device; "
+                    "archives of the release hold files only: fetch it again from the official "
+                    "address"
+                )
+            if inner is None:
+                yield name, stream
+            else:
+                yield from _members(stream, container, None, names, seen)
+                return
 
 
 @contextmanager

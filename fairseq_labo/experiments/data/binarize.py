@@ -1,4 +1,4 @@
-"""fairseq's binarized data: runs its preprocessor and reads back what it wrote."""
+"""fairseq's preprocessor: runs it, and measures what it wrote."""
 
 import ctypes
 import importlib.metadata
@@ -6,15 +6,15 @@ import importlib.util
 import os
 import platform
 import signal
-import struct
 import subprocess
 import sys
-from array import array
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from fairseq_labo.experiments.data.intact import read_dictionary, read_index
+from fairseq_labo.experiments.data.intact import read_lengths as read_lengths
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
@@ -122,36 +122,6 @@ def end_with(parent: int, number: int = signal.SIGKILL) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def read_lengths(path: Path) -> Sequence[int]:
-    """Return the length in tokens, with the end of sentence, of each sentence of an .idx.
-
-    The file holds a magic word of 9 bytes, the version (8 bytes), a type code (1), the number of
-    sentences (8), and the length of each in tokens (4 bytes each), then offsets; little endian.
-    """
-    data = path.read_bytes()
-    sentences = struct.unpack_from("<Q", data, 18)[0] if len(data) >= 26 else 0
-    if not data.startswith(b"MMIDIDX\x00\x00") or len(data) < 26 + 4 * sentences:
-        raise UserError(
-            f"{path}: expected an index of fairseq's mmap data, found {data[:9]!r} and {len(data)} "
-            "bytes; prepare again with --force"
-        )
-    lengths = array("i", data[26 : 26 + 4 * sentences])
-    if sys.byteorder == "big":
-        lengths.byteswap()
-    return lengths
-
-
-def read_index(path: Path) -> tuple[int, int]:
-    """Return the numbers of sentences and tokens (with the end-of-sentence tokens) of an .idx."""
-    lengths = read_lengths(path)
-    return len(lengths), sum(lengths)
-
-
-def read_dictionary(path: Path) -> set[str]:
-    """Return the symbols of a fairseq dictionary file, without the special symbols."""
-    return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
-
-
 class Measured(NamedTuple):
     """Of one side of a split: subwords, those that the dictionary does not know (neither with the
     ends of sentence), and the numbers of the lines that are longer than fairseq takes.
@@ -173,9 +143,8 @@ def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> 
     symbols = read_dictionary(folder / "bin" / f"dict.{lang}.txt")
     lines = tokens = unknown = 0
     too_long = []
-    for line in read_lines(text):
+    for lines, line in enumerate(read_lines(text), start=1):
         subwords = line.split()
-        lines += 1
         tokens += len(subwords)
         unknown += sum(token not in symbols for token in subwords)
         if len(subwords) + 1 > MOST_POSITIONS:

@@ -1,6 +1,9 @@
-"""Joint byte-pair encoding with subword-nmt: plain, without a vocabulary threshold.
+"""Joint byte-pair encoding: subword-nmt's, or SentencePiece's of Moses tokens.
 
-A word's subwords except its last end in `@@`. Source: Sennrich et al. (2016), ACL.
+subword-nmt: plain, without a vocabulary threshold; a word's subwords except its last end in `@@`.
+Source: Sennrich et al. (2016), ACL. SentencePiece: a word's first piece begins with U+2581; no
+normalization and no loss: the pieces joined are the tokens. Source: Kudo and Richardson (2018),
+EMNLP.
 """
 
 import contextlib
@@ -9,6 +12,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
@@ -20,15 +24,15 @@ SEPARATOR = "@@"
 CACHED_WORDS = 300_000
 
 
-def learn_from_counts(counts: Counter[str], codes: Path, *, merges: int, names: str) -> int:
-    """Learn up to `merges` merges on words with their `counts` and write them to `codes`.
+def learn_merges(counts: Counter[str], codes: Path, *, size: int, names: str) -> int:
+    """Learn up to `size` merges on words with their `counts` and write them to `codes`.
 
     Returns the number learned, which is smaller when every remaining pair occurs only once.
-    Raises UserError when `merges` is not positive or no word has two characters; `names` says
+    Raises UserError when `size` is not positive or no word has two characters; `names` says
     where the words come from.
     """
-    if merges < 1:
-        raise UserError(f"expected at least 1 BPE merge, found {merges}; choose, e.g., 8000")
+    if size < 1:
+        raise UserError(f"expected at least 1 BPE merge, found {size}; choose, e.g., 8000")
     if all(len(word) < 2 for word in counts):
         raise UserError(
             f"{names}: expected words of two characters or more to learn BPE on, found none; "
@@ -40,8 +44,40 @@ def learn_from_counts(counts: Counter[str], codes: Path, *, merges: int, names: 
         codes.open("w", encoding="utf-8", newline="\n") as stream,
         contextlib.redirect_stderr(io.StringIO()),
     ):
-        learn_bpe(entries, stream, merges, is_dict=True)
+        learn_bpe(entries, stream, size, is_dict=True)
     return sum(1 for _ in read_lines(codes)) - 1  # the first line is the version
+
+
+def learn_pieces(counts: Counter[str], model: Path, *, size: int, names: str) -> int:
+    """Learn a vocabulary of `size` pieces on words with their `counts`; write it to `model`.
+
+    Returns the number of pieces. Raises UserError when there are fewer words than that takes
+    (`names` says where they come from).
+    """
+    # Words with counts instead of sentences, so that memory does not grow with the text; not out of
+    # a file, whose path the model would hold.
+    words = (f"{word}\t{count}" for word, count in counts.items())
+    trained = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=words,
+            input_format="tsv",
+            model_writer=trained,
+            model_type="bpe",
+            vocab_size=size,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            max_sentence_length=1 << 20,
+            num_threads=1,  # the same pieces on every machine
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"{names}: expected text for {size:,} SentencePiece pieces, found too little or too "
+            f"many characters ({error}); choose another --bpe-size"
+        ) from error
+    model.write_bytes(trained.getvalue())
+    return int(_pieces(str(model)).get_piece_size())
 
 
 def load_codes(codes: Path) -> BPE:
@@ -60,6 +96,10 @@ def load_codes(codes: Path) -> BPE:
     return BPE(io.StringIO(text, newline="\n"), separator=SEPARATOR)
 
 
+# Read once in each process.
+_cached_codes, _pieces = cache(load_codes), cache(SentencePieceProcessor)
+
+
 def encode(line: str, encoder: BPE) -> str:
     """Return one line of tokens as subwords."""
     if len(encoder.cache) > CACHED_WORDS:
@@ -72,9 +112,9 @@ def encode_with(codes: str, line: str) -> str:
 
     For other processes, which read the file once; it must not change meanwhile.
     """
-    return encode(line, _encoder(codes))
+    return encode(line, _cached_codes(Path(codes)))
 
 
-@cache
-def _encoder(codes: str) -> BPE:
-    return load_codes(Path(codes))
+def encode_as_pieces(model: str, line: str) -> str:
+    """Return one line of tokens as pieces of `model`."""
+    return " ".join(_pieces(model).encode(line, out_type=str))

@@ -1,12 +1,20 @@
-"""Which pairs stay, and to which split they go: Moses' cleaning, and the recipes' own splits."""
+"""Which pairs stay, and to which split they go: Moses' cleaning, and the recipes' own splits.
 
+Of a text that is divided, no sentence is in two splits. Sentences are compared by their letters
+and digits, without case.
+"""
+
+import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import IO, Any
 
-from fairseq_labo.experiments.data import held_out, moses
+import numpy as np
+
+from fairseq_labo.experiments.data import moses
 from fairseq_labo.experiments.data.recipe import Corpus, Limits
 from fairseq_labo.experiments.data.stages import link_or_copy
 from fairseq_labo.experiments.errors import UserError
@@ -35,19 +43,20 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
     recipe = corpus.recipe
     counts: Counter[str] = Counter()
     empty: dict[str, list[int]] = {}
-    for kind in ("raw", "tok"):
-        (folder / kind).mkdir(parents=True)
-    for part in corpus.parts:
-        inputs = [base / f"{part}.{lang}" for base in (raw, tokens) for lang in corpus.languages]
-        drawn: Mapping[int, str] = {}
-        if recipe.held_out is not None and part in TRAINING:
-            with ExitStack() as files:
-                rows = _kept(corpus, part, inputs, files, [])
-                drawn = held_out.draw(((row[0], row[1]) for row in rows), recipe.held_out)
-        with ExitStack() as files:
-            outputs = _outputs(corpus, part, folder, files)
+    with ExitStack() as files:
+        outputs: dict[str, list[IO[bytes]]] = {split: [] for split in corpus.splits}
+        for kind, split, lang in product(("raw", "tok"), corpus.splits, corpus.languages):
+            path = folder / kind / f"{split}.{lang}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            outputs[split].append(files.enter_context(path.open("wb")))
+        for part in corpus.parts:
+            inputs = [base / f"{part}.{x}" for base in (raw, tokens) for x in corpus.languages]
+            drawn: Mapping[int, str] = {}
+            if recipe.held_out is not None and part in TRAINING:
+                kept = _kept(corpus, part, inputs, [])
+                drawn = draw_held_out(((row[0], row[1]) for row in kept), recipe.held_out)
             found = empty.setdefault(part, [])
-            for number, row in enumerate(_kept(corpus, part, inputs, files, found), start=1):
+            for number, row in enumerate(_kept(corpus, part, inputs, found), start=1):
                 counts["cleaned"] += part in TRAINING
                 split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
@@ -71,39 +80,36 @@ def select_pairs(
     """
     names = [(kind, f"{split}.{lang}") for kind in inputs for lang in languages]
     paths = [inputs[kind] / name for kind, name in names]
+    targets = [folder / kind / name for kind, name in names]
     if limits is None:
-        for (kind, name), path in zip(names, paths, strict=True):
-            link_or_copy(path, folder / kind / name)
+        for path, target in zip(paths, targets, strict=True):
+            link_or_copy(path, target)
         with paths[0].open("rb") as stream:
             return sum(1 for _ in stream)
     kept = 0
     with ExitStack() as files:
-        outputs = [files.enter_context((folder / kind / name).open("wb")) for kind, name in names]
-        for row in read_rows(paths, files):
+        outputs = [files.enter_context(target.open("wb")) for target in targets]
+        for row in read_rows(paths):
             if keeps(row[-2], row[-1], limits):
                 _write(outputs, row)
                 kept += 1
     return kept
 
 
-def read_rows(paths: Sequence[Path], files: ExitStack) -> Iterator[Row]:
+def read_rows(paths: Sequence[Path]) -> Iterator[Row]:
     """Yield the lines of several files side by side; UserError when one ends before another."""
-    streams = [files.enter_context(path.open("rb")) for path in paths]
-    while True:
-        lines = [stream.readline() for stream in streams]
-        if not any(lines):
-            return
-        if not all(lines):
-            raise UserError(
-                f"expected as many lines in {', '.join(map(str, paths))}, found one that ends "
-                "before the others; prepare again with --force"
-            )
-        yield tuple(line.removesuffix(b"\n").decode("utf-8") for line in lines)
+    with ExitStack() as files:
+        streams = [files.enter_context(path.open("rb")) for path in paths]
+        for lines in zip_longest(*streams, fillvalue=b""):
+            if not all(lines):
+                raise UserError(
+                    f"expected as many lines in {', '.join(map(str, paths))}, found one that ends "
+                    "before the others; prepare again with --force"
+                )
+            yield tuple(line.removesuffix(b"\n").decode("utf-8") for line in lines)
 
 
-def _kept(
-    corpus: Corpus, part: str, inputs: Sequence[Path], files: ExitStack, empty: list[int]
-) -> Iterator[Row]:
+def _kept(corpus: Corpus, part: str, inputs: Sequence[Path], empty: list[int]) -> Iterator[Row]:
     """Yield raw source, raw target and the tokens of both, without what the recipe drops.
 
     `empty` gets the numbers of the pairs that have no tokens on a side. Training does without
@@ -112,7 +118,7 @@ def _kept(
     """
     limits = corpus.recipe.clean_tokens if part in TRAINING else None
     is_dropping = part in TRAINING and corpus.recipe.clean_subwords is None
-    for number, row in enumerate(read_rows(inputs, files), start=1):
+    for number, row in enumerate(read_rows(inputs), start=1):
         if not (row[2] and row[3]):
             empty.append(number)
             if is_dropping:
@@ -122,24 +128,9 @@ def _kept(
         yield row
 
 
-def _outputs(
-    corpus: Corpus, part: str, folder: Path, files: ExitStack
-) -> dict[str, list[IO[bytes]]]:
-    is_cut = part == "train" and corpus.recipe.valid_every is not None
-    splits = corpus.splits if corpus.is_divided else ["train", "valid"] if is_cut else [part]
-    return {
-        split: [
-            files.enter_context((folder / kind / f"{split}.{lang}").open("wb"))
-            for kind in ("raw", "tok")
-            for lang in corpus.languages
-        ]
-        for split in splits
-    }
-
-
 def _split_of(corpus: Corpus, part: str, row: Row, number: int) -> str:
     if corpus.divide_by:
-        return held_out.split_of(row[corpus.languages.index(corpus.divide_by)])
+        return split_of(row[corpus.languages.index(corpus.divide_by)])
     if corpus.is_divided:
         return "train"
     every = corpus.recipe.valid_every
@@ -149,3 +140,38 @@ def _split_of(corpus: Corpus, part: str, row: Row, number: int) -> str:
 def _write(outputs: Sequence[IO[bytes]], row: Row) -> None:
     for stream, line in zip(outputs, row, strict=True):
         stream.write(f"{line}\n".encode())
+
+
+def draw_held_out(pairs: Iterable[tuple[str, str]], size: int) -> dict[int, str]:
+    """Return the split of the pairs that are held out, `size` each for "test" and "valid".
+
+    Keys are the pairs' numbers in the text, from 1. Candidates are the pairs both of whose
+    sentences occur once on their side of the text; those with the smallest hash are taken. So
+    neither the order of the text nor the direction of the pair matters. Raises UserError when
+    there are fewer candidates than needed.
+    """
+    found = (_hash(sentence) for pair in pairs for sentence in pair)
+    hashes = np.fromiter(found, dtype=np.uint64).reshape(-1, 2)  # [pairs, 2]
+    is_candidate = (hashes != _hash("")).all(axis=1)
+    for side in hashes.T:
+        _, place, counts = np.unique(side, return_inverse=True, return_counts=True)
+        is_candidate &= counts[place] == 1
+    candidates = np.flatnonzero(is_candidate)
+    if len(candidates) < 2 * size:
+        raise UserError(
+            f"--split: expected {2 * size:,} pairs whose sentences occur once in the text, found "
+            f"{len(candidates):,} of {len(hashes):,}; choose a smaller number"
+        )
+    # Of both sides together (modulo 2**64), so that the direction does not matter.
+    order = candidates[np.argsort(hashes[candidates].sum(axis=1), kind="stable")][: 2 * size] + 1
+    return dict(zip(order.tolist(), ["test"] * size + ["valid"] * size, strict=True))
+
+
+def split_of(sentence: str) -> str:
+    """Return the split of all pairs with this sentence: one in a hundred each is held out."""
+    return {0: "valid", 1: "test"}.get(_hash(sentence) % 100, "train")
+
+
+def _hash(sentence: str) -> int:
+    letters = "".join(filter(str.isalnum, sentence.casefold()))
+    return int.from_bytes(hashlib.sha256(letters.encode()).digest()[:8], "big")

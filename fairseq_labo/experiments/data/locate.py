@@ -1,7 +1,6 @@
 """Where the files of a corpus are: given by the user, in a folder of his, or downloaded."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_labo.experiments.data import download
@@ -11,14 +10,6 @@ from fairseq_labo.experiments.errors import UserError
 
 DOWNLOADS = "download"
 Fetch = Callable[[download.Source, Path], Path]
-
-
-@dataclass
-class Located:
-    """Archive or path in the release -> where it is; `files`: all the files to hash."""
-
-    containers: dict[str, Container] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
 
 
 def needed_names(corpus: Corpus) -> list[str]:
@@ -41,28 +32,31 @@ def locate(
     archives: Sequence[Path] = (),
     source_dir: Path | None = None,
     fetch: Fetch | None = None,
-) -> Located:
+) -> "Located":
     """Find every file of `corpus` in `archives` and `source_dir`, or download it.
 
     Files are verified where a hash or size is known. Raises UserError for what is missing or
     wrong, with the addresses and the manual route.
     """
-    search = _Search(corpus)
-    if corpus.at_hand:
-        if archives or source_dir is not None:
+    if corpus.at_hand and (archives or source_dir is not None):
+        raise UserError(
+            f"expected neither --archive nor --source-dir for {corpus.name}, whose text is at "
+            "hand, found one; leave it out"
+        )
+    for path in corpus.at_hand.values():
+        if path.resolve().is_relative_to(destdir.resolve()):
             raise UserError(
-                f"expected neither --archive nor --source-dir for {corpus.name}, whose text "
-                "is at hand, found one; leave it out"
+                f"{path}: expected the text outside {destdir}, whose folders are made again; move "
+                "it to another folder"
             )
-        search.take_at_hand(destdir)
-        return search.located
-    search.take_archives(archives)
-    names = [name for name in search.needed if name not in search.located.containers]
+    located = Located(corpus)
+    located.take_archives(archives)
+    names = [name for name in located.needed if name not in located.containers]
     if source_dir is not None:
-        search.take_folder(source_dir, names)
+        located.take_folder(source_dir, names)
     else:
-        search.download(destdir / DOWNLOADS, names, fetch or download.fetch)
-    return search.located
+        located.download(destdir / DOWNLOADS, names, fetch or download.fetch)
+    return located
 
 
 def _twin(name: str) -> str:
@@ -70,31 +64,23 @@ def _twin(name: str) -> str:
     return name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
 
 
-class _Search:
-    """The files of a corpus that are found so far."""
+class Located:
+    """Archive or path in the release -> where it is; `files`: all the files to hash."""
 
     def __init__(self, corpus: Corpus) -> None:
         sources = download.read_sources(corpus.sources) if corpus.sources else []
         self.corpus = corpus
         self.needed = needed_names(corpus)
         self.known = {source.file: source for source in sources}
-        self.located = Located()
+        self.files = dict(corpus.at_hand)
+        self.containers = {name: Container(path) for name, path in self.files.items()}
 
     def _take(self, name: str, path: Path, file: str, inner: str | None) -> None:
         """Take `path` for `name` by one of its `routes`, if it is right."""
         if file in self.known:
             download.verify(path, self.known[file])
-        self.located.containers[name] = Container(path, inner)
-        self.located.files[file if inner else name] = path
-
-    def take_at_hand(self, destdir: Path) -> None:
-        for name, path in self.corpus.at_hand.items():
-            if path.resolve().is_relative_to(destdir.resolve()):
-                raise UserError(
-                    f"{path}: expected the text outside {destdir}, whose folders are made again; "
-                    "move it to another folder"
-                )
-            self._take(name, path, name, None)
+        self.containers[name] = Container(path, inner)
+        self.files[file if inner else name] = path
 
     def take_archives(self, archives: Sequence[Path]) -> None:
         for path in archives:
@@ -141,14 +127,12 @@ class _Search:
                 if path.is_file():
                     self._take(name, path, file, inner)
                     return True
-        texts = [text.path for text in self.corpus.texts() if text.archive == name]
-        unpacked = {path: find_in_folder(folder, path) for path in texts}
-        found = {path: place for path, place in unpacked.items() if place is not None}
-        if not found or len(found) < len(unpacked):
-            return False
-        self.located.containers.update({path: Container(place) for path, place in found.items()})
-        self.located.files.update({place.name: place for place in found.values()})
-        return True
+        texts = dict.fromkeys(x.path for x in self.corpus.texts() if x.archive == name)
+        found = {path: place for path in texts if (place := find_in_folder(folder, path))}
+        if found.keys() == texts.keys():
+            self.containers |= {path: Container(place) for path, place in found.items()}
+            self.files |= {place.name: place for place in found.values()}
+        return bool(found) and found.keys() == texts.keys()
 
     def download(self, folder: Path, names: Sequence[str], fetch: Fetch) -> None:
         for name in names:
@@ -162,7 +146,7 @@ class _Search:
                 except UserError as error:
                     errors.append(str(error))
             else:
-                rest = [other for other in names if other not in self.located.containers]
+                rest = [other for other in names if other not in self.containers]
                 reasons = "\n".join(errors) or f"{name}: no address to download it from"
                 raise UserError(f"{reasons}\n{self._manual_route(rest)}")
 

@@ -92,7 +92,7 @@ class _Tokenizer(MosesTokenizer):
     LOWER = frozenset(MosesTokenizer.IsLower)
     ALPHA = frozenset(MosesTokenizer.IsAlpha)
 
-    def __init__(self, language: str, *, split_final_period: bool) -> None:
+    def __init__(self, language: str, split_final_period: bool) -> None:
         super().__init__(language)
         self.split_final_period = split_final_period
 
@@ -112,16 +112,9 @@ class _Tokenizer(MosesTokenizer):
 
 
 @cache
-def _tokenizer(language: str, split_final_period: bool) -> MosesTokenizer:
-    return _Tokenizer(language, split_final_period=split_final_period)
-
-
-@cache
 def _substitutions(language: str) -> list[tuple[re.Pattern[str], str]]:
     normalizer = MosesPunctNormalizer(language, perl_parity=True)
     return [(re.compile(pattern), text) for pattern, text in normalizer.substitutions]
 
 
-@cache
-def _detokenizer(language: str) -> MosesDetokenizer:
-    return MosesDetokenizer(lang=language)
+_tokenizer, _detokenizer = cache(_Tokenizer), cache(MosesDetokenizer)

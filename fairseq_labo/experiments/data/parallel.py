@@ -16,7 +16,7 @@ from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Self, TypeVar
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHARD_BYTES = 1 << 20
 COUNTING_SHARD_BYTES = 1 << 24  # words that occur in many shards travel once for each
 
@@ -46,10 +46,9 @@ class Workers:
     def map_lines(self, function: LineFunction, source: Path, target: Path) -> int:
         """Write `function` of each line of `source` to `target`; return the number of lines."""
         count = 0
+        convert = partial(_convert, function)
         with target.open("wb") as stream:
-            for lines, data in self._each(
-                partial(_convert, function), _ranges(source, SHARD_BYTES)
-            ):
+            for lines, data in self._each(convert, _ranges(source, SHARD_BYTES)):
                 stream.write(data)
                 count += lines
         return count

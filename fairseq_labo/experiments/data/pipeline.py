@@ -7,27 +7,19 @@ last, so a folder without it is unfinished; a run goes on where the last one sto
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments.console import printable
-from fairseq_labo.experiments.data import (
-    binarize,
-    download,
-    prepared,
-    subword_stages,
-    summary,
-    text_stages,
-)
+from fairseq_labo.experiments.data import binarize, download, prepared, summary
 from fairseq_labo.experiments.data.locate import Located
 from fairseq_labo.experiments.data.recipe import Corpus
-from fairseq_labo.experiments.data.stages import RECORDS, Stage, StageRunner
-from fairseq_labo.experiments.data.text_stages import Job
+from fairseq_labo.experiments.data.stages import RECORDS, StageRunner
+from fairseq_labo.experiments.data.steps import Job, build_stages
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
-
-AT_MOST = {"--bpe-size": 1_000_000, "--workers": 1024}
 
 
 def prepare_corpus(
@@ -46,9 +38,13 @@ def prepare_corpus(
     that fails; what was prepared before stays until its replacement is complete.
     """
     check_settings(corpus, workers=workers)
-    if prepared.read_manifest(destdir) is None:
+    is_new = prepared.read_manifest(destdir) is None
+    if is_new:
         binarize.ensure_fairseq()
-    claim(destdir)
+    check_destdir(destdir)
+    if is_new:
+        destdir.mkdir(parents=True, exist_ok=True)
+        (destdir / prepared.UNFINISHED).touch()
     with locked(destdir, name="work/lock"):
         runner = StageRunner(
             destdir,
@@ -76,7 +72,7 @@ def plan(corpus: Corpus, locate: Callable[..., Located], destdir: Path, *, is_gi
     """
     check_settings(corpus)
     check_destdir(destdir)
-    recipe = corpus.recipe.as_json().items()
+    recipe = asdict(corpus.recipe).items()
     lines = [f"{corpus.name} {corpus.pair} in {destdir}"]
     lines += [f"  {name}: {value}" for name, value in recipe if value not in (None, False)]
     try:
@@ -99,22 +95,13 @@ def _only_look(source: download.Source, folder: Path) -> Path:
     return download.fetch(source, folder)
 
 
-def build_stages(job: Job) -> list[Stage]:
-    """Return the stages of every corpus, in order."""
-    text, subwords = text_stages, subword_stages
-    makers = [text.extract_stage, text.tokenize_stage, text.clean_stage, subwords.learn_stage]
-    makers += [subwords.apply_stage, subwords.select_stage, subwords.binarize_stage]
-    return [make(job) for make in makers]
-
-
 def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
     """Raise UserError for sizes out of range, one language twice and splits out of order."""
-    numbers = {"--bpe-size": corpus.recipe.bpe_size, "--workers": workers}
-    for option, value in numbers.items():
-        if not 1 <= value <= AT_MOST[option]:
+    numbers = {"--bpe-size": (corpus.recipe.bpe_size, 1_000_000), "--workers": (workers, 1024)}
+    for option, (value, most) in numbers.items():
+        if not 1 <= value <= most:
             raise UserError(
-                f"{option}: expected a number of at least 1, at most {AT_MOST[option]}, found "
-                f"{value}"
+                f"{option}: expected a number of at least 1, at most {most}, found {value}"
             )
     source_lang, target_lang = corpus.languages
     if source_lang == target_lang:
@@ -154,32 +141,22 @@ def check_destdir(destdir: Path) -> None:
         )
 
 
-def claim(destdir: Path) -> None:
-    """Make `destdir` ours, if it may be."""
-    check_destdir(destdir)
-    if prepared.read_manifest(destdir) is not None:
-        return
-    destdir.mkdir(parents=True, exist_ok=True)
-    (destdir / prepared.UNFINISHED).touch()
-
-
 def _describe(
     corpus: Corpus, destdir: Path, records: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     source_lang, target_lang = corpus.languages
-    splits = _describe_splits(corpus, destdir, records["select"]["counts"]["pairs"])
+    recipe, counts, selected = corpus.recipe, corpus.counts, records["select"]
     vocabulary = {
         lang: len(binarize.read_dictionary(destdir / "bin" / f"dict.{lang}.txt"))
         + binarize.SPECIAL_SYMBOLS
         for lang in corpus.languages
     }
-    recipe = corpus.recipe
     return {
         "corpus": corpus.name,
         "source_lang": source_lang,
         "target_lang": target_lang,
         "note": corpus.note,
-        "splits": splits,
+        "splits": _describe_splits(corpus, destdir, selected["counts"]["pairs"]),
         "tokenizer": recipe.tokenizer,
         "subwords": recipe.subwords,
         "bpe_merges": recipe.bpe_size,
@@ -190,19 +167,19 @@ def _describe(
         "vocabulary_size": vocabulary[target_lang],
         "vocabulary": vocabulary,
         "expected": {
-            "tokens": dict(corpus.counts.tokens),
-            "dictionary": dict(corpus.counts.dictionary),
-            "cleaned": corpus.counts.cleaned,
-            "inferred_lines": dict(corpus.counts.inferred),
+            "tokens": dict(counts.tokens),
+            "dictionary": dict(counts.dictionary),
+            "cleaned": counts.cleaned,
+            "inferred_lines": dict(counts.inferred),
         },
         "train_options": corpus.train_options,
         "versions": binarize.tool_versions(),
         "raw_sha256": {
             name.removeprefix("raw/"): digest
-            for name, digest in records["select"]["files"].items()
+            for name, digest in selected["files"].items()
             if name.startswith("raw/")
         },
-        "settings": recipe.as_json(),
+        "settings": asdict(recipe),
         "stages": {name: dict(record["counts"]) for name, record in records.items()},
         "records": RECORDS,
     }
@@ -211,16 +188,14 @@ def _describe(
 def _describe_splits(corpus: Corpus, destdir: Path, pairs: Mapping[str, int]) -> dict[str, Any]:
     splits: dict[str, Any] = {}
     for split in corpus.splits:
-        sizes = {"lines": pairs[split], "expected_lines": corpus.expected_lines(split)}
-        measured = {
-            x: binarize.measure(destdir, split, x, corpus.languages) for x in corpus.languages
-        }
+        sides = {x: binarize.measure(destdir, split, x, corpus.languages) for x in corpus.languages}
         splits[split] = {
             "name": corpus.split_name(split),
-            **sizes,
-            "tokens": {x: count_tokens(destdir / "tok" / f"{split}.{x}") for x in measured},
-            "bpe_tokens": {lang: side.tokens for lang, side in measured.items()},
-            "unknown_tokens": {lang: side.unknown for lang, side in measured.items()},
-            "too_long": {lang: side.too_long for lang, side in measured.items() if side.too_long},
+            "lines": pairs[split],
+            "expected_lines": corpus.expected_lines(split),
+            "tokens": {x: count_tokens(destdir / "tok" / f"{split}.{x}") for x in sides},
+            "bpe_tokens": {lang: side.tokens for lang, side in sides.items()},
+            "unknown_tokens": {lang: side.unknown for lang, side in sides.items()},
+            "too_long": {lang: side.too_long for lang, side in sides.items() if side.too_long},
         }
     return splits

@@ -4,7 +4,6 @@ import argparse
 import errno
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.corpora import CORPORA
@@ -25,50 +24,13 @@ REMEDIES = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add a subcommand for each corpus: its own options, then those of all."""
+    """Add a subcommand for each corpus."""
     commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
-    for name, (title, pairs, add_own_options, _) in CORPORA.items():
+    for name, corpus in CORPORA.items():
         command = commands.add_parser(
-            name, help=title, description=f"Prepare {title}, for fairseq."
+            name, help=corpus.title, description=f"Prepare {corpus.title}, for fairseq."
         )
-        if pairs:
-            command.add_argument("--pair", choices=pairs, default=pairs[0], help="source-target")
-        add_own_options(command)
-        if name != "own":
-            _add_release_options(command)
-        _add_common_options(command, name)
-
-
-def _add_release_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    archive = "a file of the release that is at hand, under its own name (may be repeated)"
-    add("--archive", type=Path, action="append", default=[], metavar="FILE", help=archive)
-    folder = (
-        "folder with the release's archives, or with what they unpack to; without --archive and "
-        "--source-dir the release is downloaded"
-    )
-    add("--source-dir", type=Path, metavar="DIR", help=folder)
-    add("--keep-case", action="store_true", help="do not lowercase where the recipe does")
-    add("--accept-counts", action="store_true", help="go on where counts differ from published")
-
-
-def _add_common_options(command: argparse.ArgumentParser, name: str) -> None:
-    add = command.add_argument
-    folder, subwords, size, dictionary = f"data/{name}", *["the recipe's"] * 3
-    if name == "own":
-        folder, subwords, size, dictionary = "data/NAME", "subword-nmt", "8000", "one"
-    add("--destdir", type=Path, metavar="DIR", help=f"folder to prepare (default: {folder})")
-    add("--workers", type=int, default=1, metavar="N", help="processes")
-    add("--bpe", choices=["subword-nmt", "sentencepiece"], help=f"default: {subwords}")
-    size = f"merges of subword-nmt, or pieces of SentencePiece (default: {size})"
-    add("--bpe-size", "--bpe-merges", type=int, metavar="N", help=size)
-    add(
-        "--joined-dictionary",
-        action=argparse.BooleanOptionalAction,
-        help=f"one dictionary for both sides, or two (default: {dictionary})",
-    )
-    add("--force", action="store_true", help="prepare again even if up to date")
-    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+        corpus.add_options(command)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,24 +10,18 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.data.binarize import read_index
+from fairseq_labo.experiments import files
+from fairseq_labo.experiments.data.intact import read_index
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import (
-    BYTE_ORDER_MARK,
-    read_json,
-    read_lines,
-    sealed,
-    sha256_of,
-    write_json,
-)
 
 FORMAT = "labo_data/1"
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"
+# The first was the only one before the manifest had that entry.
 SUBWORDS = ("subword-nmt", "sentencepiece", "none")
 TOKENIZERS = ("moses", "none")
 # Entries of the manifest, and what they hold; older ones lack those that may be missing.
@@ -51,15 +45,10 @@ def add_corpus_options(parser: argparse.ArgumentParser, *, with_references: bool
     group = parser.add_argument_group("of a folder that fairseq-preprocess alone has made")
     group.add_argument("--subwords", choices=SUBWORDS, help="kind of its subwords")
     group.add_argument("--tokenizer", choices=TOKENIZERS, help="what made its tokens")
-    if not with_references:
-        return
-    group.add_argument(
-        "--references",
-        action="append",
-        default=[],
-        metavar="[SUBSET=]FILE",
-        help="raw references of a subset (default: test), one a line; may be repeated",
-    )
+    if with_references:
+        what = "raw references of a subset (default: test), one a line; may be repeated"
+        add = partial(group.add_argument, action="append", default=[], metavar="[SUBSET=]FILE")
+        add("--references", help=what)
 
 
 def given_by(options: argparse.Namespace) -> Given:
@@ -105,16 +94,16 @@ class PreparedCorpus:
     @cached_property
     def subwords(self) -> str:
         """subword-nmt, sentencepiece or none; UserError if neither manifest nor flag tells."""
-        return self._known("subwords", SUBWORDS, self.given.subwords, "subword-nmt")
+        return self._known("subwords", SUBWORDS, self.given.subwords)
 
     @cached_property
     def tokenizer(self) -> str:
         """moses or none; UserError if neither manifest nor flag tells."""
-        return self._known("tokenizer", TOKENIZERS, self.given.tokenizer, "moses")
+        return self._known("tokenizer", TOKENIZERS, self.given.tokenizer)
 
-    def _known(self, key: str, kinds: Sequence[str], given: str | None, of_old: str) -> str:
-        """What the manifest says, `of_old` if it is older than that entry, or what is given."""
-        recorded = str(self.manifest.get(key, of_old)) if self.manifest else given
+    def _known(self, key: str, kinds: Sequence[str], given: str | None) -> str:
+        """What the manifest says, the first if it is older than that entry, or what is given."""
+        recorded = str(self.manifest.get(key, kinds[0])) if self.manifest else given
         if recorded is None:
             raise UserError(
                 f"{self.folder}: expected --{key} ({', '.join(kinds)}), found none; dictionaries "
@@ -166,9 +155,9 @@ class PreparedCorpus:
         if not self.manifest:
             return self._given_references(subset, language)
         path = self.folder / "raw" / name
-        lines = list(read_lines(path))
+        lines = list(files.read_lines(path))
         recorded = (self.raw_sha256 or {}).get(name)
-        if recorded is not None and sha256_of(path) != recorded:
+        if recorded is not None and files.sha256_of(path) != recorded:
             raise UserError(
                 f"{path}: expected the text that the corpus was prepared from (SHA-256 "
                 f"{recorded[:12]}…), found another; prepare the corpus again"
@@ -183,8 +172,8 @@ class PreparedCorpus:
                 f"fairseq-preprocess, which keeps none; give --references {subset}=FILE (raw "
                 f"{self.languages[1]}, one sentence a line)"
             )
-        lines, expected = list(read_lines(path)), self.num_sentences(subset)
-        lines[:1] = [line.removeprefix(BYTE_ORDER_MARK) for line in lines[:1]]
+        lines, expected = list(files.read_lines(path)), self.num_sentences(subset)
+        lines[:1] = [line.removeprefix(files.BYTE_ORDER_MARK) for line in lines[:1]]
         if len(lines) != expected:
             raise UserError(
                 f"{path}: expected the {expected} sentences of {subset}, found {len(lines)} lines"
@@ -193,7 +182,7 @@ class PreparedCorpus:
 
 
 def _from_manifest(folder: Path, given: Given) -> PreparedCorpus:
-    manifest = read_json(folder / MANIFEST)
+    manifest = files.read_json(folder / MANIFEST)
     entries = manifest if isinstance(manifest, dict) else {}
     for key, value_type in (ENTRIES | LATER_ENTRIES).items():
         is_wanted = key in ENTRIES or key in entries
@@ -253,14 +242,14 @@ def _from_fairseq(
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return the manifest of a finished folder, or None when there is none from here."""
-    manifest = read_json(folder / MANIFEST)
+    manifest = files.read_json(folder / MANIFEST)
     is_ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
     return manifest if is_ours else None
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, which says that the folder is finished."""
-    write_json(folder / MANIFEST, sealed({"format": FORMAT, **manifest}))
+    files.write_json(folder / MANIFEST, files.sealed({"format": FORMAT, **manifest}))
     (folder / UNFINISHED).unlink(missing_ok=True)
 
 

@@ -1,9 +1,9 @@
 """What a corpus declares: where its text lies, its published recipe, and the counts to expect."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 Markup = Literal["plain", "tags2014", "tags2017", "segments"]
 Subwords = Literal["subword-nmt", "sentencepiece"]
@@ -31,8 +31,8 @@ class Recipe:
     `released_tokens`: the corpus is released as Moses tokens; they are kept, and the references
     for scoring are detokenized from them. `valid_every`: every n-th pair of the training text
     that `clean_tokens` left becomes the validation set. `held_out`: so many pairs become the
-    validation set, and the test set (see `held_out.draw`). `codes`: a text member with BPE merges
-    to apply instead of learning some.
+    validation set, and the test set (see `clean.draw_held_out`). `codes`: a text member with BPE
+    merges to apply instead of learning some.
     """
 
     tokenizer: Tokenizer = "moses"
@@ -50,9 +50,6 @@ class Recipe:
     bpe_size: int = 8000
     codes: str | None = None
     joined_dictionary: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Corpus:
     `parts` are train, valid (unless `recipe.valid_every` makes it), test, test1, ...: the order
     by which fairseq numbers the test sets. A corpus without a split has the one part "all", which
     is divided: by `recipe.held_out`, or each pair by its sentence in the language `divide_by` (see
-    `held_out.split_of`). `at_hand`: the files of the texts, where they need not be found.
+    `clean.split_of`). `at_hand`: the files of the texts, where they need not be found.
     """
 
     name: str
@@ -183,8 +180,6 @@ class Corpus:
             for number, member in enumerate(content.members):
                 source, target = self.languages
                 for lang, other, side in ((source, target, "src"), (target, source, "ref")):
-                    path, archive = (
-                        template.format(lang=lang, other=other, side=side)
-                        for template in (member.path, member.archive)
-                    )
+                    names = {"lang": lang, "other": other, "side": side}
+                    path, archive = member.path.format(**names), member.archive.format(**names)
                     yield Text(part, number, member, lang, path, archive)

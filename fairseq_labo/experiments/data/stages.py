@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,24 +47,22 @@ class Stage:
     reads: tuple[str, ...] = ()
 
 
+@dataclass
 class StageRunner:
-    """Runs the stages of one destination folder; only one at a time per folder."""
+    """Runs the stages of one destination folder; only one at a time per folder.
 
-    def __init__(
-        self,
-        destdir: Path,
-        *,
-        before_work: Callable[[], None] = lambda: None,
-        on_change: Callable[[], None] = lambda: None,
-        force: bool = False,
-    ) -> None:
-        """`before_work` is called before each stage that runs, `on_change` before each output."""
-        self.destdir = destdir
+    `before_work` is called before each stage that runs, `on_change` before each output.
+    """
+
+    destdir: Path
+    _: KW_ONLY
+    before_work: Callable[[], None] = lambda: None
+    on_change: Callable[[], None] = lambda: None
+    force: bool = False
+
+    def __post_init__(self) -> None:
         self.seconds: dict[str, Seconds] = {}  # of the stages that ran
-        self._before_work = before_work
-        self._on_change = on_change
-        self._force = force
-        records = read_json(destdir / RECORDS)
+        records = read_json(self.destdir / RECORDS)
         found = records.items() if isinstance(records, dict) else ()
         self._records: dict[str, Record] = {name: x for name, x in found if is_sealed(x)}
 
@@ -83,31 +81,30 @@ class StageRunner:
         for leftover in (self.destdir / WORK).glob(f"{PARTIAL}*"):
             shutil.rmtree(leftover)
         for stage in stages:
-            if self._force or not self.is_done(stage):
+            if self.force or not self.is_done(stage):
                 self._run(stage)
         return {stage.name: self._records[stage.name] for stage in stages}
 
     def _run(self, stage: Stage) -> None:
-        self._before_work()
+        self.before_work()
         started = _now()
         record = self._records.get(stage.name)
         if record is not None and record["files"] != self._hashes(stage, self.destdir):
-            self._on_change()  # what was finished is damaged
+            self.on_change()  # what was finished is damaged
         # Another name in every run: a process that a killed run left behind cannot write into it.
-        folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.destdir / WORK))
-        try:
+        work = self.destdir / WORK
+        with tempfile.TemporaryDirectory("", PARTIAL, work, ignore_cleanup_errors=True) as name:
+            folder = Path(name)
             for output in stage.outputs:
                 (folder / output).mkdir(parents=True)
             made_from = self._made_from(stage)
             counts = dict(stage.run(folder))
             files = self._hashes(stage, folder)
-            self._on_change()
+            self.on_change()
             for output in stage.outputs:
                 if (self.destdir / output).exists():
                     shutil.rmtree(self.destdir / output)
                 (folder / output).rename(self.destdir / output)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         record = {"made_from": made_from, "files": files, "counts": counts}
         self._records[stage.name] = sealed(record)
         write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
@@ -122,13 +119,8 @@ class StageRunner:
         return {"settings": dict(stage.settings), "inputs": inputs}
 
     def _hashes(self, stage: Stage, folder: Path) -> dict[str, str]:
-        files = (
-            path
-            for output in stage.outputs
-            for path in sorted((folder / output).rglob("*"))
-            if path.is_file()
-        )
-        return {str(path.relative_to(folder)): sha256_of(path) for path in files}
+        paths = [path for output in stage.outputs for path in sorted((folder / output).rglob("*"))]
+        return {str(x.relative_to(folder)): sha256_of(x) for x in paths if x.is_file()}
 
 
 def link_or_copy(source: Path, target: Path) -> None:

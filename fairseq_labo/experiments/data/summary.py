@@ -31,49 +31,35 @@ def summary(corpus: PreparedCorpus) -> str:
 
 
 def _split_rows(corpus: PreparedCorpus) -> list[list[str]]:
-    rows = []
-    expected = corpus.manifest["expected"]
+    rows, expected = [], corpus.manifest["expected"]
     for split, entry in corpus.manifest["splits"].items():
-        lines = entry["lines"]
-        inferred = expected["inferred_lines"].get(split)
-        lines_expected = _number(entry["expected_lines"])
-        if entry["expected_lines"] is None and inferred is not None:
-            lines_expected = f"~{inferred:,}"
-        for index, lang in enumerate(corpus.languages):
+        lines, of_lines = entry["lines"], _number(entry["expected_lines"])
+        if entry["expected_lines"] is None and split in expected["inferred_lines"]:
+            of_lines = f"~{expected['inferred_lines'][split]:,}"
+        names = [split, entry["name"]]
+        for lang in corpus.languages:
             subwords = entry["bpe_tokens"][lang]
             unknown = entry["unknown_tokens"][lang] / max(1, subwords)
-            rows.append(
-                [
-                    *((split, entry["name"]) if index == 0 else ("", "")),
-                    lang,
-                    f"{lines:,}",
-                    lines_expected,
-                    f"{subwords + lines:,}",
-                    _number(expected["tokens"].get(f"{split}.{lang}")),
-                    f"{unknown:.3%}",
-                ]
-            )
+            of_tokens = _number(expected["tokens"].get(f"{split}.{lang}"))
+            counts = [f"{lines:,}", of_lines, f"{subwords + lines:,}", of_tokens, f"{unknown:.3%}"]
+            rows.append([*names, lang, *counts])
+            names = ["", ""]
     return rows
 
 
 def _stage_lines(manifest: Mapping[str, Any]) -> list[str]:
     """Return what the cleaning left, where a corpus is cleaned."""
-    stages, settings = manifest["stages"], manifest["settings"]
-    extracted = stages["extract"]["pairs"]
-    lines = []
-    if settings["clean_tokens"]:
-        cleaned = stages["clean"]["pairs"]["cleaned"]
-        expected = _number(manifest["expected"]["cleaned"])
+    stages, lines = manifest["stages"], []
+    extracted, before, after = (stages[x]["pairs"] for x in ("extract", "clean", "select"))
+    if manifest["settings"]["clean_tokens"]:
         lines.append(
             f"training text: {extracted.get('train', extracted.get('all')):,} pairs extracted, "
-            f"{cleaned:,} after cleaning (expected {expected})"
+            f"{before['cleaned']:,} after cleaning "
+            f"(expected {_number(manifest['expected']['cleaned'])})"
         )
-    if settings["clean_subwords"]:
-        before, after = stages["clean"]["pairs"], stages["select"]["pairs"]
-        counts = ", ".join(
-            f"{split} {before[split]:,} to {after[split]:,}" for split in ("train", "valid")
-        )
-        lines.append(f"cleaning after BPE: {counts} pairs")
+    if manifest["settings"]["clean_subwords"]:
+        counts = [f"{x} {before[x]:,} to {after[x]:,}" for x in ("train", "valid")]
+        lines.append(f"cleaning after BPE: {', '.join(counts)} pairs")
     return lines
 
 

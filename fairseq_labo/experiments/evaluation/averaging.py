@@ -46,16 +46,8 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)[-count:]]
 
 
-def average_into(folder: Path, paths: Sequence[Path]) -> Path:
-    """The file of the average of checkpoints, written to a folder; errors as below."""
-    averaged = folder / "averaged.pt"
-    say(f"averaging {', '.join(path.name for path in paths)} -> {averaged}")
-    average_checkpoints(paths, averaged)
-    return averaged
-
-
-def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
-    """Write the average of checkpoints of one model to `output`.
+def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
+    """Write the average of checkpoints of one model to `output`, which is returned; say so.
 
     Everything but the parameters is the last checkpoint's; the optimizer's state is left out, and
     "averaged_from" names the files. Tied parameters stay one tensor. `output` has its name only
@@ -66,6 +58,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
     """
     import torch
 
+    say(f"averaging {', '.join(path.name for path in paths)} -> {output}")
     sums: dict[str, Tensor] = {}
     ties: dict[str, str] = {}
     for path in paths:
@@ -95,6 +88,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
         raise UserError(f"{output}: could not be written ({error}); is the disk full?") from error
     finally:
         partial.unlink(missing_ok=True)
+    return output
 
 
 def tied_parameters(model: Mapping[str, "Tensor"]) -> dict[str, str]:

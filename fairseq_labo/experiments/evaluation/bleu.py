@@ -93,14 +93,11 @@ def score_text(texts: Texts, *, straight: bool = False) -> dict[str, dict[str, A
     from sacrebleu.metrics import CHRF
 
     scores = {}
-    for name, convention in {**CONVENTIONS, **(STRAIGHT if straight else {})}.items():
-        hypotheses, references = texts.hypotheses, texts.references
-        if convention.tokens:
-            hypotheses, references = texts.hypothesis_tokens, texts.reference_tokens
-        sides = convention.prepared(hypotheses), convention.prepared(references)
-        scores[name] = _scored(convention.label, convention.metric(), *sides)
-    chrf = _scored("chrF, detokenized, cased", CHRF(), texts.hypotheses, texts.references)
-    return {**scores, "chrf": chrf}
+    plain = texts.hypotheses, texts.references
+    for name, each in _conventions(straight).items():
+        sides = (texts.hypothesis_tokens, texts.reference_tokens) if each.tokens else plain
+        scores[name] = _scored(each.label, each.metric(), *map(each.prepared, sides))
+    return {**scores, "chrf": _scored("chrF, detokenized, cased", CHRF(), *plain)}
 
 
 def ceilings(
@@ -110,14 +107,16 @@ def ceilings(
 
     What it lacks of 100 is lost in the tokens (lowercased, straightened) and in detokenizing.
     """
-    best = [detokenize(line) for line in texts.reference_tokens]
-    conventions = {**CONVENTIONS, **(STRAIGHT if straight else {})}
-    found = {}
-    for name, each in conventions.items():
-        if not each.tokens:
-            sides = each.prepared(best), each.prepared(texts.references)
-            found[name] = _scored("", each.metric(), *sides)["score"]
-    return found
+    sides = [detokenize(line) for line in texts.reference_tokens], texts.references
+    return {
+        name: _scored("", each.metric(), *map(each.prepared, sides))["score"]
+        for name, each in _conventions(straight).items()
+        if not each.tokens
+    }
+
+
+def _conventions(straight: bool) -> dict[str, Convention]:
+    return {**CONVENTIONS, **(STRAIGHT if straight else {})}
 
 
 def _scored(

@@ -106,7 +106,9 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     with locked(output):
         report = setting(options, corpus, paths, references)
         check_earlier(output / SCORES, report)
-        checkpoint = paths[0] if options.average is None else averaging.average_into(output, paths)
+        checkpoint = paths[0]
+        if options.average is not None:
+            checkpoint = averaging.average_checkpoints(paths, output / "averaged.pt")
         words = generation.arguments(options, corpus, checkpoint, fit)
         expected = len(references) - len(fit.skipped)
         with finished_together(output) as work:

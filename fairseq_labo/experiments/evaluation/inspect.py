@@ -5,19 +5,21 @@ from functools import partial
 from pathlib import Path
 
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
-from fairseq_labo.experiments.checkpoints import check_corpus
+from fairseq_labo.experiments.checkpoints import check_corpus, settings_of
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.evaluate import add_model_options
 from fairseq_labo.experiments.training.flags import Flag, add_flags
+from fairseq_labo.experiments.training.presets import CRITERION_FLAGS
 
 DESCRIPTION = """
 For each target token of some sentence pairs, with the reference given up to there: the smoothing
-distribution of label smoothing (uniform), and that of LABO, P* = softmax(z / beta) of the
-checkpoint's logits z, as a table of its likeliest tokens, and as a figure.
+distribution of label smoothing, its prior (uniform, or by counts of the training data), and that of
+LABO, P* = softmax(z / beta + log prior) of the checkpoint's logits z, as a table of its
+likeliest tokens, and as a figure.
 """
-
+PRIOR = CRITERION_FLAGS["label_prior"]
 SHOWN_FLAGS = {
     "label_smoothing": Flag(
         float, "weight of the smoothing, for the captions", DEFAULT_ALPHA, at_least=0, at_most=1
@@ -47,6 +49,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = f"LABO's temperature; several are shown side by side (default: {DEFAULT_BETA:g})"
     beta = partial(Flag(float, above=0).read, "beta")
     add("--beta", type=beta, nargs="+", action="extend", metavar="B", help=text)
+    text = f"{', '.join(PRIOR.choices)}: side by side (default: uniform, and the checkpoint's own)"
+    add("--prior", choices=PRIOR.choices, nargs="+", action="extend", metavar="PRIOR", help=text)
     add_flags(parser, "what is shown", SHOWN_FLAGS)
     text = "write FILE.png and FILE.svg (numbered if there are several sentences)"
     add("--figure", type=Path, metavar="FILE", help=text)
@@ -66,7 +70,11 @@ def run(options: argparse.Namespace) -> None:
     corpus = PreparedCorpus.read(options.data)
     corpus.release_name(options.subset)
     check_intact(corpus.bin_dir, corpus.languages, splits=[options.subset])
-    check_corpus(options.checkpoint, corpus)
+    of_training = settings_of(check_corpus(options.checkpoint, corpus), "criterion")
+    own = PRIOR.read("label_prior", of_training.get("label_prior") or "uniform")
+    priors = list(dict.fromkeys(options.prior or ["uniform", own]))
+    if priors != ["uniform"] and own == "uniform":  # else the checkpoint has the counts
+        check_intact(corpus.bin_dir, corpus.languages, splits=["train"])
     from fairseq_labo.experiments.evaluation import smoothing
     from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
 
@@ -78,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
         which = options.sentences or [0]
         batches = smoothing.subset_batches(loaded, subset=options.subset, numbers=which)
     betas = options.beta or [DEFAULT_BETA]
-    inspected = smoothing.inspect(loaded, batches, betas=betas, top=options.top)
+    inspected = smoothing.inspect(loaded, batches, betas=betas, top=options.top, priors=priors)
     for number, sentence in enumerate(inspected, start=1):
         print(smoothing.table(sentence, label_smoothing=options.label_smoothing))
         if options.figure is not None:

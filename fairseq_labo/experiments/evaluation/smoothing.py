@@ -1,12 +1,13 @@
 """What label smoothing and LABO would teach at each target token of given sentences.
 
-Both train on ``q = (1−α) e_y + α P``. For label smoothing P is uniform, 1/V on each token of the
-vocabulary; for LABO it is ``P* = softmax(z/β)``, computed here by the function that the criterion
-is tested against (`fairseq_labo.ops.labo_targets`), from a checkpoint's logits with the reference
-given.
+Both train on ``q = (1−α) e_y + α P``. For label smoothing P is the prior π itself: uniform, 1/V on
+each token of the vocabulary, or one of `fairseq_labo.ops.priors`. For LABO it is
+``P* ∝ π exp(z/β)``, computed here by the function that the criterion is tested against
+(`fairseq_labo.ops.labo_targets`), from a checkpoint's logits with the reference given.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,17 +20,20 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.lengths import learned_positions
 from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sentence, sentences_of
 from fairseq_labo.ops import labo_targets
+from fairseq_labo.ops.priors import prior_from_counts
 
+# What smoothing towards a prior itself is called.
+SMOOTHING = {"unigram": "unigram smoothing", "target": "masked label smoothing"}
 # Of a recipe: what makes tokens that `fairseq_labo.experiments.data.moses.tokenize` alone does not.
 SPECIAL_RECIPES = ("aggressive_hyphens", "split_final_period", "released_tokens")
 
 
 @dataclass(frozen=True)
 class TokenSmoothing:
-    """At one target token: the reference y, the model's p_y, and P* for each β.
+    """At one target token: the reference y, the model's p_y, and P of each `Method`.
 
-    `likeliest[i]` belongs to the i-th β: tokens with their probability, likeliest first;
-    `of_reference[i]` is P*_y there.
+    `likeliest[i]` belongs to the i-th: tokens with their probability, likeliest first;
+    `of_reference[i]` is P_y there.
     """
 
     reference: str
@@ -39,27 +43,69 @@ class TokenSmoothing:
 
 
 @dataclass(frozen=True)
+class Method:
+    """What gives P: LABO with that β, or the `prior` itself, which is β = inf."""
+
+    beta: float
+    prior: str = "uniform"
+
+    @property
+    def on_the_target_side(self) -> bool:
+        """Whether P is the same on every token that occurs there, and so has no likeliest ones."""
+        return math.isinf(self.beta) and self.prior == "target"
+
+    @property
+    def name(self) -> str:
+        """``LABO β=2``, ``LABO β=2, unigram prior``, ``unigram smoothing``."""
+        if self.prior == "uniform":
+            return f"LABO β={self.beta:g}"
+        labo = f"LABO β={self.beta:g}, {self.prior} prior"
+        return SMOOTHING[self.prior] if math.isinf(self.beta) else labo
+
+
+def methods_of(betas: Sequence[float], priors: Sequence[str]) -> list[Method]:
+    """By prior: smoothing towards it (of which the uniform one needs no P), then LABO."""
+    found = [
+        Method(beta, prior)
+        for prior in priors
+        for beta in (*([] if prior == "uniform" else [math.inf]), *betas)
+    ]
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
 class SentenceSmoothing:
     """A sentence pair, as subwords, and the smoothing at each token of its target."""
 
     source: str
     target: str
     vocab_size: int
-    betas: tuple[float, ...]
+    methods: tuple[Method, ...]
     tokens: tuple[TokenSmoothing, ...]
 
 
 def token_smoothing(
-    sentence: Sentence, dictionary: Any, *, betas: Sequence[float], top: int
+    sentence: Sentence,
+    dictionary: Any,
+    *,
+    methods: Sequence[Method],
+    top: int,
+    priors: Mapping[str, Tensor | None] | None = None,
 ) -> tuple[TokenSmoothing, ...]:
-    """The smoothing at each token of one sentence, for each β."""
+    """The smoothing at each token of one sentence, by each method.
+
+    `priors`: π [V] by name, on the device of the logits; None and those that are missing: uniform.
+    """
 
     def likeliest(distribution: Tensor) -> tuple[tuple[str, float], ...]:  # of [V]
         values, indices = (each.tolist() for each in distribution.topk(top))
         return tuple(zip((dictionary[i] for i in indices), values, strict=True))
 
     p = torch.softmax(sentence.logits.float(), dim=-1)  # [T, V]
-    distributions = [labo_targets(sentence.logits, beta=beta) for beta in betas]  # each [T, V]
+    distributions = [  # each [T, V]
+        labo_targets(sentence.logits, beta=each.beta, prior=(priors or {}).get(each.prior))
+        for each in methods
+    ]
     return tuple(
         TokenSmoothing(
             reference=dictionary[y],
@@ -72,11 +118,17 @@ def token_smoothing(
 
 
 def inspect(
-    loaded: LoadedModel, batches: Sequence[Any], *, betas: Sequence[float], top: int
+    loaded: LoadedModel,
+    batches: Sequence[Any],
+    *,
+    betas: Sequence[float],
+    top: int,
+    priors: Sequence[str] = ("uniform",),
 ) -> list[SentenceSmoothing]:
     """The smoothing for fairseq's batches of one sentence each, in their order.
 
-    Raises UserError for a `top` out of range, and sentences too long for the model.
+    For priors other than the uniform one the training data of the loaded task are counted. Raises
+    UserError for a `top` out of range, and sentences too long for the model.
     """
     dictionary = loaded.task.target_dictionary
     if not 1 <= top <= len(dictionary):
@@ -89,16 +141,35 @@ def inspect(
                 f"expected sentences of at most {limits[0]} source and {limits[1]} target tokens, "
                 f"for which the model has learned positions, found {found[0]} and {found[1]}"
             )
+    methods = methods_of(betas, priors)
+    weights = _weights(loaded, priors)
     return [
         SentenceSmoothing(
             source=loaded.task.source_dictionary.string(batch["net_input"]["src_tokens"][0]),
             target=dictionary.string(sentence.target),
             vocab_size=len(dictionary),
-            betas=tuple(betas),
-            tokens=token_smoothing(sentence, dictionary, betas=betas, top=top),
+            methods=tuple(methods),
+            tokens=token_smoothing(sentence, dictionary, methods=methods, top=top, priors=weights),
         )
         for batch, sentence in zip(batches, sentences_of(loaded, batches), strict=True)
     ]
+
+
+def _weights(loaded: LoadedModel, priors: Sequence[str]) -> dict[str, Tensor]:
+    """π [V] of each prior but the uniform one, on the model's device.
+
+    Raises UserError where the training data of the task cannot be counted.
+    """
+    if not (named := [name for name in priors if name != "uniform"]):
+        return {}
+    from fairseq_labo.criterions.target_counts import target_counts
+
+    try:
+        counts = target_counts(loaded.task)
+        found = {name: prior_from_counts(name, counts) for name in named}
+    except ValueError as error:
+        raise UserError(f"--prior: {error}") from error
+    return {name: each.to(loaded.device) for name, each in found.items() if each is not None}
 
 
 def subset_batches(loaded: LoadedModel, *, subset: str, numbers: Sequence[int]) -> list[Any]:
@@ -166,10 +237,12 @@ def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> str:
     for token in sentence.tokens:
         start = [token.reference, f"{token.probability:.3f}"]
         rows.append([*start, "label smoothing", uniform, everywhere])
-        smoothed = zip(sentence.betas, token.of_reference, token.likeliest, strict=True)
-        for beta, own, likeliest in smoothed:
+        smoothed = zip(sentence.methods, token.of_reference, token.likeliest, strict=True)
+        for method, own, likeliest in smoothed:
             text = "  ".join(f"{word} {probability:.3f}" for word, probability in likeliest)
-            rows.append(["", "", f"LABO β={beta:g}", f"{own:.5f}", text])
+            if method.on_the_target_side:
+                text = f"{likeliest[0][1]:.5f} on each of {1 / likeliest[0][1]:.0f} tokens"
+            rows.append(["", "", method.name, f"{own:.5f}", text])
     return (
         f"source     {printable(sentence.source)}\nreference  {printable(sentence.target)}\n"
         f"taught: {1 - label_smoothing:g} on the reference plus {label_smoothing:g} P; "

@@ -16,31 +16,34 @@ DARK = 0.03  # above it the cell is so dark that its text is white
 
 
 def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
-    """One row per target token; a panel for label smoothing and for each β of LABO.
+    """One row per target token; a panel for label smoothing and for each of the other methods.
 
     A cell is one of the likeliest tokens of the smoothing distribution P with its probability,
     darker the more it gets; the reference is set in bold. Label smoothing gives all the same.
     Raises UserError for a figure that would be too large to be drawn.
     """
-    tokens, betas = sentence.tokens, sentence.betas
-    widths = [0.9] + [len(tokens[0].likeliest[0]) * 0.95] * len(betas)
+    tokens, methods = sentence.tokens, sentence.methods
+    top = len(tokens[0].likeliest[0])
+    widths = [0.9, *(1.6 if each.on_the_target_side else top * 0.95 for each in methods)]
     size = 1.2 + 1.05 * sum(widths), 1.3 + 0.34 * len(tokens)
     if max(size) > LARGEST:
         raise UserError(
             f"--figure: expected sides of at most {LARGEST} inches, found {size[0]:.0f} x "
-            f"{size[1]:.0f}; give a smaller --top, fewer --beta, or a shorter sentence"
+            f"{size[1]:.0f}; give a smaller --top, fewer --beta or --prior, or a shorter sentence"
         )
     with style():
         figure = Figure(figsize=size)
         axes = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
         uniform = [("every token", 1 / sentence.vocab_size, False)]
         _panel(axes[0], [uniform] * len(tokens), title="label smoothing")
-        for number, beta in enumerate(betas):
+        for number, method in enumerate(methods):
             cells = [
                 [(*likely, likely[0] == token.reference) for likely in token.likeliest[number]]
                 for token in tokens
             ]
-            _panel(axes[number + 1], cells, title=f"LABO, β = {beta:g}")
+            if method.on_the_target_side:
+                cells = [[("target tokens", row[0][1], False)] for row in cells]
+            _panel(axes[number + 1], cells, title=method.name.replace(" β=", ", β = "))
         axes[0].set_yticks(
             range(len(tokens)), [each.reference for each in tokens], parse_math=False
         )

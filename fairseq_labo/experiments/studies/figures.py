@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from fairseq_labo.experiments.plotting import COLORS, save, style
 from fairseq_labo.experiments.studies.results import Results, RunResult
 
+MARKERS = "os^v"
+PANELS = 6  # reliability diagrams beside each other
+
 
 def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
     """Draw and save every figure; name to PNG and SVG."""
@@ -36,7 +39,8 @@ def validation_curves(results: Results) -> Figure:
     """
     figure = Figure(figsize=(6.4, 3.8))
     axes = figure.subplots()
-    for name, color in colors(results).items():
+    for number, (name, color) in enumerate(colors(results).items()):
+        marker = MARKERS[number // len(COLORS) % len(MARKERS)]  # where colours come again
         curves = [
             {each.updates: each.nll_bits for each in run.validations}
             for run in results.methods[name]
@@ -44,7 +48,7 @@ def validation_curves(results: Results) -> Figure:
         for curve in curves:
             axes.plot([*curve], [*curve.values()], color=color, alpha=0.35, linewidth=0.8)
         mean = mean_curve(curves)
-        axes.plot([*mean], [*mean.values()], color=color, marker="o", markersize=3, label=name)
+        axes.plot([*mean], [*mean.values()], color=color, marker=marker, markersize=3, label=name)
     for name, color in colors(results).items():
         label: str | None = f"stage 2 of {name}"
         for updates in {run.stage_switch_updates: None for run in results.methods[name]}:
@@ -54,7 +58,8 @@ def validation_curves(results: Results) -> Figure:
     axes.set_xlim(left=0)
     axes.set_xlabel("updates")
     axes.set_ylabel("validation NLL (bits per token)")
-    axes.legend()
+    many: Any = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    axes.legend(**(many if len(results.methods) > PANELS else {}))
     return figure
 
 
@@ -91,15 +96,20 @@ def reliability_diagrams(results: Results, test: str) -> Figure:
     overconfident. The grey steps are the share of tokens in each bin.
     """
     count = len(results.methods)
-    figure = Figure(figsize=(0.6 + 2.3 * count, 2.9))
-    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
-    for axes, (name, color) in zip(panels, colors(results).items(), strict=True):
+    columns = min(count, PANELS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(0.6 + 2.3 * columns, 2.9 * rows))
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in panels.flat[count:]:
+        axes.set_visible(False)
+    for axes, (name, color) in zip(panels.flat, colors(results).items(), strict=False):
         runs = results.methods[name]
         _reliability(axes, pooled_bins(runs, test), color)
         ece = statistics.fmean(each.scores[test]["calibration"]["ece"] for each in runs)
         axes.set_title(f"{name}\nECE {100 * ece:.2f} %")
         axes.set_xlabel("confidence")
-    panels[0].set_ylabel("accuracy")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy")
     return figure
 
 

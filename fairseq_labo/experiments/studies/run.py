@@ -3,8 +3,9 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
@@ -12,9 +13,12 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Scores
-from fairseq_labo.experiments.studies.study import Study, setting_name
+from fairseq_labo.experiments.studies.study import TEACHER_PATH, Study, setting_name
 from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.presets import split_flags
+
+Setting = Mapping[str, str] | None
+Choices = Mapping[str, Mapping[str, str]]  # of methods with a grid: the chosen setting
 
 
 def labo(*words: object) -> list[str]:
@@ -24,13 +28,14 @@ def labo(*words: object) -> list[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a method in one setting of its grid with one seed."""
+    """One training of a method in one setting of its grid with one seed; the run that teaches."""
 
     study: Study
     method: str
     setting: Mapping[str, str]
     seed: int
     root: Path
+    teacher: "Run | None" = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -41,14 +46,22 @@ class Run:
     def folder(self) -> Path:
         return self.root / "runs" / self.name
 
-    def train_arguments(self) -> list[str]:
+    @property
+    def teachers(self) -> list["Run"]:
+        """The run's teacher, that one's teacher, and so on; the last one has none."""
+        return [] if self.teacher is None else [self.teacher, *self.teacher.teachers]
+
+    def train_arguments(self, *, root: Path = Path()) -> list[str]:
         """Arguments of `labo train` but those of the corpus, and --save-dir.
 
-        Flags: the study's, then the method's, then the setting's. The text is part of a run's
-        config: it must not change for a study that is done.
+        Flags: the study's, then the method's, then the setting's; the teacher's checkpoint, by its
+        path from `root`. The text is part of a run's config: it must not change for a study that
+        is done, nor depend on where its runs are.
         """
         train, method = self.study.train, self.study.methods[self.method]
         given = {**train.flags, **method.flags, **self.setting}
+        if self.teacher is not None:
+            given[TEACHER_PATH] = str(root / "runs" / self.teacher.name / "checkpoint_best.pt")
         own, of_fairseq = split_flags(given, method.criterion)
         flags = [part for key, value in own.items() for part in (option(key), value)]
         extra = [*train.extra, *method.extra, *of_fairseq]
@@ -56,7 +69,8 @@ class Run:
 
     def train_command(self) -> list[str]:
         corpus = ["--data", self.study.corpus, *self.study.corpus_flags("subwords")]
-        return labo("train", *corpus, "--save-dir", self.folder, *self.train_arguments())
+        arguments = self.train_arguments(root=self.root)
+        return labo("train", *corpus, "--save-dir", self.folder, *arguments)
 
     def evaluate_arguments(self) -> list[str]:
         """Arguments of `labo evaluate` but the checkpoint, those of the corpus and the subset."""
@@ -95,13 +109,21 @@ class Run:
             )
         return lines
 
-    def config(self, corpus: PreparedCorpus) -> dict[str, Any]:
-        """What decides the run's results; a folder belongs to one config for ever."""
+    def training(self) -> dict[str, Any]:
+        """What decides the training: its arguments, and those of its teacher."""
+        taught = {} if self.teacher is None else {"teacher": self.teacher.training()}
         return {
             "method": self.method,
             "setting": dict(self.setting),
             "seed": self.seed,
             "train": self.train_arguments(),
+            **taught,
+        }
+
+    def config(self, corpus: PreparedCorpus) -> dict[str, Any]:
+        """What decides the run's results; a folder belongs to one config for ever."""
+        return {
+            **self.training(),
             "evaluate": self.study.evaluate.model_dump(),
             "corpus": {"name": corpus.name, "raw_sha256": raw_sha256(corpus)},
         }
@@ -145,22 +167,40 @@ def raw_sha256(corpus: PreparedCorpus) -> dict[str, str] | None:
     }
 
 
-def search_runs(study: Study, root: Path) -> list[Run]:
-    """The runs among which the settings of grids are chosen."""
-    return [
-        Run(study, name, setting, seed, root)
+def search_runs(study: Study, root: Path, *, choices: Choices = MappingProxyType({})) -> list[Run]:
+    """The runs among which the settings of grids are chosen, but for teachers without a choice."""
+    found = [
+        run_of(study, root, name, seed, choices=choices, setting=setting)
         for name, method in study.methods.items()
         if method.grid
         for setting in method.settings()
         for seed in study.search_seeds
     ]
+    return [run for run in found if run]
 
 
-def final_runs(study: Study, root: Path, *, choices: Mapping[str, Mapping[str, str]]) -> list[Run]:
+def final_runs(study: Study, root: Path, *, choices: Choices) -> list[Run]:
     """The runs that are scored on the tests: methods without a grid, and chosen settings."""
-    return [
-        Run(study, name, choices[name] if method.grid else {}, seed, root)
-        for name, method in study.methods.items()
-        if not method.grid or name in choices
+    found = [
+        run_of(study, root, name, seed, choices=choices)
+        for name in study.methods
         for seed in study.seeds
     ]
+    return [run for run in found if run]
+
+
+def run_of(
+    study: Study, root: Path, name: str, seed: int, *, choices: Choices, setting: Setting = None
+) -> Run | None:
+    """A method's run, by default in the chosen setting of its grid, and the one that teaches it.
+
+    None if a setting that it needs, its own or its teacher's, is not chosen yet.
+    """
+    method, teacher = study.methods[name], None
+    if setting is None:
+        setting = choices.get(name) if method.grid else {}
+    if method.teacher:
+        teacher = run_of(study, root, method.teacher, seed, choices=choices)
+    if setting is None or (method.teacher and not teacher):
+        return None
+    return Run(study, name, setting, seed, root, teacher=teacher)

@@ -50,25 +50,32 @@ class Runner:
     threads: int
     lock: int | None = None
     _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _ended: dict[str, threading.Event] = field(default_factory=dict)  # trainings, by run
     _lock: Any = field(default_factory=threading.RLock)
     _stopped: bool = False
 
     def complete(self, runs: Sequence[Run], *, subsets: Sequence[str]) -> None:
-        """Train and evaluate every run that is not done yet.
+        """Train and evaluate every run that is not done yet; the teachers of runs are only trained.
 
         Raises UserError at the end, with the end of the log of each run that failed; the others
         are completed all the same.
         """
-        for run in runs:
+        scored = {run.name: run for run in runs}
+        teachers = {each.name: each for run in runs for each in run.teachers}
+        # Teachers first, so that a run that waits for its teacher does not keep it from beginning.
+        ordered = sorted({**teachers, **scored}.values(), key=lambda run: len(run.teachers))
+        steps = {run.name: tuple(subsets) if run.name in scored else () for run in ordered}
+        for run in ordered:
             run.claim(self.corpus)
-        waiting = [run for run in runs if not is_done(run, subsets)]
-        before = f"{len(runs) - len(waiting)} of {len(runs)} runs done before"
+        waiting = [run for run in ordered if not is_done(run, steps[run.name])]
+        before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
         show(f"{before}, {len(waiting)} to do, {how}")
+        self._ended = {run.name: threading.Event() for run in waiting}
         failures = []
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
             try:
-                futures = [pool.submit(self._run, run, tuple(subsets)) for run in waiting]
+                futures = [pool.submit(self._run, run, steps[run.name]) for run in waiting]
                 for future in as_completed(futures):
                     error = future.exception()
                     if isinstance(error, UserError):
@@ -92,12 +99,30 @@ class Runner:
 
     def _run(self, run: Run, subsets: Sequence[str]) -> None:
         with contextlib.suppress(_Stopped):
-            if not (run.folder / TRAINED).exists():
-                self._train(run)
+            try:
+                if not is_done(run, ()):
+                    self._wait_for_teacher(run)
+                    self._train(run)
+            finally:
+                self._ended[run.name].set()
             for subset in subsets:
                 if run.scores(subset) is None:
                     seconds = self._execute(run, run.evaluate_command(subset))
                     show(f"{run.name}: {subset} scored in {seconds:.0f} s")
+
+    def _wait_for_teacher(self, run: Run) -> None:
+        """Until it is trained; UserError if its training failed."""
+        if run.teacher is None:
+            return
+        if ended := self._ended.get(run.teacher.name):
+            ended.wait()
+        if not is_done(run.teacher, ()):
+            if self._stopped:
+                raise _Stopped
+            raise UserError(
+                f"{run.name}: expected its teacher {run.teacher.name} to be trained, found that "
+                "this failed; mend that and run again"
+            )
 
     def _train(self, run: Run) -> None:
         environment = {

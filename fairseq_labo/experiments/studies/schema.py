@@ -2,11 +2,19 @@
 
 import difflib
 import reprlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import ErrorDetails
 
 from fairseq_labo.experiments.errors import UserError
@@ -41,14 +49,21 @@ def one_of(names: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def with_entries(shape: Any) -> AfterValidator:
-    """Entries that hold at least those of `shape`; they stay as they are."""
+def holding(*numbers: str, optional: Mapping[str, Any] | None = None, **others: Any) -> Any:
+    """The type of entries that hold at least these; they stay as they are.
+
+    `numbers` are numbers, the others what they are given as.
+    """
+    wanted = {**dict.fromkeys(numbers, Number), **others}
+    fields: Any = {name: (kind, ...) for name, kind in wanted.items()}
+    fields |= {name: (kind | None, None) for name, kind in (optional or {}).items()}
+    shape = TypeAdapter(create_model("Entries", **fields))
 
     def check(value: Any) -> Any:
-        TypeAdapter(shape).validate_python(value, strict=True)
+        shape.validate_python(value, strict=True)
         return value
 
-    return AfterValidator(check)
+    return Annotated[dict[str, Any], AfterValidator(check)]
 
 
 def read_entries(path: Path, shape: Any) -> Any:

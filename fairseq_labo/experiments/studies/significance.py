@@ -11,7 +11,7 @@ from typing import Any
 
 from sacrebleu.significance import PairedTest
 
-from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, split_compounds
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.study import Significance
 
 LEVEL = 0.05
@@ -45,12 +45,9 @@ def compare_systems(
     resampling is sacreBLEU's, 12345 unless $SACREBLEU_SEED says otherwise.
     """
     chosen = CONVENTIONS[convention]
-    prepare = split_compounds if chosen.split_compounds else str
-    systems: list[tuple[str, Sequence[str]]] = [
-        (name, [prepare(line) for line in hypotheses[name]])
-        for name in (baseline, *(name for name in hypotheses if name != baseline))
-    ]
-    prepared = [[prepare(line) for line in references]]
+    names = dict.fromkeys((baseline, *hypotheses))
+    systems: Any = [(name, chosen.prepared(hypotheses[name])) for name in names]
+    prepared = [chosen.prepared(references)]
     results: dict[str, dict[Any, Any]] = {}
     signatures = {}
     for test, samples in (("bs", settings.bootstrap), ("ar", settings.randomization)):

@@ -20,16 +20,21 @@
       labo:
         criterion: labo_cross_entropy
         grid: {label_smoothing: [0.1, 0.2], labo_beta: [1.5, 2]}
+      distillation: {criterion: tsla_cross_entropy, teacher: label_smoothing}
     search: {metric: nll, seeds: [1]}   # how a grid's setting is chosen, on `valid` alone
 
 A method with a grid is trained in every combination of its values; the setting with the best mean
 of the search's metric on the validation set is chosen, and it alone is scored on the tests.
+
+A method with a teacher, another method of the study, gets as its ``--teacher-path`` the best
+checkpoint of that method's training with the same seed (in the chosen setting of its grid).
 
 Of a corpus that fairseq-preprocess alone has made, the file also says what the folder does not:
 ``subwords: subword-nmt``, ``tokenizer: moses``, ``references: {test: test.en}``.
 """
 
 import contextlib
+import graphlib
 import io
 import itertools
 import re
@@ -56,9 +61,10 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies.schema import Model, Name, Number, Wrong, one_of
-from fairseq_labo.experiments.training.presets import check_flag
+from fairseq_labo.experiments.training.presets import check_flag, find_criterion
 
 VALIDATION_SUBSET = "valid"
+TEACHER_PATH = "teacher_path"
 RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
 OLD_FORM = re.compile(r"data-prep/prepare-([a-z0-9-]+)\.sh")  # how `prepare:` began before
 
@@ -162,8 +168,9 @@ class Training(Model):
 
 
 class Method(Training):
-    """A criterion, its flags, and a grid of flags."""
+    """A criterion, its flags, a grid of flags, and another method that teaches it."""
 
+    teacher: Name | None = None
     grid: Annotated[Mapping[str, FlagTexts], BeforeValidator(_underscored)] = Field(
         default_factory=dict
     )
@@ -188,6 +195,15 @@ class Method(Training):
         _check([("criterion", self.criterion)], [self.criterion])
         in_grid = [(f"grid.{key}", each) for key, values in self.grid.items() for each in values]
         _check([*self.flags.items(), *in_grid], [self.criterion])
+        if self.teacher is None:
+            return self
+        if TEACHER_PATH in {*self.flags, *self.grid}:
+            raise Wrong(f"teacher: expected it or {TEACHER_PATH}, found both; leave out one")
+        if TEACHER_PATH not in find_criterion(self.criterion).flags:
+            raise Wrong(
+                f"teacher: expected a criterion with --teacher-path, found {self.criterion}; take "
+                "tsla_cross_entropy, or leave it out"
+            )
         return self
 
 
@@ -256,6 +272,27 @@ class Study(Model):
             raise ValueError(f"expected test sets, found {VALIDATION_SUBSET}")
         return value
 
+    @field_validator("methods")
+    @classmethod
+    def _teachers_are_methods(cls, value: Mapping[str, Method]) -> Mapping[str, Method]:
+        teachers = {name: each.teacher for name, each in value.items() if each.teacher}
+        wrong = [
+            f"{name}.teacher: expected one of {', '.join(value)}, found {teacher!r}"
+            for name, teacher in teachers.items()
+            if teacher not in value
+        ]
+        try:
+            graphlib.TopologicalSorter({key: [each] for key, each in teachers.items()}).prepare()
+        except graphlib.CycleError as error:
+            circle = error.args[1]
+            wrong.append(
+                f"{circle[-1]}.teacher: expected a method that can be trained before, found a "
+                f"circle: {' teaches '.join(circle)}"
+            )
+        if wrong:
+            raise Wrong(*wrong)
+        return value
+
     @field_validator("baseline")
     @classmethod
     def _is_a_method(cls, value: str, info: ValidationInfo) -> str:
@@ -267,8 +304,12 @@ class Study(Model):
     @field_validator("train")
     @classmethod
     def _known_flags(cls, value: Training, info: ValidationInfo) -> Training:
-        criterions = [method.criterion for method in info.data.get("methods", {}).values()]
+        methods = info.data.get("methods", {})
+        criterions = [method.criterion for method in methods.values()]
         _check(value.flags.items(), criterions or ["cross_entropy"])
+        taught = [name for name, method in methods.items() if method.teacher]
+        if taught and TEACHER_PATH in value.flags:
+            raise Wrong(f"{TEACHER_PATH}: expected none, since {taught[0]} has a teacher")
         return value
 
 

@@ -116,10 +116,15 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     def wanted(runs: Sequence[Run]) -> list[Run]:
         return [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in only or "*")]
 
-    if first := wanted(search_runs(study, root)):
+    choices, begun = search.choose(study, root), set[str]()
+    # A choice lets the searches begin of those that it teaches.
+    while first := [
+        run for run in wanted(search_runs(study, root, choices=choices)) if run.name not in begun
+    ]:
         show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
         runner.complete(first, subsets=[VALIDATION_SUBSET])
-    choices = search.choose(study, root)
+        begun |= {run.name for run in first}
+        choices = search.choose(study, root)
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
@@ -134,10 +139,11 @@ def scores_so_far(study: Study, root: Path) -> list[str]:
     Each holds score and NLL of the seeds that are done; without any there is no line.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
-    for run in search_runs(study, root):
+    choices = search.choose(study, root)
+    for run in search_runs(study, root, choices=choices):
         name = run.name.rpartition("/")[0]
         groups.setdefault((name, VALIDATION_SUBSET), []).append(run)
-    for run in final_runs(study, root, choices=search.choose(study, root)):
+    for run in final_runs(study, root, choices=choices):
         for test in study.tests:
             groups.setdefault((run.method, test), []).append(run)
     lines = []

@@ -54,26 +54,22 @@ def run(options: argparse.Namespace) -> None:
     PreparedCorpus.read(options.data)  # or five trainings would say why they cannot
     if options.output.is_dir():
         raise UserError(f"--output: expected a file, found a folder at {options.output}")
-    with locked(options.output.parent, name=f".{options.output.name}.lock"):
-        _measure(options)
-
-
-def _measure(options: argparse.Namespace) -> None:
     machine = provenance.describe_machine()
     runs: list[dict[str, Any]] = []
-    for repeat in range(options.repeats):
-        order = list(variants(options.updates).items())
-        for name, flags in order if repeat % 2 == 0 else reversed(order):
-            with tempfile.TemporaryDirectory() as folder:
-                measured = train_once(command(flags, options, Path(folder)), Path(folder))
-            runs.append({"name": name, "repeat": repeat, **measured})
-            speed, memory = measured["words_per_second"], measured["peak_resident_mib"]
-            print(f"{name:<30} {speed:9.1f} words/s {memory:9.1f} MiB", flush=True)
-    settings = {name: getattr(options, name) for name in FLAGS} | {"data": options.data.name}
-    settings["device"] = "cpu" if machine["device"].startswith("CPU") else "cuda"
-    summary = summarize(runs)
-    results = {"kind": "training", "settings": settings, "machine": machine, **summary}
-    write_json(options.output, {**results, "runs": runs})
+    with locked(options.output.parent, name=f".{options.output.name}.lock"):
+        for repeat in range(options.repeats):
+            order = list(variants(options.updates).items())
+            for name, flags in order if repeat % 2 == 0 else reversed(order):
+                with tempfile.TemporaryDirectory() as folder:
+                    measured = train_once(command(flags, options, Path(folder)), Path(folder))
+                runs.append({"name": name, "repeat": repeat, **measured})
+                speed, memory = measured["words_per_second"], measured["peak_resident_mib"]
+                print(f"{name:<30} {speed:9.1f} words/s {memory:9.1f} MiB", flush=True)
+        settings = {name: getattr(options, name) for name in FLAGS} | {"data": options.data.name}
+        settings["device"] = "cpu" if machine["device"].startswith("CPU") else "cuda"
+        summary = summarize(runs)
+        results = {"kind": "training", "settings": settings, "machine": machine, **summary}
+        write_json(options.output, {**results, "runs": runs})
     print(f"\n{medians_table(summary)}\nwritten: {options.output}")
 
 

@@ -23,10 +23,9 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.inquiry import apart, state_of
+from fairseq_labo.experiments.training.inquiry import CHECKPOINTS, apart, state_of
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
 from fairseq_labo.experiments.training.log import ended_by, follow
-from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"

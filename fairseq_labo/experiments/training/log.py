@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice, takewhile
@@ -24,25 +25,7 @@ RANK = re.compile(r"^\[rank\d+\]: ?")  # torch's, before each line of a worker's
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")
 SHOWN_LINES, SHOWN_CHARACTERS = 5, 600  # of what ended a training
 TAIL_BYTES = 1 << 18
-REMEDIES = {
-    r"Size of sample .* is invalid|Sentences lengths should not exceed": (
-        "a sentence of the validation set is too long. Take it in: -- --max-source-positions N "
-        "--max-target-positions N --max-tokens-valid N, with N its subwords. Or leave out what "
-        "is over the model's positions: -- --skip-invalid-size-inputs-valid-test"
-    ),
-    r"No space left|File too large|quota exceeded|file write failed|PytorchStreamWriter": (
-        "there was no room for a file. What was saved before is kept: make room, and the same "
-        "command goes on from it"
-    ),
-    r"out of memory|SIGKILL": (
-        "if memory was short: smaller --max-tokens behind --, and with --batch-tokens the batch "
-        "stays as large"
-    ),
-    r"architectures match": (
-        "the checkpoint is of another model: give the flags it was trained with, or another "
-        "--save-dir"
-    ),
-}
+REMEDIES = tomllib.loads(Path(__file__).with_name("remedies.toml").read_text(encoding="utf-8"))
 SHOWN = {
     "train_inner": ("loss", "ppl", "smoothing", "wps", "num_updates"),
     "train": ("train_loss", "train_nll_loss", "train_wps", "train_wall"),

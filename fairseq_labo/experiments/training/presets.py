@@ -93,7 +93,7 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     stages = given.keys() & {"smoothing_epochs", "smoothing_updates"}
     if len(stages) == 2:
         raise UserError("expected one of --smoothing-epochs and --smoothing-updates, found both")
-    if name == "tsla_cross_entropy" and not stages:
+    if name == "tsla_cross_entropy" and not stages and "teacher_path" not in given:
         given["smoothing_epochs"] = (options.epochs + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import transfer
+from fairseq_labo.experiments.data import download
 from fairseq_labo.experiments.data.download import Source
 from tests.experiments.data import broken, releases
 from tests.experiments.data.server import CONTENT, Server
@@ -18,8 +18,8 @@ from tests.experiments.data.server import CONTENT, Server
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server on this machine, and no pauses between attempts."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(transfer, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(transfer, "PIECE_BYTES", len(CONTENT) // 20)
+    monkeypatch.setattr(download, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(download, "PIECE_BYTES", len(CONTENT) // 20)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

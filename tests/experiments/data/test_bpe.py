@@ -15,7 +15,7 @@ from fairseq_labo.experiments.files import read_lines, write_lines
 def _learn(texts: Sequence[Path], codes: Path, *, merges: int) -> int:
     with Workers(1) as workers:
         counts = workers.count_words(texts)
-    return bpe.learn_from_counts(counts, codes, merges=merges, names="text")
+    return bpe.learn_merges(counts, codes, size=merges, names="text")
 
 
 def _codes(folder: Path, *, merges: int = 40) -> Path:

@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from fairseq_labo.experiments.data import held_out
+from fairseq_labo.experiments.data import clean
 from fairseq_labo.experiments.errors import UserError
 
 PAIRS = [(f"Satz {number}", f"sentence {number}") for number in range(60)]
 
 
 def chosen(pairs: list[tuple[str, str]], size: int) -> dict[str, set[tuple[str, str]]]:
-    drawn = held_out.draw(pairs, size)
+    drawn = clean.draw_held_out(pairs, size)
     found: dict[str, set[tuple[str, str]]] = {"valid": set(), "test": set()}
     for number, split in drawn.items():
         found[split].add(pairs[number - 1])
@@ -28,7 +28,7 @@ def test_neither_order_nor_direction_matters() -> None:
     shuffled = random.Random(1).sample(PAIRS, len(PAIRS))
     assert chosen(shuffled, 7) == chosen(PAIRS, 7)
     back = [(target, source) for source, target in PAIRS]
-    assert held_out.draw(back, 7) == held_out.draw(PAIRS, 7)
+    assert clean.draw_held_out(back, 7) == clean.draw_held_out(PAIRS, 7)
 
 
 def test_sentences_that_occur_again_are_never_held_out() -> None:
@@ -36,19 +36,19 @@ def test_sentences_that_occur_again_are_never_held_out() -> None:
     repeated = [("Ja.", "Yes."), ("ja", "Right."), ("Gut!", "Good."), ("Schön", "good")]
     repeated += [("...", "Well."), ("Tja", "---")]
     pairs = [*repeated, *PAIRS[:20]]
-    assert min(held_out.draw(pairs, 10)) == len(repeated) + 1
+    assert min(clean.draw_held_out(pairs, 10)) == len(repeated) + 1
     with pytest.raises(UserError, match=r"--split: expected 22 pairs .* found 20 of 26; choose"):
-        held_out.draw(pairs, 11)
+        clean.draw_held_out(pairs, 11)
 
 
 def test_a_sentence_decides_by_its_letters_and_digits() -> None:
     for number in range(500):
         first, second = f"Go {number} away!", f"go {number}, AWAY"
-        assert held_out.split_of(first) == held_out.split_of(second)
-    splits = [held_out.split_of(f"sentence {number}") for number in range(20_000)]
+        assert clean.split_of(first) == clean.split_of(second)
+    splits = [clean.split_of(f"sentence {number}") for number in range(20_000)]
     for split in ("valid", "test"):
         assert 150 < splits.count(split) < 250  # one in a hundred
-    assert held_out.split_of("Tom is here.") == "train"
+    assert clean.split_of("Tom is here.") == "train"
 
 
 def test_untranslated_pairs_are_not_preferred() -> None:

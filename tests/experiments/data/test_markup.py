@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_labo.experiments.data.markup import Oddity, reader
+from fairseq_labo.experiments.data.extract import Oddity, reader
 from fairseq_labo.experiments.errors import UserError
 from tests.experiments.data import releases
 

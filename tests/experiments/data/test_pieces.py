@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fairseq.data.data_utils import post_process
 
-from fairseq_labo.experiments.data import pieces
+from fairseq_labo.experiments.data import bpe
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, read_lines
 from tests.experiments.data import releases
@@ -27,7 +27,7 @@ def test_sentencepiece_pieces_decode_to_the_tokens(tmp_path: Path) -> None:
 
 def test_too_few_words_for_the_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="train: expected text for 500 SentencePiece pieces"):
-        pieces.learn_from_counts(Counter(["a"]), tmp_path / "m", size=500, names="train")
+        bpe.learn_pieces(Counter(["a"]), tmp_path / "m", size=500, names="train")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -36,7 +36,7 @@ def test_the_same_words_give_the_same_bytes_wherever_they_are_learned(tmp_path: 
     counts = Counter({"abc": 3, "abd": 2, "\u4e00b": 1})
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        pieces.learn_from_counts(counts, tmp_path / folder / "m", size=12, names="train")
+        bpe.learn_pieces(counts, tmp_path / folder / "m", size=12, names="train")
     models = [(tmp_path / folder / "m").read_bytes() for folder in ("one", "two")]
     assert models[0] == models[1] and str(tmp_path).encode() not in models[0]
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["m"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_labo.experiments.data import download, transfer
+from fairseq_labo.experiments.data import download
 from fairseq_labo.experiments.data.download import Source
 from fairseq_labo.experiments.errors import UserError
 from tests.experiments.data.server import CONTENT, Server, source_of
@@ -64,4 +64,4 @@ def test_server_that_stays_broken(running: Server, server: str, tmp_path: Path) 
     running.faults = ["500"] * 20
     with pytest.raises(UserError, match=r"answered 500 .* after 5 attempts"):
         download.fetch(source_of(f"{server}/f"), tmp_path)
-    assert len(running.requests) == transfer.ATTEMPTS
+    assert len(running.requests) == download.ATTEMPTS

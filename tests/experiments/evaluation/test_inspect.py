@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments import cli
@@ -39,6 +40,38 @@ def test_numbered_sentences_with_the_defaults(
     assert f"taught: {1 - DEFAULT_ALPHA:g} on the reference" in printed
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"labels-{n}.{suffix}" for n in (1, 2) for suffix in ("png", "svg")}
+
+
+@pytest.mark.slow
+def test_priors_side_by_side(
+    trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those asked for; else the uniform one, and that of the checkpoint's training."""
+    state = torch.load(trained / "checkpoint_best.pt", weights_only=True)
+    state["cfg"]["criterion"]["label_prior"] = "target"
+    torch.save(state, tmp_path / "checkpoint_best.pt")
+    command = ["inspect", "--data", str(toy_corpus), "--cpu", "--checkpoint"]
+    command += [str(tmp_path / "checkpoint_best.pt")]
+    assert cli.main([*command, "--figure", str(tmp_path / "labels.png")]) == 0
+    printed = capsys.readouterr().out
+    beta = f"β={DEFAULT_BETA:g}"
+    for name in ("masked label smoothing", f"LABO {beta} ", f"LABO {beta}, target prior"):
+        tokens = printed.count("label smoothing") // 2
+        assert printed.count(name) == tokens > 3, name
+    assert "unigram" not in printed
+    assert cli.main([*command, "--prior", "unigram", "unigram", "--beta", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "masked" not in printed and "LABO β=2 " not in printed
+    assert printed.count("unigram smoothing") == printed.count("LABO β=2, unigram prior") > 3
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--prior", "bigram"])
+    assert "invalid choice: 'bigram'" in capsys.readouterr().err
+    state["cfg"]["criterion"]["label_prior"] = "bigram"
+    torch.save(state, tmp_path / "checkpoint_best.pt")
+    assert cli.main(command) == 1
+    assert "--label-prior: expected one of uniform, unigram, target, found" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ evaluate: {beam: 1, allow_empty: true}
 significance: {bootstrap: 100, randomization: 100}
 methods:
   label_smoothing: {criterion: label_smoothed_cross_entropy, label_smoothing: 0.1}
-  tsla: {criterion: tsla_cross_entropy, label_smoothing: 0.1, smoothing_epochs: 1}
+  tsla: {criterion: tsla_cross_entropy, teacher: label_smoothing, smoothing_epochs: 1}
 """
 
 
@@ -135,6 +135,13 @@ def test_results_are_those_of_the_runs(study: FinishedStudy, results: dict[str, 
         first_epoch = run["validations"][0]["updates"]
         assert switch == (first_epoch if run["method"] == "tsla" else None)
         assert run["scores"]["test"]["checkpoint"]["seed"] == run["seed"]
+        words = run["train_arguments"]
+        teacher = run["scores"]["test"]["checkpoint"]["criterion"].get("teacher_path")
+        assert (teacher is not None) == ("--teacher-path" in words) == (run["method"] == "tsla")
+        if teacher is not None:
+            place = f"runs/{METHODS[0]}/seed-{run['seed']}/checkpoint_best.pt"
+            assert words[words.index("--teacher-path") + 1] == place
+            assert teacher == str(study.folder / place)
 
 
 @of_study

@@ -39,6 +39,23 @@ def test_every_figure_is_drawn_in_two_forms(microworld: Results, tmp_path: Path)
         assert b"<svg" in svg.read_bytes()
 
 
+def test_many_methods_are_told_apart(microworld: Results) -> None:
+    """More than there are colours, and than diagrams fit beside each other."""
+    runs = [
+        run.model_copy(update={"method": f"{run.method}-{number}"})
+        for number in range(3)
+        for run in microworld.runs
+    ]
+    many = microworld.model_copy(update={"runs": tuple(runs), "baseline": runs[0].method})
+    (axes,) = figures.validation_curves(many).axes
+    means = [line for line in axes.lines if line.get_marker() not in ("", "None", None)]
+    assert len({(line.get_color(), line.get_marker()) for line in means}) == 12
+    diagrams = figures.reliability_diagrams(many, "test").axes
+    assert len(diagrams) == 12 and {axes.get_gridspec().ncols for axes in diagrams} == {6}
+    titles = [axes.get_title().partition("\n")[0] for axes in diagrams]
+    assert titles == list(many.methods)
+
+
 def test_means_of_curves() -> None:
     curves = [{10: 4.0, 20: 2.0}, {10: 2.0, 20: 1.0, 30: 1.0}]
     assert figures.mean_curve(curves) == {10: 3.0, 20: 1.5}

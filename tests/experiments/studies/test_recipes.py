@@ -1,6 +1,7 @@
 """The recipes of LABO's tasks, and the other study files of the repository: what they would run."""
 
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -8,15 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from fairseq import options
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data import prepare as preparation
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS, paper_task
 from fairseq_labo.experiments.studies.run import Run, final_runs
 from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.study_file import EMBEDDED, read_study
-from tests.conftest import REPOSITORY
+from fairseq_labo.experiments.training.presets import fairseq_arguments
+from tests.conftest import REPOSITORY, TRAINING
+from tests.experiments.studies.conftest import CORPUS
+from tests.training.runs import fairseq_train
 
 RECIPES = REPOSITORY / "recipes"
 FOLDERS = (RECIPES, REPOSITORY / "studies", EMBEDDED)
@@ -33,6 +39,7 @@ PUBLISHED = {
         **{"--dropout": "0.1", "--max-tokens": "4096", "--update-freq": "8"},
     },
 }
+RDROP = "label_smoothed_cross_entropy_with_rdrop"
 COMMON = {
     **{"--optimizer": "adam", "--adam-betas": "(0.9, 0.98)", "--lr-scheduler": "inverse_sqrt"},
 }
@@ -74,6 +81,7 @@ def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
     assert study.name == path.stem and study.prepare
     criterions = {method.criterion for method in study.methods.values()}
     compared = {"cross_entropy", "label_smoothed_cross_entropy", "tsla_cross_entropy"}
+    compared |= {RDROP} if study.name == "rivals" else set()
     of_beta = study.name.endswith("-beta")  # compares LABO with itself
     assert criterions == {"labo_cross_entropy"} | (set() if of_beta else compared)
     said = path.read_text(encoding="utf-8")
@@ -121,6 +129,68 @@ from fairseq import options
 args = options.parse_args_and_arch(options.get_training_parser())
 print(json.dumps([args.criterion, args.label_smoothing, args.labo_beta]))
 """
+# What each method of studies/rivals.yaml is, as fairseq's parser sees it: criterion, weight, β,
+# prior, end of stage 1, whether it has a teacher, R-Drop's weight.
+RIVALS = {
+    "cross_entropy": ["cross_entropy", None, None, None, None, False, None],
+    "label_smoothing": ["label_smoothed_cross_entropy", 0.1, None, None, None, False, None],
+    "unigram": ["labo_cross_entropy", 0.1, math.inf, "unigram", None, False, None],
+    "masked": ["labo_cross_entropy", 0.1, math.inf, "target", None, False, None],
+    "confidence_penalty": ["labo_cross_entropy", 0.909091, 1.01, "uniform", None, False, None],
+    "tsla": ["tsla_cross_entropy", 0.1, None, "uniform", 1, False, None],
+    "tsla_pre": ["tsla_cross_entropy", 0.5, None, "uniform", 1, True, None],
+    "distillation": ["tsla_cross_entropy", 0.5, None, "uniform", None, True, None],
+    "rdrop": [RDROP, 0.1, None, None, None, False, 5.0],
+    "labo": ["labo_cross_entropy", 0.1, 2.0, "uniform", None, False, None],
+    "labo_unigram": ["labo_cross_entropy", 0.1, 2.0, "unigram", None, False, None],
+    "labo_target": ["labo_cross_entropy", 0.1, 2.0, "target", None, False, None],
+}
+
+
+def fairseq_words(run: Run, corpus: PreparedCorpus) -> list[str]:
+    """fairseq-train's arguments of a run."""
+    return fairseq_arguments(cli.parse(run.train_command()[3:]), corpus)
+
+
+def test_every_rival_is_trained_by_fairseq(tmp_path: Path) -> None:
+    """fairseq's own parser knows every word of the commands; a teacher is a run of the study."""
+    study = read_study(REPOSITORY / "studies" / "rivals.yaml")
+    names = "criterion label_smoothing labo_beta label_prior smoothing_epochs teacher_path"
+    of_teacher = str(tmp_path / "runs/cross_entropy/seed-1/checkpoint_best.pt")
+    parsed = {}
+    for run in final_runs(study, tmp_path, choices={}):
+        if run.seed == 1:
+            words = fairseq_words(run, CORPUS)
+            found = vars(options.parse_args_and_arch(options.get_training_parser(), words))
+            parsed[run.method] = [found.get(name) for name in (*names.split(), "rdrop_alpha")]
+            parsed[run.method][5] = found.get("teacher_path") == of_teacher
+    assert parsed == RIVALS
+
+
+@pytest.mark.slow
+def test_every_rival_learns_something_else(toy_corpus: Path, tmp_path: Path) -> None:
+    """Two epochs of a tiny model, in the order of the teachers."""
+    study = read_study(REPOSITORY / "studies" / "rivals.yaml")
+    runs = [run for run in final_runs(study, tmp_path, choices={}) if run.seed == 1]
+    found = {}
+    for run in sorted(runs, key=lambda run: len(run.teachers)):
+        _, *words = fairseq_words(run, PreparedCorpus.read(toy_corpus))
+        tiny = [*TRAINING, "--dropout", "0.1", "--warmup-updates", "10"]
+        trained = fairseq_train(toy_corpus / "bin", run.folder, *words, *tiny)
+        first, second = trained.logged("train_loss", "train")
+        assert second < first, run.method
+        assert len(trained.announcements()) == run.method.startswith("tsla")
+        values = trained.parameters().values()
+        found[run.method] = sum(value.double().sum().item() for value in values)
+    assert found.keys() == study.methods.keys()
+    assert len(set(found.values())) == len(found)
+
+
+def test_the_confidence_penalty_of_the_rivals_is_its_limit() -> None:
+    """α = w / (w + d) with β = 1 + d and w = 0.1."""
+    flags = read_study(REPOSITORY / "studies" / "rivals.yaml").methods["confidence_penalty"].flags
+    weight, distance = 0.1, float(flags["labo_beta"]) - 1
+    assert float(flags["label_smoothing"]) == pytest.approx(weight / (weight + distance), abs=1e-6)
 
 
 def test_the_table_has_the_figures_of_the_papers() -> None:

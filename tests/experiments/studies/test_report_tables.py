@@ -82,3 +82,15 @@ def test_straightened_scores_are_shown_where_all_runs_have_them(
     for change, shown in ((scored, True), (of_seed_1, False), (lambda run: run, False)):
         labels = [row[0] for row in report_tables.signatures(changed(change), "test").rows]
         assert ("straight" in labels) == shown
+
+
+def test_the_prior_and_the_teacher_of_a_method_are_shown(changed: Callable[..., Results]) -> None:
+    """Like the other flags."""
+    flags = "--label-prior unigram --teacher-path runs/cross_entropy/seed-1/checkpoint_best.pt"
+
+    def taught(run: RunResult) -> RunResult:
+        words = (*flags.split(), *run.train_arguments)
+        return run.model_copy(update={"train_arguments": words})
+
+    for row in report_tables.training(changed(taught)).rows:
+        assert row[1].startswith(f"{flags} --") and "--seed" not in row[1]

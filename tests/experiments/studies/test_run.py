@@ -115,6 +115,42 @@ def test_switches_are_true_or_false(tmp_path: Path) -> None:
     assert parsed(run.train_command()).fused_projection is True
 
 
+def test_a_teacher_is_the_run_of_the_same_seed(tmp_path: Path) -> None:
+    """In the chosen setting of its grid; without a choice there is no run of its students.
+
+    What a config says does not depend on where the runs are.
+    """
+    tsla = {"criterion": "tsla_cross_entropy"}
+    pre = {**tsla, "teacher": "labo", "grid": {"label_smoothing": [0.3, 0.5]}}
+    entries = {**CONTENT["methods"], "pre": pre, "last": {**tsla, "teacher": "pre"}}
+    study = read(tmp_path, methods=entries)
+    labo, chosen = study.methods["labo"].settings()[1], study.methods["pre"].settings()[1]
+    assert {run.method for run in search_runs(study, tmp_path)} == {"labo"}
+    assert len(search_runs(study, tmp_path, choices={"labo": labo})) == 4 + 2
+    assert {run.method for run in final_runs(study, tmp_path, choices={"labo": labo})} == {
+        "smooth", "labo",
+    }  # fmt: skip
+    choices = {"labo": labo, "pre": chosen}
+    runs = {run.name: run for run in final_runs(study, tmp_path, choices=choices)}
+    run = runs["last/seed-2"]
+    assert [each.name for each in run.teachers] == [
+        "pre/label_smoothing=0.5/seed-2",
+        "labo/label_smoothing=0.1,labo_beta=inf/seed-2",
+    ]
+    best = f"{tmp_path}/runs/pre/label_smoothing=0.5/seed-2/checkpoint_best.pt"
+    assert parsed(run.train_command()).teacher_path == best
+    elsewhere = final_runs(study, tmp_path / "elsewhere", choices=choices)
+    config = run.config(CORPUS)
+    assert config in [each.config(CORPUS) for each in elsewhere]
+    assert str(tmp_path) not in json.dumps(config)
+    assert f"--teacher-path {best.removeprefix(f'{tmp_path}/')} --seed 2" in " ".join(
+        config["train"]
+    )
+    # A training depends on that of its teacher, and on nothing of it else.
+    assert config["teacher"] == runs["pre/label_smoothing=0.5/seed-2"].training()
+    assert list(config["teacher"]["teacher"]) == ["method", "setting", "seed", "train"]
+
+
 def test_the_search_has_every_setting(tmp_path: Path) -> None:
     study = read(tmp_path)
     runs = search_runs(study, tmp_path)

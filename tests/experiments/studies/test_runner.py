@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_json, write_json
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.runner import Runner
+from fairseq_labo.experiments.studies.study import Method
 from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
@@ -98,17 +99,52 @@ def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
     Runner(CORPUS, jobs=2, threads=1).complete(runs, subsets=["test"])
 
 
+def taught_run(teacher: ShellRun, train: str) -> ShellRun:
+    study = make_study()
+    pre = Method.model_validate({"criterion": "tsla_cross_entropy"})
+    study = study.model_copy(update={"methods": {**study.methods, "pre": pre}})
+    return replace(teacher, study=study, method="pre", train=train, teacher=teacher)
+
+
+def test_a_teacher_is_trained_before(tmp_path: Path) -> None:
+    """Though it stands behind, and is not asked for: then it is not scored."""
+    teacher = shell_run(tmp_path, "sleep 0.3\n" + FINISH)
+    run = taught_run(teacher, f"set -e; [[ -e {teacher.folder}/train.log ]]\n{FINISH}")
+    last = replace(run, setting={"label_smoothing": "0.5"}, teacher=run)
+    other = shell_run(tmp_path, FINISH, seed=2)
+    Runner(CORPUS, jobs=2, threads=1).complete([last, run, other], subsets=["test"])
+    assert last.scores("test") == run.scores("test") == SCORES
+    assert (teacher.folder / "train.json").exists() and teacher.scores("test") is None
+    Runner(CORPUS, jobs=2, threads=1).complete([last, teacher], subsets=["test"])
+    assert teacher.scores("test") == SCORES
+
+
+def test_a_teacher_that_fails_stops_its_students(tmp_path: Path) -> None:
+    teacher = shell_run(tmp_path, "echo something broke; exit 3")
+    run = taught_run(teacher, FINISH)
+    last = replace(run, setting={"label_smoothing": "0.5"}, teacher=run)
+    other = shell_run(tmp_path, FINISH, seed=2)
+    with pytest.raises(UserError, match="something broke") as raised:
+        Runner(CORPUS, jobs=2, threads=1).complete([last, run, other, teacher], subsets=["test"])
+    for name, of_name in (("pre", "smooth"), ("pre/label_smoothing=0.5", "pre")):
+        said = f"{name}/seed-1: expected its teacher {of_name}/seed-1 to be trained, found that"
+        assert said in str(raised.value)
+    assert other.scores("test") == SCORES
+    assert not (run.folder / "run.log").exists() and not (last.folder / "run.log").exists()
+
+
 def test_stop_ends_the_processes(tmp_path: Path) -> None:
     run = shell_run(tmp_path, "echo $$ > $1/pid; sleep 60 & wait")
-    runner = Runner(CORPUS, jobs=1, threads=1)
-    thread = threading.Thread(target=runner.complete, args=([run],), kwargs={"subsets": ["test"]})
+    runner = Runner(CORPUS, jobs=2, threads=1)
+    runs = [run, taught_run(run, FINISH)]  # which waits
+    thread = threading.Thread(target=runner.complete, args=(runs,), kwargs={"subsets": ["test"]})
     thread.start()
     wait_for(run.folder / "pid")
     started = time.monotonic()
     runner.stop()
     thread.join(timeout=20)
     assert not thread.is_alive() and time.monotonic() - started < 20
-    assert not (run.folder / "train.json").exists()
+    assert not any((each.folder / "train.json").exists() for each in runs)
 
 
 def wait_for(path: Path, seconds: float = 60) -> str:

@@ -10,7 +10,7 @@ from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies import search, workflow
 from fairseq_labo.experiments.studies.run import Run, search_runs
 from fairseq_labo.experiments.studies.runner import TRAINED, Runner
-from fairseq_labo.experiments.studies.study import setting_name
+from fairseq_labo.experiments.studies.study import Method, setting_name
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
 
@@ -87,3 +87,24 @@ def test_a_choice_stays(tmp_path: Path) -> None:
     third = {FIRST: 1.0, SECOND: 2.0, "label_smoothing=0.3,labo_beta=2": 0.5}
     with pytest.raises(UserError, match=r"expected label_smoothing=0.1,labo_beta=2 to stay"):
         workflow.run_study(changed, tmp_path, FakeRunner(third), only=[])
+
+
+def test_a_teacher_is_chosen_before_its_students_are_searched(tmp_path: Path) -> None:
+    study = make_study()
+    entries = {"criterion": "tsla_cross_entropy", "grid": {"label_smoothing": ["0.3", "0.5"]}}
+    pre = Method.model_validate({**entries, "teacher": "labo"})
+    last = Method.model_validate({"criterion": "tsla_cross_entropy", "teacher": "pre"})
+    methods = {"last": last, "pre": pre, **study.methods}
+    study = study.model_copy(update={"methods": methods})
+    runner = FakeRunner({FIRST: 1.0, SECOND: 2.0, "label_smoothing=0.3": 1.0})
+    assert not workflow.run_study(study, tmp_path, runner, only=["pre/*", "last/*"])
+    assert runner.done == []  # there is no choice for their teacher yet
+    assert workflow.run_study(study, tmp_path, runner, only=[])
+    assert search.choose(study, tmp_path)["pre"] == {"label_smoothing": "0.5"}
+    searched = [name.partition("/")[0] for name, (subset,) in runner.done if subset == "valid"]
+    assert searched == ["labo"] * 4 + ["pre"] * 4
+    taught = read_json(tmp_path / "runs" / "last" / "seed-2" / "config.json")["teacher"]
+    assert (taught["method"], taught["seed"]) == ("pre", 2)
+    assert taught["teacher"]["setting"] == {"label_smoothing": "0.1", "labo_beta": "2"}
+    assert any(line.startswith("pre/label_smoothing=0.5, valid: ")
+               for line in workflow.scores_so_far(study, tmp_path))  # fmt: skip

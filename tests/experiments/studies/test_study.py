@@ -67,6 +67,19 @@ def methods(**entries: Any) -> dict[str, Any]:
     return {"methods": {"smooth": {**METHOD, **entries}}}
 
 
+def taught(**entries: Any) -> dict[str, Any]:
+    """A method that another one teaches, unless `entries` say something else."""
+    pre = {"criterion": "tsla_cross_entropy", "teacher": "smooth", **entries}
+    return {"methods": {"smooth": METHOD, "pre": pre}}
+
+
+def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
+    """In whatever order they stand."""
+    last = {"criterion": "tsla_cross_entropy", "teacher": "pre"}
+    study = read(tmp_path, methods={"last": last, **taught()["methods"]})
+    assert [method.teacher for method in study.methods.values()] == ["pre", None, "smooth"]
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -146,6 +159,40 @@ def methods(**entries: Any) -> dict[str, Any]:
         (methods(grid={"labo_beta": [0]}), "methods.smooth.grid.labo_beta: expected a number abo"),
         (methods(grid={"labo_bta": [2]}), "methods.smooth.grid.labo_bta: .*did you mean labo_beta"),
         (methods(epochs=1, grid={"epochs": [1]}), "methods.smooth.grid.epochs: expected once"),
+        (
+            taught(teacher="smoth"),
+            "methods.pre.teacher: expected one of smooth, pre, found 'smoth'$",
+        ),
+        (taught(teacher=5), "methods.pre.teacher: expected a valid string, found 5"),
+        (
+            taught(criterion="labo_cross_entropy"),
+            "methods.pre.teacher: expected a criterion with --teacher-path, found labo_cross_entro",
+        ),
+        (taught(teacher_path="a.pt"), "methods.pre.teacher: expected it or teacher_path, found bo"),
+        (
+            taught(grid={"teacher_path": ["a.pt"]}),
+            "methods.pre.teacher: expected it or teacher_path, found both",
+        ),
+        (taught(teacher="pre"), "methods.pre.teacher: .* found a circle: pre teaches pre$"),
+        (
+            {
+                "methods": {
+                    "a": {"criterion": "tsla_cross_entropy", "teacher": "b"},
+                    "b": {"criterion": "tsla_cross_entropy", "teacher": "a"},
+                }
+            },
+            "methods.[ab].teacher: .* found a circle: ([ab]) teaches [ab] teaches \\1$",
+        ),
+        (
+            {
+                "train": {"teacher_path": "a.pt"},
+                "methods": {
+                    "smooth": {"criterion": "tsla_cross_entropy"},
+                    "pre": {"criterion": "tsla_cross_entropy", "teacher": "smooth"},
+                },
+            },
+            "train.teacher_path: expected none, since pre has a teacher",
+        ),
     ],
 )
 def test_refusals(changes: dict[str, Any], match: str, tmp_path: Path) -> None:

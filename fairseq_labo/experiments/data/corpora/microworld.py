@@ -10,8 +10,6 @@ from fairseq_labo.experiments.data.recipe import Corpus, Counts, Member, Part, R
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import sha256_of
 
-TITLE = "the microworld, a small generated German-English corpus that needs no download"
-PAIRS = ("de-en", "en-de")
 SEED = 1
 SIZES = {"train": 24_000, "valid": 500, "test": 500}  # pairs that are taken: all
 FOLDER = Path(__file__).resolve().parent.parent / "microworld"
@@ -20,11 +18,6 @@ SHA256 = {
     "valid.tsv.gz": "5e1cb2f7aed458f983cfe7aac2fd096d7846ba04317e31616f93fc58c96caed3",
     "test.tsv.gz": "5d87172da8220b5be77591c7a1878186d75e379842144069968113921872d7df",
 }
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the generator's seed."""
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"only {SEED} is here")
 
 
 def corpus(options: argparse.Namespace) -> Corpus:
