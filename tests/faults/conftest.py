@@ -49,6 +49,14 @@ TWO_PATHS = {"os.rename", "os.link", "os.symlink"}  # of which the second is mad
 STARTS = {"socket.connect", "socket.getaddrinfo", "os.fork", "os.exec", "os.posix_spawn"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For the whole run only: who edits has no use for minutes of faults."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """text/, corpus/ (prepared), bin/ (fairseq-preprocess's alone), save/, study.yaml, ..."""
