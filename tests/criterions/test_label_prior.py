@@ -85,7 +85,7 @@ def test_confidence_penalty(build: Build) -> None:
     loss[counted].sum().backward()
     expected = [p.grad for p in built.model.parameters() if p.grad is not None]
     for found, exact in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(found / (1 - alpha), exact, rtol=2e-2, atol=2e-2)
+        torch.testing.assert_close(found / (1 - alpha), exact, rtol=1e-3, atol=1e-3)
 
 
 def test_uniform_reads_no_data(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
