@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+import torch
 from fairseq.criterions import FairseqCriterion
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
@@ -159,7 +160,9 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             num_counted = target.ne(self.padding_idx).sum()
         divisor = num_counted if self.divide_by_counted else num_tokens
         sample_size = num_sentences if self.sentence_avg else divisor
+        loss = losses.loss.sum() if losses.loss.dim() else losses.loss
         logging_output = {
+            "loss": loss.detach(),
             **self.summed(losses, num_counted=num_counted, label_smoothing=label_smoothing),
             "loss_size": num_sentences if self.sentence_avg else num_counted,
             "ntokens": num_tokens,
@@ -170,7 +173,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             correct = losses.argmax.eq(target).sum()  # never at ignored tokens
             total = target.ne(self.padding_idx).sum()
             logging_output |= {"n_correct": correct, "total": total}
-        return (losses.loss.sum() if reduce else losses.loss), sample_size, logging_output
+        return (loss if reduce else losses.loss), sample_size, logging_output
 
     def compute_loss(
         self, model: Any, net_output: Any, sample: dict[str, Any], reduce: bool = True
@@ -233,11 +236,12 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
     @staticmethod
     def summed(losses: TokenLosses, *, num_counted: Any, label_smoothing: float) -> dict[str, Any]:
         """Sums over the batch, in nats: the same keys for every batch, stage and worker."""
+        parts = {"nll_loss": losses.nll, "reg_loss": losses.reg, "label_entropy": losses.entropy}
+        found = {name: part for name, part in parts.items() if part is not None}
+        sums = torch.stack(list(found.values())).sum(1)  # one launch for all, on a GPU
         return {
-            "loss": losses.loss.detach().sum(),
-            "nll_loss": losses.nll.sum(),
-            "reg_loss": losses.reg.sum() if losses.reg is not None else 0.0,
-            "label_entropy": losses.entropy.sum() if losses.entropy is not None else 0.0,
+            **dict.fromkeys(parts, 0.0),
+            **dict(zip(found, sums, strict=True)),
             "num_counted": num_counted,
             "reg_ntokens": num_counted if losses.reg is not None else 0,
             "smoothing": label_smoothing * num_counted,

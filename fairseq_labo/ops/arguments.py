@@ -83,8 +83,9 @@ def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor:
     """Return `target` as int64 [N], or raise if it does not belong to `logits` [N, V].
 
-    On the CPU an index outside the vocabulary raises IndexError. On CUDA the same condition
-    is checked by a device-side assertion, so that the host need not wait for it.
+    On the CPU an index outside the vocabulary raises IndexError. On CUDA the implementations assert
+    the same on the device, so that the host need not wait: "triton" in its kernel, the others by
+    `assert_target`.
     """
     if target.dim() != 1 or target.size(0) != logits.size(0):
         raise ValueError(
@@ -99,17 +100,25 @@ def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor
             f"target is on {target.device}, logits on {logits.device}: move one of them"
         )
     target = target.long()
-    vocab_size = logits.size(1)
-    valid = target.ge(0).logical_and_(target.lt(vocab_size)).logical_or_(target.eq(ignore_index))
-    if target.is_cuda:
-        torch._assert_async(valid.all())
-    elif not bool(valid.all()):
-        found = int(target[~valid][0])
-        raise IndexError(
-            f"target {found} is outside the vocabulary [0, {vocab_size}) and is not "
-            f"ignore_index {ignore_index}"
-        )
+    if not target.is_cuda:
+        valid = _in_vocabulary(target, logits.size(1), ignore_index)
+        if not bool(valid.all()):
+            raise IndexError(
+                f"target {int(target[~valid][0])} is outside the vocabulary [0, {logits.size(1)}) "
+                f"and is not ignore_index {ignore_index}"
+            )
     return target
+
+
+def _in_vocabulary(target: Tensor, vocab_size: int, ignore_index: int) -> Tensor:
+    inside = target.ge(0).logical_and_(target.lt(vocab_size))
+    return inside.logical_or_(target.eq(ignore_index))
+
+
+def assert_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> None:
+    """On CUDA, a device-side assertion that every index is in the vocabulary or ignored."""
+    if target.is_cuda:
+        torch._assert_async(_in_vocabulary(target, logits.size(1), ignore_index).all())
 
 
 _checked_priors: MutableMapping[Tensor, int] = WeakIdKeyDictionary()  # and their versions then

@@ -8,6 +8,7 @@ from torch import Tensor
 from fairseq_labo.ops import arguments, reference
 from fairseq_labo.ops.dispatch import Implementation, implementation
 from fairseq_labo.ops.settings import LossOptions, Settings, TokenLosses, TokenOptions
+from fairseq_labo.ops.triton_loss import triton_token_losses
 from fairseq_labo.ops.uncompiled import uncompiled
 
 IGNORE_INDEX = -100  # the default, which is torch's
@@ -47,6 +48,8 @@ def route(
     compute = implementation(
         impl, logits, settings, teacher=teacher_logits is not None, prior=prior is not None
     )
+    if compute is not triton_token_losses:
+        arguments.assert_target(target, logits=logits, ignore_index=ignore_index)
     return compute, (target, settings, teacher_logits, prior)
 
 

@@ -67,6 +67,7 @@ def forward_kernel(
     entropy_ptr: tl.tensor,
     argmax_ptr: tl.tensor,
     saved_ptr: tl.tensor,  # [N, 4]: m, S, T, the maximum that T is relative to
+    valid_ptr: tl.tensor,  # one number, which becomes 0 if a target is outside the vocabulary
     ignore_index: tl.tensor,
     alpha: tl.tensor,
     beta: tl.tensor,
@@ -98,6 +99,9 @@ def forward_kernel(
             tl.store(entropy_ptr + row, 0.0)
         if ARGMAX:
             tl.store(argmax_ptr + row, -1)
+        return
+    if (y < 0) | (y >= VOCAB):
+        tl.store(valid_ptr, 0)
         return
     logits_ptr += row * LOGITS_STRIDE
     target_logit = tl.load(logits_ptr + y).to(tl.float32)

@@ -149,11 +149,13 @@ class _TritonTokenLosses(torch.autograd.Function):
             settings, regularized=settings.regularized, teacher=teacher is not None
         )
         lanes = _Lanes.for_logits(logits)
+        valid = torch.ones((), dtype=torch.int32, device=logits.device)
         weights = prior if settings.regularized else None
         if num_tokens > 0:
             with _on_device(logits):
                 _kernels().forward_kernel[(num_tokens,)](
                     *(logits, teacher, weights, target, loss, nll, reg, entropy, argmax, saved),
+                    valid,
                     *(settings.ignore_index, settings.label_smoothing),
                     *(plan.beta, plan.inverse_beta),
                     LOGITS_STRIDE=logits.stride(0),
@@ -173,6 +175,7 @@ class _TritonTokenLosses(torch.autograd.Function):
                     num_warps=min(NUM_WARPS, lanes.lanes // WARP_SIZE),
                     enable_fp_fusion=True,
                 )
+        torch._assert_async(valid)  # on a GPU the host does not wait for it
         ctx.save_for_backward(logits, target, teacher, prior, saved)
         ctx.settings = settings
         ctx.set_materialize_grads(False)

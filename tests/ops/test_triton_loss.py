@@ -1,13 +1,17 @@
 """impl="triton" against the float64 reference: on the CPU by Triton's interpreter, or on a GPU."""
 
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from fairseq_labo.ops import triton_loss
+from fairseq_labo.ops import token_losses, triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
+from tests.ops.launches import launches_of, on_imaginary_cuda
 from tests.ops.triton_cases import DTYPES, IGNORED, check, error, evaluate, random_case, settings
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
@@ -229,3 +233,32 @@ def test_reasons_not_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_loss, "_triton_installed", lambda: False)
     with pytest.raises(RuntimeError, match="pip install triton"):
         triton_token_losses(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), settings(2.0))
+
+
+@pytest.mark.parametrize("target", [99, 203, -1])
+def test_a_target_outside_the_vocabulary_is_asserted(device: str, target: int) -> None:
+    """In the kernel. (On a GPU the assertion ends the process, so this is for the interpreter.)"""
+    if device != "cpu":
+        pytest.skip("a device-side assertion would end the tests")
+    logits, targets, _ = random_case(3, 99, torch.float32, device)
+    triton_token_losses(logits, targets, settings(2.0))
+    targets[1] = target
+    with pytest.raises(RuntimeError, match="Expected Tensor with single nonzero value"):
+        triton_token_losses(logits, targets, settings(2.0))
+
+
+def test_three_launches_forward_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel, and two for the assertion on the targets, which took seven."""
+    calls = []
+    kernel = {(4,): lambda *_, **__: calls.append(1)}
+    monkeypatch.setattr(triton_loss, "_kernels", lambda: SimpleNamespace(forward_kernel=kernel))
+    monkeypatch.setattr(triton_loss, "_on_device", lambda tensor: nullcontext())
+    monkeypatch.setattr(
+        triton_loss._Lanes, "for_logits", lambda logits: triton_loss._Lanes(1, 1, 1, 1)
+    )
+    with on_imaginary_cuda(), torch.no_grad():
+        logits = torch.empty(4, 64, device="cuda")
+        target = torch.empty(4, dtype=torch.long, device="cuda")
+        options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0, "statistics": True}
+        launches = launches_of(lambda: token_losses(logits, target, impl="triton", **options))
+    assert len(calls) == 1 and launches.total == 2, launches.counts
