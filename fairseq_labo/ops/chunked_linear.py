@@ -71,6 +71,12 @@ class _Gradients:
         if self.weight is not None:
             if chunk.dtype == self.weight.dtype:
                 self.weight.addmm_(chunk.t(), hidden, alpha=1.0 / scale)
+            elif chunk.is_cuda and hasattr(torch.ops.aten.addmm, "dtype_out"):  # torch ≥ 2.8
+                # In place: a product of its own would be a float32 [V, D] for each chunk.
+                torch.addmm(
+                    *(self.weight, chunk.t(), hidden), out_dtype=self.weight.dtype,
+                    alpha=1.0 / scale, out=self.weight,
+                )  # fmt: skip
             else:
                 self.weight.add_(_product(chunk.t(), hidden), alpha=1.0 / scale)
         if self.bias is not None:

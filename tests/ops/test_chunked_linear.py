@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_labo.ops import chunked_linear, labo_linear_loss, linear_token_losses
+from tests.ops.launches import launches_of, on_imaginary_cuda
 from tests.ops.linear_cases import PAD, Case, error, gradients, random_case
 from tests.ops.linear_cases import several_chunks as several_chunks  # a fixture
 
@@ -162,3 +163,17 @@ def test_memory_stays_within_a_chunk() -> None:
             hidden, weight, target, label_smoothing=0.1, beta=2.5, reduction="sum", impl="torch"
         ).backward()
     assert seen.num_elements == max(hidden.numel(), weight.numel())
+
+
+@pytest.mark.skipif(not hasattr(torch.ops.aten.addmm, "dtype_out"), reason="torch < 2.8")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weight_gradients_are_added_up_in_place_on_a_gpu(dtype: torch.dtype) -> None:
+    """A product of its own would be a float32 [V, D], written and read again for each chunk."""
+    with on_imaginary_cuda(), torch.no_grad():
+        weight = torch.empty(5000, 64, dtype=dtype, device="cuda")
+        hidden = torch.empty(7, 64, dtype=dtype, device="cuda")
+        layer = chunked_linear.Projection(weight, None)
+        gradients = chunked_linear._Gradients(hidden, layer, (False, True, False))
+        chunk = torch.empty(7, 5000, dtype=dtype, device="cuda")
+        launches = launches_of(lambda: gradients.add(slice(0, 7), hidden, chunk, 4096.0))
+    assert launches.counts == {"aten::addmm.dtype_out": 1}
