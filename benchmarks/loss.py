@@ -37,8 +37,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 DEFAULTS["cpu"] |= {"dtype": ["fp32"], "repeats": 12}
 DEFAULTS["cuda"] |= {"dtype": ["fp16", "bf16", "fp32"], "repeats": 40}
-# A power of exp(z/β) that the kernels multiply out, another one, the default, and uniform.
-BETAS = [2.0, 2.5, DEFAULT_BETA, math.inf]
+# A power of exp(z/β) that the kernels multiply out, another one, the default, one beyond the powers
+# and the default, and uniform.
+BETAS = [2.0, 2.5, DEFAULT_BETA, 10.0, math.inf]
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:

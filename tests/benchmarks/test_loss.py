@@ -27,7 +27,7 @@ FIELDS = {
 def test_every_default_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(tmp_path)
     assert set(results) == {"kind", "settings", "machine", "copy_gb_per_second", "rows"}
-    assert results["settings"]["beta"] == ["2", "2.5", "4", "inf"]
+    assert results["settings"]["beta"] == ["2", "2.5", "4", "10", "inf"]
     assert results["settings"]["dtype"] == ["fp32"]
     assert {"device", "versions", "commit"} <= set(results["machine"])
     rows = results["rows"]
@@ -47,8 +47,31 @@ def test_every_default_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     counted = {(r["provider"], r["beta"], r["upstream"], r["mode"]) for r in rows}
     assert len(counted) == len(rows)
     ours = [row for row in rows if row["provider"] == "labo-torch"]
-    assert len(ours) == 4 * 2 * 3  # β, upstream, mode
+    assert len(ours) == 5 * 2 * 3  # β, upstream, mode
     assert "upstream 128" in capsys.readouterr().out
+
+
+BARE = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))  # cannot be imported
+from benchmarks import loss
+loss.main({arguments!r})
+"""
+
+
+@pytest.mark.slow
+def test_a_bare_machine_needs_torch_and_numpy_only(tmp_path: Path) -> None:
+    """fairseq, the corpora's tools and the plots are not on the GPU machine."""
+    missing = ["fairseq", "fairseq_cli", "sacremoses", "sacrebleu", "subword_nmt", "sentencepiece"]
+    missing += ["matplotlib", "omegaconf", "pydantic", "tabulate", "yaml", "scipy", "defusedxml"]
+    output = tmp_path / "out.json"
+    arguments = [*TINY, "--providers", "labo-torch", "torch", "--output", str(output)]
+    code = BARE.format(missing=missing, arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert output.is_file()
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
