@@ -31,6 +31,9 @@ def compile_only(self, *args, grid, warmup, **options):
 driver.set_active(Hopper())
 JITFunction.run = compile_only
 triton_loss.triton_unavailable = lambda logits: None
+"""
+
+EVERY_KIND = """
 teacher, prior = torch.zeros(2, 10152), torch.full((10152,), 1 / 10152)
 cases = [(2.0, None, None), (10.0, None, None), (2.5, teacher, None)]
 cases += [(beta, None, prior) for beta in (2.0, 10.0, float("inf"))]
@@ -44,16 +47,43 @@ for kernel in compiled:
     assert "cubin" in kernel.asm and ".v4.b32" in kernel.asm["ptx"]
 """
 
+WHOLE_RUN = """
+def batch(num_tokens, settings, *, differentiable):
+    logits = torch.zeros(num_tokens, 10152, dtype=torch.bfloat16, requires_grad=differentiable)
+    target = torch.zeros(num_tokens, dtype=torch.long)
+    loss = triton_loss.triton_token_losses(logits, target, settings).loss.sum()
+    if differentiable:
+        loss.backward(torch.tensor(3.0))
+
+for num_tokens in (2, 7, 16):  # batches of all lengths
+    for alpha in (0.1, 0.05):  # a schedule
+        batch(num_tokens, Settings(alpha, BETA, 1, True, False), differentiable=True)
+    batch(num_tokens, Settings(0.0, BETA, 1, True, False), differentiable=False)  # validation
+    batch(num_tokens, Settings(0.0, BETA, 1, False, False), differentiable=True)  # stage 2
+kinds = {kernel.hash for kernel in compiled}
+assert len(kinds) == 5, len(kinds)
+"""
+
+
+def run_compiled(script: str) -> None:
+    pytest.importorskip("triton")
+    environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_ALWAYS_COMPILE": "1"}
+    command = [sys.executable, "-c", COMPILE + script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+
 
 @pytest.mark.slow
 def test_the_kernels_compile_for_hopper_without_a_gpu() -> None:
     """What the interpreter accepts the compiler may not; and 16 bytes are loaded at a time."""
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_ALWAYS_COMPILE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_compiled(EVERY_KIND)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", ["4.0", "10.0", "float('inf')"])
+def test_a_whole_training_compiles_five_kernels(beta: str) -> None:
+    """Forward and backward in both stages, and forward in validation; none again later."""
+    run_compiled(f"BETA = {beta}\n{WHOLE_RUN}")
 
 
 @pytest.mark.gpu
