@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments.checkpoints import load_checkpoint, settings_of
+from fairseq_labo.experiments.data.binarize import providers_of_fairseq
 
 DISTRIBUTIONS = ("torch", "sacrebleu", "sacremoses", "numpy")
 
@@ -45,9 +46,7 @@ def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
 
     gpu = torch.cuda.is_available() and not cpu
     versions = {"python": platform.python_version()}
-    # Several distributions provide the module fairseq (fairseq-fixed, ve-fairseq, ...).
-    providers = importlib.metadata.packages_distributions().get("fairseq", [])
-    for name in (*DISTRIBUTIONS, *sorted(set(providers))):
+    for name in (*DISTRIBUTIONS, *providers_of_fairseq()):
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.data import binarize
 from fairseq_labo.experiments.provenance import available_cores
 from tests.conftest import REPOSITORY
 
@@ -35,9 +36,11 @@ def test_versions_of_whatever_provides_fairseq(monkeypatch: pytest.MonkeyPatch) 
 
     found = {"fairseq": ["ve-fairseq", "ve-fairseq"]}
     monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: found)
+    binarize.providers_of_fairseq.cache_clear()
     monkeypatch.setattr(importlib.metadata, "version", version)
     described = provenance.describe_machine(cpu=True)
     assert described["device"].startswith("CPU (")
+    binarize.providers_of_fairseq.cache_clear()
     assert described["versions"] | {"python": ""} == versions | {"python": ""}
 
 

@@ -1,6 +1,7 @@
 """fairseq's preprocessor: runs it, and measures what it wrote."""
 
 import ctypes
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fairseq_labo.experiments.data.intact import read_dictionary, read_index
-from fairseq_labo.experiments.data.intact import read_lengths as read_lengths
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
@@ -35,10 +35,15 @@ def ensure_fairseq() -> None:
         )
 
 
+@functools.cache  # it reads the lists of files of all that is installed
+def providers_of_fairseq() -> list[str]:
+    """The distributions that provide the module fairseq: fairseq-fixed, ve-fairseq, or others."""
+    return sorted(set(importlib.metadata.packages_distributions().get("fairseq", [])))
+
+
 def tool_versions() -> dict[str, str]:
     """Return the versions of the programs that decide the data; fairseq's with its fork's name."""
-    forks = importlib.metadata.packages_distributions().get("fairseq", [])
-    fairseq = [f"{name} {importlib.metadata.version(name)}" for name in sorted(set(forks))]
+    fairseq = [f"{name} {importlib.metadata.version(name)}" for name in providers_of_fairseq()]
     return {
         "python": platform.python_version(),
         "sacremoses": importlib.metadata.version("sacremoses"),
