@@ -59,7 +59,8 @@ SMALLEST_WEIGHTED_SUM = tl.constexpr(1e-30)
 def forward_kernel(
     logits_ptr: tl.tensor,  # [N, V]
     teacher_ptr: tl.tensor,  # [N, V]
-    prior_ptr: tl.tensor,  # [V], float32
+    prior_ptr: tl.tensor,  # π [V], float32
+    prior_log_ptr: tl.tensor,  # π log π [V], float32
     target_ptr: tl.tensor,  # [N]; so are the five results
     loss_ptr: tl.tensor,
     nll_ptr: tl.tensor,
@@ -151,7 +152,7 @@ def forward_kernel(
                 M += tl.sum(tl.where(pi > 0.0, pi * x, 0.0), 1)
                 seen += tl.sum(pi, 1)
                 if ENTROPY:
-                    H += tl.sum(tl.where(pi > 0.0, pi * tl.log(pi), 0.0), 1)
+                    H += tl.sum(tl.load(prior_log_ptr + columns, mask=inside, other=0.0), 1)
             else:
                 M += tl.sum(tl.where(inside, x, 0.0), 1)
         else:
@@ -161,6 +162,9 @@ def forward_kernel(
                 e_minus_1 = expm1(smoothing_x * inverse_beta, e)
             if PRIOR:
                 pi = tl.load(prior_ptr + columns, mask=inside, other=0.0)
+                if ENTROPY:
+                    pi_log_pi = tl.load(prior_log_ptr + columns, mask=inside, other=0.0)
+                    H += beta * tl.sum(e * pi_log_pi, 1)
                 e *= pi
                 seen += tl.sum(pi, 1)
             T += tl.sum(e, 1)
@@ -172,8 +176,6 @@ def forward_kernel(
                 else:
                     X += tl.sum(tl.where(inside, e_minus_1, 0.0), 1)
             if ENTROPY:
-                if PRIOR:
-                    smoothing_x += beta * tl.log(pi)
                 H += tl.sum(tl.where(e > 0.0, e * smoothing_x, 0.0), 1)
     # All lanes under the row's maximum, then one sum of each kind.
     top = tl.max(m, 0)

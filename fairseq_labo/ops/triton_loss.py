@@ -151,10 +151,25 @@ class _TritonTokenLosses(torch.autograd.Function):
         lanes = _Lanes.for_logits(logits)
         valid = torch.ones((), dtype=torch.int32, device=logits.device)
         weights = prior if settings.regularized else None
+        log_weights = None
+        if weights is not None and settings.statistics:
+            log_weights = torch.special.xlogy(weights, weights)
         if num_tokens > 0:
             with _on_device(logits):
                 _kernels().forward_kernel[(num_tokens,)](
-                    *(logits, teacher, weights, target, loss, nll, reg, entropy, argmax, saved),
+                    *(
+                        logits,
+                        teacher,
+                        weights,
+                        log_weights,
+                        target,
+                        loss,
+                        nll,
+                        reg,
+                        entropy,
+                        argmax,
+                        saved,
+                    ),
                     valid,
                     *(settings.ignore_index, settings.label_smoothing),
                     *(plan.beta, plan.inverse_beta),

@@ -17,7 +17,6 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
 from fairseq_labo.experiments.evaluation.bleu import Texts, ceilings, score_text
-from fairseq_labo.experiments.evaluation.hypotheses import read_texts, text_of_tokens, write_texts
 from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
 from fairseq_labo.experiments.files import locked, read_lines, write_json
 from fairseq_labo.experiments.training.flags import Flag, add_flags, value_of
@@ -115,14 +114,14 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             generated, seconds = generation.generate(
                 words, output=work, subset=options.subset, expected=expected
             )
-            texts = read_texts(
+            texts = generation.read_texts(
                 generated,
                 corpus,
                 references,
                 allow_empty=options.allow_empty,
                 skipped=fit.skipped,
             )
-            write_texts(work, texts, language=corpus.languages[1])
+            generation.write_texts(work, texts, language=corpus.languages[1])
             scores = score(options, corpus, texts, sources=fit.kept(sources))
             report["subset"]["sentences"] = expected
             report["generation"]["seconds"] = round(seconds, 1)
@@ -163,7 +162,7 @@ def score(
     scores: dict[str, Any] = score_text(texts, straight=straight)
     if options.comet is not None:
         scores["comet"] = comet.score_comet(options.comet, texts, sources=sources, cpu=options.cpu)
-    detokenize = text_of_tokens(corpus)
+    detokenize = generation.text_of_tokens(corpus)
     return {**scores, "ceiling": ceilings(texts, detokenize=detokenize, straight=straight)}
 
 
@@ -171,11 +170,10 @@ def measure(
     options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path, fit: lengths.Fit
 ) -> dict[str, Any]:
     """NLL and calibration of the subset's references."""
-    from fairseq_labo.experiments.evaluation import calibration
-    from fairseq_labo.experiments.evaluation.teacher_forcing import load_model
+    from fairseq_labo.experiments.evaluation.teacher_forcing import load_model, measure_subset
 
     loaded = load_model(checkpoint, bin_dir=corpus.bin_dir, cpu=options.cpu, limits=fit.limits)
-    measured = calibration.measure_subset(
+    measured = measure_subset(
         loaded, subset=options.subset, max_tokens=fit.max_tokens, skip_long=bool(fit.skipped)
     )
     return {

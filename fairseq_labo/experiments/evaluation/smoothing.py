@@ -9,6 +9,7 @@ each token of the vocabulary, or one of `fairseq_labo.ops.priors`. For LABO it i
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,20 +30,6 @@ SPECIAL_RECIPES = ("aggressive_hyphens", "split_final_period", "released_tokens"
 
 
 @dataclass(frozen=True)
-class TokenSmoothing:
-    """At one target token: the reference y, the model's p_y, and P of each `Method`.
-
-    `likeliest[i]` belongs to the i-th: tokens with their probability, likeliest first;
-    `of_reference[i]` is P_y there.
-    """
-
-    reference: str
-    probability: float
-    likeliest: tuple[tuple[tuple[str, float], ...], ...]
-    of_reference: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Method:
     """What gives P: LABO with that β, or the `prior` itself, which is β = inf."""
 
@@ -50,27 +37,33 @@ class Method:
     prior: str = "uniform"
 
     @property
-    def on_the_target_side(self) -> bool:
-        """Whether P is the same on every token that occurs there, and so has no likeliest ones."""
-        return math.isinf(self.beta) and self.prior == "target"
-
-    @property
     def name(self) -> str:
         """``LABO β=2``, ``LABO β=2, unigram prior``, ``unigram smoothing``."""
+        labo = f"LABO β={self.beta:g}"
         if self.prior == "uniform":
-            return f"LABO β={self.beta:g}"
-        labo = f"LABO β={self.beta:g}, {self.prior} prior"
-        return SMOOTHING[self.prior] if math.isinf(self.beta) else labo
+            return labo
+        return SMOOTHING[self.prior] if math.isinf(self.beta) else f"{labo}, {self.prior} prior"
 
 
 def methods_of(betas: Sequence[float], priors: Sequence[str]) -> list[Method]:
     """By prior: smoothing towards it (of which the uniform one needs no P), then LABO."""
-    found = [
-        Method(beta, prior)
-        for prior in priors
-        for beta in (*([] if prior == "uniform" else [math.inf]), *betas)
-    ]
+    of_prior = {prior: [] if prior == "uniform" else [math.inf] for prior in priors}
+    found = [Method(beta, prior) for prior in priors for beta in (*of_prior[prior], *betas)]
     return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class TokenSmoothing:
+    """At one target token: the reference y, the model's p_y, and P of each `Method`.
+
+    `likeliest[i]` belongs to the i-th: tokens with their probability, likeliest first, or if they
+    all have the same, their number; `of_reference[i]` is P_y there.
+    """
+
+    reference: str
+    probability: float
+    likeliest: tuple[tuple[tuple[str, float], ...], ...]
+    of_reference: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -90,28 +83,30 @@ def token_smoothing(
     *,
     methods: Sequence[Method],
     top: int,
-    priors: Mapping[str, Tensor | None] | None = None,
+    priors: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> tuple[TokenSmoothing, ...]:
     """The smoothing at each token of one sentence, by each method.
 
-    `priors`: π [V] by name, on the device of the logits; None and those that are missing: uniform.
+    `priors`: π [V] by name, on the device of the logits; those that are missing are uniform.
     """
 
-    def likeliest(distribution: Tensor) -> tuple[tuple[str, float], ...]:  # of [V]
-        values, indices = (each.tolist() for each in distribution.topk(top))
+    def likeliest(method: Method, p: Tensor) -> tuple[tuple[str, float], ...]:  # of [V]
+        values, indices = (each.tolist() for each in p.topk(top))
+        if method == Method(math.inf, "target"):
+            return ((f"any of {p.count_nonzero()}", values[0]),)
         return tuple(zip((dictionary[i] for i in indices), values, strict=True))
 
     p = torch.softmax(sentence.logits.float(), dim=-1)  # [T, V]
-    distributions = [  # each [T, V]
-        labo_targets(sentence.logits, beta=each.beta, prior=(priors or {}).get(each.prior))
+    distributions = {  # each [T, V]
+        each: labo_targets(sentence.logits, beta=each.beta, prior=priors.get(each.prior))
         for each in methods
-    ]
+    }
     return tuple(
         TokenSmoothing(
             reference=dictionary[y],
             probability=p[row, y].item(),
-            likeliest=tuple(likeliest(each[row]) for each in distributions),
-            of_reference=tuple(each[row, y].item() for each in distributions),
+            likeliest=tuple(likeliest(each, of[row]) for each, of in distributions.items()),
+            of_reference=tuple(each[row, y].item() for each in distributions.values()),
         )
         for row, y in enumerate(sentence.target.tolist())
     )
@@ -142,31 +137,28 @@ def inspect(
                 f"for which the model has learned positions, found {found[0]} and {found[1]}"
             )
     methods = methods_of(betas, priors)
-    weights = _weights(loaded, priors)
+    shown: Any = {"methods": methods, "top": top, "priors": _weights(loaded, priors)}
     return [
         SentenceSmoothing(
             source=loaded.task.source_dictionary.string(batch["net_input"]["src_tokens"][0]),
             target=dictionary.string(sentence.target),
             vocab_size=len(dictionary),
             methods=tuple(methods),
-            tokens=token_smoothing(sentence, dictionary, methods=methods, top=top, priors=weights),
+            tokens=token_smoothing(sentence, dictionary, **shown),
         )
         for batch, sentence in zip(batches, sentences_of(loaded, batches), strict=True)
     ]
 
 
 def _weights(loaded: LoadedModel, priors: Sequence[str]) -> dict[str, Tensor]:
-    """π [V] of each prior but the uniform one, on the model's device.
-
-    Raises UserError where the training data of the task cannot be counted.
-    """
-    if not (named := [name for name in priors if name != "uniform"]):
+    """π [V] of each prior but the uniform one; UserError where there is nothing to count."""
+    if set(priors) <= {"uniform"}:
         return {}
     from fairseq_labo.criterions.target_counts import target_counts
 
     try:
         counts = target_counts(loaded.task)
-        found = {name: prior_from_counts(name, counts) for name in named}
+        found = {name: prior_from_counts(name, counts) for name in priors}
     except ValueError as error:
         raise UserError(f"--prior: {error}") from error
     return {name: each.to(loaded.device) for name, each in found.items() if each is not None}
@@ -240,8 +232,6 @@ def table(sentence: SentenceSmoothing, *, label_smoothing: float) -> str:
         smoothed = zip(sentence.methods, token.of_reference, token.likeliest, strict=True)
         for method, own, likeliest in smoothed:
             text = "  ".join(f"{word} {probability:.3f}" for word, probability in likeliest)
-            if method.on_the_target_side:
-                text = f"{likeliest[0][1]:.5f} on each of {1 / likeliest[0][1]:.0f} tokens"
             rows.append(["", "", method.name, f"{own:.5f}", text])
     return (
         f"source     {printable(sentence.source)}\nreference  {printable(sentence.target)}\n"

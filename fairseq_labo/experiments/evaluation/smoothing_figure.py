@@ -23,8 +23,10 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
     Raises UserError for a figure that would be too large to be drawn.
     """
     tokens, methods = sentence.tokens, sentence.methods
-    top = len(tokens[0].likeliest[0])
-    widths = [0.9, *(1.6 if each.on_the_target_side else top * 0.95 for each in methods)]
+    # A prior's name needs some room.
+    least = [0 if method.prior == "uniform" else 1.6 for method in methods]
+    counts = map(len, tokens[0].likeliest)
+    widths = [0.9, *(max(n * 0.95, room) for n, room in zip(counts, least, strict=True))]
     size = 1.2 + 1.05 * sum(widths), 1.3 + 0.34 * len(tokens)
     if max(size) > LARGEST:
         raise UserError(
@@ -41,8 +43,6 @@ def draw(sentence: SentenceSmoothing, *, label_smoothing: float) -> Figure:
                 [(*likely, likely[0] == token.reference) for likely in token.likeliest[number]]
                 for token in tokens
             ]
-            if method.on_the_target_side:
-                cells = [[("target tokens", row[0][1], False)] for row in cells]
             _panel(axes[number + 1], cells, title=method.name.replace(" β=", ", β = "))
         axes[0].set_yticks(
             range(len(tokens)), [each.reference for each in tokens], parse_math=False

@@ -48,25 +48,23 @@ def score(test: str, key: str) -> Cell:
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, NLL, ECE."""
 
-    def points(name: str) -> float:
-        runs = results.methods[name]
+    def points(runs: Sequence[RunResult]) -> float:
         return statistics.fmean(each.scores[test][results.score]["score"] for each in runs)
 
     def difference(runs: Sequence[RunResult]) -> str:
-        if runs[0].method == results.baseline:
-            return "–"
-        return f"{points(runs[0].method) - points(results.baseline):+.2f}"
+        return f"{points(runs) - points(results.methods[results.baseline]):+.2f}"
 
     def significant(runs: Sequence[RunResult]) -> str:
-        if runs[0].method == results.baseline:
-            return "–"
         both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
         return f"{sum(both)} of {len(runs)}"
 
+    def of_others(cell: Cell) -> Cell:
+        return lambda runs: "–" if runs[0].method == results.baseline else cell(runs)
+
     columns = {
         "BLEU": score(test, results.score),
-        "difference": difference,
-        "significant": significant,
+        "difference": of_others(difference),
+        "significant": of_others(significant),
         "NLL": measure(test, "nll_bits", 3),
         "ECE %": measure(test, "ece", 2, 100),
     }

@@ -7,7 +7,7 @@ Neither holds paths.
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -154,20 +154,14 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
     choices = search.choose(study, root)
     runs = final_runs(study, root, choices=choices)
     missing = [run.name for run in runs if not runner.is_done(run, study.tests)]
-    missing += [
-        f"the search of {name}"
-        for name, method in study.methods.items()
-        if method.grid and name not in choices
-    ]
+    missing += [f"the search of {name}" for name in study.searched if name not in choices]
     if missing:
         raise UserError(
             "expected all runs of the study to be done, found these missing: "
             f"{', '.join(missing)}; run labo compare without --report-only"
         )
     compared, signatures = _compare(study, runs, corpus)
-    described = CorpusResult(
-        name=corpus.name, languages=corpus.languages, raw_sha256=raw_sha256(corpus)
-    )
+    hashes = raw_sha256(corpus)
     among = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
     searched = SearchResult(
         metric=study.search.metric, seeds=study.search_seeds, methods=among, choices=choices
@@ -175,7 +169,7 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
     return Results(
         study=study.name,
         description=study.description,
-        corpus=described,
+        corpus=CorpusResult(name=corpus.name, languages=corpus.languages, raw_sha256=hashes),
         baseline=study.baseline,
         score=study.score,
         significance=Signatures(**signatures),
@@ -218,22 +212,17 @@ def _compare(
     language = corpus.languages[1]
     tokens = "tok." if CONVENTIONS[study.score].tokens else ""
     compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
-    signatures: dict[str, str] = {}
+    settings: Any = {"convention": study.score, "settings": study.significance}
     for test in study.tests:
+        references = corpus.raw(test, language)
+        count, name = len(references), f"hyp.{tokens}{language}"
         for seed in study.seeds:
             of_seed = [run for run in runs if run.seed == seed]
-            references = corpus.raw(test, language)
-            count = len(references)
             if tokens:
                 references = of_seed[0].lines(test, f"ref.tok.{language}", count)
-            hypotheses = f"hyp.{tokens}{language}"
-            systems = {run.method: run.lines(test, hypotheses, count) for run in of_seed}
+            systems = {run.method: run.lines(test, name, count) for run in of_seed}
             by_method, signatures = compare_systems(
-                systems,
-                references,
-                baseline=study.baseline,
-                convention=study.score,
-                settings=study.significance,
+                systems, references, baseline=study.baseline, **settings
             )
             compared[test] |= {run.name: by_method[run.method] for run in of_seed}
     return compared, signatures

@@ -48,8 +48,8 @@ class Run:
 
     @property
     def teachers(self) -> list["Run"]:
-        """The run's teacher, that one's teacher, and so on; the last one has none."""
-        return [] if self.teacher is None else [self.teacher, *self.teacher.teachers]
+        """The teachers of the run's teacher, and this one."""
+        return [] if self.teacher is None else [*self.teacher.teachers, self.teacher]
 
     def train_arguments(self, *, root: Path = Path()) -> list[str]:
         """Arguments of `labo train` but those of the corpus, and --save-dir.
@@ -171,8 +171,7 @@ def search_runs(study: Study, root: Path, *, choices: Choices = MappingProxyType
     """The runs among which the settings of grids are chosen, but for teachers without a choice."""
     found = [
         run_of(study, root, name, seed, choices=choices, setting=setting)
-        for name, method in study.methods.items()
-        if method.grid
+        for name, method in study.searched.items()
         for setting in method.settings()
         for seed in study.search_seeds
     ]

@@ -61,9 +61,9 @@ class Runner:
         are completed all the same.
         """
         scored = {run.name: run for run in runs}
-        teachers = {each.name: each for run in runs for each in run.teachers}
         # Teachers first, so that a run that waits for its teacher does not keep it from beginning.
-        ordered = sorted({**teachers, **scored}.values(), key=lambda run: len(run.teachers))
+        teachers = {each.name: each for run in runs for each in run.teachers}
+        ordered = list({**teachers, **scored}.values())
         steps = {run.name: tuple(subsets) if run.name in scored else () for run in ordered}
         for run in ordered:
             run.claim(self.corpus)

@@ -60,9 +60,8 @@ def choose(study: Study, root: Path) -> dict[str, dict[str, str]]:
     path = root / CHOICES
     recorded = read_entries(path, dict[str, dict[str, str]]) or {}
     choices = {}
-    for name, method in study.methods.items():
-        among = candidates(study, root, name) if method.grid else None
-        if among is None:
+    for name in study.searched:
+        if (among := candidates(study, root, name)) is None:
             continue
         choices[name] = setting = dict(best(among, study.search.metric).setting)
         if (before := recorded.get(name, setting)) != setting:

@@ -26,15 +26,14 @@
 A method with a grid is trained in every combination of its values; the setting with the best mean
 of the search's metric on the validation set is chosen, and it alone is scored on the tests.
 
-A method with a teacher, another method of the study, gets as its ``--teacher-path`` the best
-checkpoint of that method's training with the same seed (in the chosen setting of its grid).
+A method with a teacher, a method above it, gets as its ``--teacher-path`` the best checkpoint of
+that method's training with the same seed (in the chosen setting of its grid).
 
 Of a corpus that fairseq-preprocess alone has made, the file also says what the folder does not:
 ``subwords: subword-nmt``, ``tokenizer: moses``, ``references: {test: test.en}``.
 """
 
 import contextlib
-import graphlib
 import io
 import itertools
 import re
@@ -74,10 +73,6 @@ def _text(value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value).lower() if isinstance(value, bool) else str(value)
     raise ValueError(f"expected a number or a text, found {value!r}")
-
-
-def _words(value: Any) -> Any:
-    return shlex.split(value) if isinstance(value, str) else value
 
 
 def _different(values: Sequence[Any]) -> Sequence[Any]:
@@ -155,7 +150,10 @@ class Training(Model):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FlagText]
-    extra: Annotated[tuple[FlagText, ...], BeforeValidator(_words)] = ()
+    extra: Annotated[
+        tuple[FlagText, ...],
+        BeforeValidator(lambda value: shlex.split(value) if isinstance(value, str) else value),
+    ] = ()
 
     @property
     def flags(self) -> Mapping[str, str]:
@@ -252,6 +250,11 @@ class Study(Model):
     significance: Significance = Significance()
 
     @property
+    def searched(self) -> dict[str, Method]:
+        """The methods with a grid."""
+        return {name: method for name, method in self.methods.items() if method.grid}
+
+    @property
     def search_seeds(self) -> tuple[int, ...]:
         """The seeds that every setting of a grid is trained with."""
         return self.search.seeds or self.seeds[:1]
@@ -274,21 +277,16 @@ class Study(Model):
 
     @field_validator("methods")
     @classmethod
-    def _teachers_are_methods(cls, value: Mapping[str, Method]) -> Mapping[str, Method]:
-        teachers = {name: each.teacher for name, each in value.items() if each.teacher}
-        wrong = [
-            f"{name}.teacher: expected one of {', '.join(value)}, found {teacher!r}"
-            for name, teacher in teachers.items()
-            if teacher not in value
-        ]
-        try:
-            graphlib.TopologicalSorter({key: [each] for key, each in teachers.items()}).prepare()
-        except graphlib.CycleError as error:
-            circle = error.args[1]
-            wrong.append(
-                f"{circle[-1]}.teacher: expected a method that can be trained before, found a "
-                f"circle: {' teaches '.join(circle)}"
-            )
+    def _teachers_are_above(cls, value: Mapping[str, Method]) -> Mapping[str, Method]:
+        above: list[str] = []
+        wrong = []
+        for name, method in value.items():
+            if method.teacher and method.teacher not in above:
+                wrong.append(
+                    f"{name}.teacher: expected a method that stands above it "
+                    f"({', '.join(above) or 'there is none'}), found {method.teacher!r}"
+                )
+            above.append(name)
         if wrong:
             raise Wrong(*wrong)
         return value

@@ -90,8 +90,7 @@ def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
     """Raise UserError now for what would otherwise be found when the first training is done."""
     if study.paper:
         paper_task(study.paper, corpus=corpus.name, languages=corpus.languages)
-    searched = any(method.grid for method in study.methods.values())
-    for subset in [*study.tests, *([VALIDATION_SUBSET] if searched else [])]:
+    for subset in [*study.tests, *([VALIDATION_SUBSET] if study.searched else [])]:
         corpus.raw(subset, corpus.languages[1])
     if not corpus.manifest:
         _ = corpus.subwords, corpus.tokenizer
@@ -129,8 +128,9 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
     runner.complete(wanted(final), subsets=study.tests)
-    chosen = all(name in choices for name, method in study.methods.items() if method.grid)
-    return chosen and all(is_done(run, study.tests) for run in final)
+    return choices.keys() == study.searched.keys() and all(
+        is_done(run, study.tests) for run in final
+    )
 
 
 def scores_so_far(study: Study, root: Path) -> list[str]:

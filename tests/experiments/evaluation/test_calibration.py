@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from fairseq_labo.experiments.evaluation.calibration import TokenCalibration
+from fairseq_labo.experiments.evaluation.teacher_forcing import TokenCalibration
 
 
 def calibrated(probabilities: torch.Tensor, target: torch.Tensor, bins: int) -> TokenCalibration:

@@ -7,7 +7,7 @@ import pytest
 
 from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.hypotheses import (
+from fairseq_labo.experiments.evaluation.generation import (
     check_references,
     read_numbered,
     read_texts,

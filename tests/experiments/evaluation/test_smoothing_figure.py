@@ -30,7 +30,7 @@ def test_figure_shows_every_probability() -> None:
 
 def test_priors_stand_beside_each_other() -> None:
     """The masked one is the same on every token of the target side: one cell."""
-    likeliest = ((("a", 0.5), ("b", 0.5)), (("a", 0.7), ("b", 0.3)), (("b", 0.6), ("a", 0.4)))
+    likeliest = ((("any of 2", 0.5),), (("a", 0.7), ("b", 0.3)), (("b", 0.6), ("a", 0.4)))
     token = TokenSmoothing("b", 0.2, likeliest, (0.5, 0.3, 0.6))
     methods = Method(math.inf, "target"), Method(2.0, "target"), Method(math.inf, "unigram")
     figure = draw(SentenceSmoothing("q", "b", 7, methods, (token,)), label_smoothing=0.1)
@@ -41,7 +41,7 @@ def test_priors_stand_beside_each_other() -> None:
         "unigram smoothing",
     ]
     shown = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert shown[1] == ["target tokens\n0.500"]
+    assert shown[1] == ["any of 2\n0.500"]
     assert shown[3] == ["b\n0.600", "a\n0.400"]
 
 

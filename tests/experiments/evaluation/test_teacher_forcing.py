@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.calibration import measure_subset
-from fairseq_labo.experiments.evaluation.teacher_forcing import load_model, subset_sentences
+from fairseq_labo.experiments.evaluation.teacher_forcing import (
+    load_model,
+    measure_subset,
+    subset_sentences,
+)
 from fairseq_labo.experiments.files import read_lines
 
 pytestmark = pytest.mark.slow

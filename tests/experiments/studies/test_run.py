@@ -134,8 +134,8 @@ def test_a_teacher_is_the_run_of_the_same_seed(tmp_path: Path) -> None:
     runs = {run.name: run for run in final_runs(study, tmp_path, choices=choices)}
     run = runs["last/seed-2"]
     assert [each.name for each in run.teachers] == [
-        "pre/label_smoothing=0.5/seed-2",
         "labo/label_smoothing=0.1,labo_beta=inf/seed-2",
+        "pre/label_smoothing=0.5/seed-2",
     ]
     best = f"{tmp_path}/runs/pre/label_smoothing=0.5/seed-2/checkpoint_best.pt"
     assert parsed(run.train_command()).teacher_path == best
