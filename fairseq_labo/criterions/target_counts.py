@@ -1,10 +1,10 @@
 """How often each type occurs on the target side of the training data: what priors are made of.
 
-Counted once, from the binarized files of the split ``train`` (and ``train1``, ... where there are
-more, in every folder of the data path), whose target side is a file of its own, so that with a
-joined dictionary no type of the source gets in. Every worker reads the same files. The counts go
-into the task's state, which fairseq writes into every checkpoint: there fairseq-validate finds
-them, whatever corpus it validates on.
+Counted once, from the binarized files of the training split (``--train-subset``: ``train``, and
+``train1``, ... where there are more, in every folder of the data path), whose target side is a
+file of its own, so that with a joined dictionary no type of the source gets in. Every worker reads
+the same files. The counts go into the task's state, which fairseq writes into every checkpoint:
+there fairseq-validate finds them, whatever corpus it validates on.
 """
 
 import itertools
@@ -25,7 +25,7 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 STATE_KEY = "target_counts"
-SPLIT = "train"
+DEFAULT_SPLIT = "train"
 SENTENCES_AT_ONCE = 4096
 TYPES_AT_ONCE = 1 << 22
 
@@ -57,9 +57,9 @@ def target_counts(task: Any) -> Tensor:
             found[: counts.size] += counts
             counts = found
     counts = np.pad(counts, (0, max(0, size - counts.size)))
+    logger.info("--label-prior: counted %s target tokens in %s", f"{counts.sum():,}", paths)
     # A truncated output dictionary has <unk> for the rest.
     counts[task.target_dictionary.unk()] += counts[size:].sum()
-    logger.info("--label-prior: counted %s target tokens in %s", f"{counts.sum():,}", paths)
     result = torch.from_numpy(counts[:size])
     task.state.merge_state_dict({STATE_KEY: result})
     return result
@@ -79,15 +79,19 @@ def _target_files(task: Any) -> Iterator[str]:
             f"--label-prior counts the target side of the tasks translation and language_modeling, "
             f"found {type(task).__name__}: leave it out"
         )
+    subset = getattr(config, "train_subset", None) or DEFAULT_SPLIT
+    if "$" in subset:  # of a configuration that is not resolved
+        subset = DEFAULT_SPLIT
     for folder in utils.split_paths(config.data):
         for number in itertools.count():
-            split = os.path.join(folder, f"{SPLIT}{number or ''}")
+            split = os.path.join(folder, f"{subset}{number or ''}")
             here = [split + ending for ending in endings]
             found = [path for path in here if dataset_exists(path, config.dataset_impl)]
             if not found and number == 0:
                 raise ValueError(
-                    f"--label-prior counts the target side of the training data: expected "
-                    f"{' or '.join(f'{path}.bin' for path in here)}, found no such file"
+                    f"--label-prior counts the target side of the training data: expected the "
+                    f"binarized text {' or '.join(here)}, found no such file; check --train-subset "
+                    f"and --dataset-impl, or leave --label-prior out"
                 )
             if not found:
                 break

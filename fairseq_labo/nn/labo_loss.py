@@ -54,7 +54,8 @@ class LaboLoss(nn.Module):
         super().__init__()
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.beta = check_beta(beta)
-        self.prior = prior
+        # Not a parameter, even if it was one.
+        self.prior = None if prior is None else prior.detach()
         self.ignore_index = ignore_index
         self.reduction = check_reduction(reduction)
         self.impl = impl

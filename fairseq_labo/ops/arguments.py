@@ -10,6 +10,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from fairseq_labo.ops.priors import SUM_TOLERANCE
 from fairseq_labo.ops.reference import compute_dtype
 
+SMALLEST_BETA, LARGEST_BETA = 1e-30, 1e30
 REDUCTIONS = ("none", "sum", "mean")
 
 
@@ -33,6 +34,11 @@ def check_beta(value: float) -> float:
             f"(inf is accepted: uniform label smoothing), found {value}"
         )
     return value
+
+
+def representable_beta(beta: float) -> float:
+    """β, or the limit that it cannot be told from in float32, where 1/β overflows or vanishes."""
+    return max(beta, SMALLEST_BETA) if beta <= LARGEST_BETA else math.inf
 
 
 def check_reduction(value: str) -> str:
@@ -129,6 +135,10 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
 
     The values of one tensor are looked at once, which on a GPU waits for it.
     """
+    if not isinstance(prior, Tensor):
+        raise TypeError(f"prior must be a tensor [vocab_size], found {type(prior).__name__}")
+    if prior.layout != torch.strided:
+        raise TypeError(f"prior must be a dense tensor, found {prior.layout}: call to_dense()")
     if prior.shape != logits.shape[1:] or prior.device != logits.device:
         raise ValueError(
             f"prior must be [vocab_size] = [{logits.size(1)}] on {logits.device}, found "
@@ -139,7 +149,8 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
             f"prior must be float32 or float64, found {prior.dtype}: the sum of rounded "
             f"probabilities would be off"
         )
-    if _checked_priors.get(prior) != prior._version:
+    version = None if prior.is_inference() else prior._version  # such a tensor has none
+    if version is None or _checked_priors.get(prior) != version:
         total = float(prior.sum(dtype=torch.float64))
         if not bool((prior >= 0).all()) or not abs(total - 1.0) <= SUM_TOLERANCE:
             raise ValueError(
@@ -147,7 +158,8 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
                 f"{float(prior.min()):g} to {float(prior.max()):g} with the sum {total:g}; divide "
                 f"counts by their sum"
             )
-        _checked_priors[prior] = prior._version
+        if version is not None:
+            _checked_priors[prior] = version
     return prior.detach().to(compute_dtype(logits))
 
 

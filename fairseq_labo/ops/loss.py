@@ -33,7 +33,7 @@ def route(
     """
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
-    beta = arguments.check_beta(beta)
+    beta = arguments.representable_beta(arguments.check_beta(beta))
     target = arguments.check_target(target, logits=logits, ignore_index=ignore_index)
     if teacher_logits is not None:
         arguments.check_teacher(teacher_logits, logits=logits)
@@ -124,7 +124,7 @@ def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) ->
         ValueError, TypeError: an argument is out of range or of the wrong shape or kind.
     """
     arguments.check_logits(logits)
-    beta = arguments.check_beta(beta)
+    beta = arguments.representable_beta(arguments.check_beta(beta))
     z = logits.detach().to(reference.compute_dtype(logits))
     if prior is not None:
         prior = arguments.check_prior(prior, logits=logits)

@@ -6,10 +6,13 @@ one. Two others are made of how often each type occurs on the target side of the
 types that occur at all (the masked label smoothing of Chen et al. 2022, arXiv 2203.02889).
 """
 
+import math
+
+import torch
 from torch import Tensor
 
 PRIORS = ("uniform", "unigram", "target")
-SUM_TOLERANCE = 1e-4
+SUM_TOLERANCE = 1e-5  # β times it is the error of R
 
 
 def prior_from_counts(name: str, counts: Tensor) -> Tensor | None:
@@ -25,10 +28,12 @@ def prior_from_counts(name: str, counts: Tensor) -> Tensor | None:
         raise ValueError(f"the prior must be one of {', '.join(PRIORS)}, found {name!r}")
     if name == "uniform":
         return None
-    if counts.dim() != 1 or bool((counts < 0).any()) or not bool(counts.any()):
+    counts = torch.as_tensor(counts)
+    total = counts.sum(dtype=torch.float64)
+    if counts.dim() != 1 or bool((counts < 0).any()) or not 0 < total < math.inf:
         raise ValueError(
             f"expected how often each type occurs [vocab_size], some above 0 and none below, found "
-            f"{list(counts.shape)} numbers with the sum {int(counts.sum())}"
+            f"{list(counts.shape)} numbers with the sum {float(total):g}"
         )
     weights = counts.double() if name == "unigram" else counts.gt(0).double()
     return (weights / weights.sum()).float()

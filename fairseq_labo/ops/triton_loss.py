@@ -8,6 +8,7 @@ They are compiled once per dtype, vocabulary size and kind of P, with a prior or
 
 import functools
 import importlib.util
+import math
 import os
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops.arguments import representable_beta
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
@@ -29,8 +31,6 @@ KERNEL_POWERS = (1.0, 2.0, 3.0, 4.0)
 # Above, β log(T/V) would magnify the rounding of T, by which R is off by 1e-7 at 16; then
 # `triton_math.expm1` is summed instead.
 KERNEL_LARGEST_BETA_BY_LOG = 16.0
-# In float32 no β beyond these differs from its limit, and 1/β neither overflows nor vanishes.
-SMALLEST_BETA, LARGEST_BETA = 1e-30, 1e30
 
 
 def triton_unavailable(logits: Tensor) -> str | None:
@@ -81,9 +81,9 @@ class _Plan(NamedTuple):
 
         if not regularized:
             return cls(triton_math.PLAIN.value, 0, False, 1.0, 1.0)
-        if settings.beta > LARGEST_BETA:
+        beta = representable_beta(settings.beta)
+        if math.isinf(beta):
             return cls(triton_math.UNIFORM.value, 0, False, 1.0, 1.0)
-        beta = max(settings.beta, SMALLEST_BETA)
         if teacher:
             return cls(triton_math.TEACHER.value, 0, False, beta, 1.0 / beta)
         power = int(beta) if beta in KERNEL_POWERS else 0

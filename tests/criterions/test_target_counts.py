@@ -59,6 +59,12 @@ def test_more_folders_and_more_splits(toy_corpus: Path, tmp_path: Path) -> None:
     assert torch.equal(more, 3 * one)
 
 
+def test_another_split_is_trained_on(toy_corpus: Path) -> None:
+    """--train-subset valid."""
+    task = task_of(toy_corpus / "bin", train_subset="valid")
+    assert by_type(task) == words_of(toy_corpus / "bpe" / "valid.en")
+
+
 @pytest.mark.parametrize("kind", ["raw", "lazy", "cached"])
 def test_other_kinds_of_files(
     toy_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -125,7 +131,9 @@ def test_no_training_data(toy_corpus: Path, tmp_path: Path) -> None:
     for language in ("de", "en"):
         shutil.copy(toy_corpus / "bin" / f"dict.{language}.txt", tmp_path)
     task = task_of(tmp_path, source_lang="de", target_lang="en")
-    with pytest.raises(ValueError, match=r"expected .*train\.de-en\.en\.bin or .*, found no such"):
+    with pytest.raises(
+        ValueError, match=r"text .*train\.de-en\.en or .*, found no such file"
+    ):
         target_counts(task)
 
 

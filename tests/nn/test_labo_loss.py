@@ -141,3 +141,11 @@ def test_refused_targets() -> None:
         LaboLoss()(torch.zeros(4, 5), torch.zeros(4))
     with pytest.raises(IndexError, match="target 5 is outside"):
         LaboLoss()(torch.zeros(1, 5, 1), torch.full((1, 1), 5))
+
+
+def test_a_prior_follows_the_logits_and_is_no_parameter() -> None:
+    loss = LaboLoss(beta=math.inf, prior=torch.nn.Parameter(torch.tensor([0.25, 0.75])))
+    assert not loss.state_dict() and not list(loss.parameters())
+    expected = nn.functional.cross_entropy(torch.zeros(1, 2), torch.tensor([[0.925, 0.075]]))
+    assert loss(torch.zeros(1, 2), torch.tensor([0])) == pytest.approx(expected.item())
+    assert "prior=[2]" in repr(loss)

@@ -251,3 +251,36 @@ def test_no_gradient_goes_to_the_prior(prior: Tensor) -> None:
     leaf = prior.clone().requires_grad_()
     for impl in IMPLEMENTATIONS:
         assert not loss_with(leaf, impl=impl).requires_grad
+
+
+def test_a_prior_made_in_inference_mode(prior: Tensor) -> None:
+    """It has no version that could tell whether it was written to."""
+    with torch.inference_mode():
+        made = prior.clone()
+    assert torch.equal(loss_with(made), loss_with(prior))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [([0.5, 0.5], "a tensor .*found list"), (torch.eye(11)[0].to_sparse(), "dense tensor, found")],
+)
+def test_what_is_no_dense_tensor(wrong: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        loss_with(wrong)
+
+
+def test_counts_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="with the sum nan"):
+        prior_from_counts("unigram", torch.tensor([1.0, math.nan]))
+    assert prior_from_counts("target", [1, 0]) is not None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("impl", IMPLEMENTATIONS)
+@pytest.mark.parametrize(("beta", "limit"), [(1e300, math.inf), (1e-300, 1e-30)])
+def test_a_temperature_beyond_float32_is_its_limit(impl: str, beta: float, limit: float) -> None:
+    logits, target = small_case()
+    found, expected = (
+        labo_loss(logits.float(), target, label_smoothing=0.3, beta=each, impl=impl)
+        for each in (beta, limit)
+    )
+    assert torch.equal(found, expected) and found.isfinite()

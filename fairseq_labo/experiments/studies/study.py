@@ -197,6 +197,9 @@ class Method(Training):
             return self
         if TEACHER_PATH in {*self.flags, *self.grid}:
             raise Wrong(f"teacher: expected it or {TEACHER_PATH}, found both; leave out one")
+        priors = [self.flags.get("label_prior", "uniform"), *self.grid.get("label_prior", [])]
+        if set(priors) != {"uniform"}:
+            raise Wrong(f"teacher: expected it or label_prior, found both ({', '.join(priors)})")
         if TEACHER_PATH not in find_criterion(self.criterion).flags:
             raise Wrong(
                 f"teacher: expected a criterion with --teacher-path, found {self.criterion}; take "

@@ -93,6 +93,11 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     stages = given.keys() & {"smoothing_epochs", "smoothing_updates"}
     if len(stages) == 2:
         raise UserError("expected one of --smoothing-epochs and --smoothing-updates, found both")
+    if "teacher_path" in given and given.get("label_prior", "uniform") != "uniform":
+        raise UserError(
+            f"expected one of --label-prior and --teacher-path, found both ({given['label_prior']}, "
+            f"{given['teacher_path']}); leave one out"
+        )
     if name == "tsla_cross_entropy" and not stages and "teacher_path" not in given:
         given["smoothing_epochs"] = (options.epochs + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:

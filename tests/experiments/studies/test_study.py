@@ -172,6 +172,10 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
             taught(grid={"teacher_path": ["a.pt"]}),
             "methods.pre.teacher: expected it or teacher_path, found both",
         ),
+        (
+            taught(grid={"label_prior": ["unigram"]}),
+            "methods.pre.teacher: expected it or label_prior, found both .uniform, unigram.",
+        ),
         (taught(teacher="pre"), "methods.pre.teacher: expected .* above it .smooth., found 'pre'$"),
         (
             {

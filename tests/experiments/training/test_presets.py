@@ -144,6 +144,9 @@ def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixtu
     data = corpus(tmp_path / "data")
     assert "--labo-beta" not in arguments(data, criterion="cross_entropy", labo_beta=2.0)
     assert capsys.readouterr().err == "cross_entropy has no --labo-beta: left out\n"
+    both = {"criterion": "tsla_cross_entropy", "teacher_path": "t.pt", "label_prior": "target"}
+    with pytest.raises(UserError, match="--label-prior and --teacher-path, found both"):
+        arguments(data, **both)
     with pytest.raises(
         UserError, match="--teacher-path: expected a criterion that has it, found l"
     ):
