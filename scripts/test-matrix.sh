@@ -99,14 +99,15 @@ for row in "${rows[@]}"; do
     rm -rf "$venv"
 done
 "$(python_of 3.11)" - "$results" "$repo/docs/compatibility.md" <<'END'
-import pathlib, re, sys
+import pathlib, sys
 results, page = map(pathlib.Path, sys.argv[1:])
 header = "date|row|Python|torch|numpy|fairseq-fixed|outcome|fast tests|time".split("|")
 rows = [header, ["---"] * len(header)]
 rows += [path.read_text().rstrip("\n").split("\t") for path in sorted(results.glob("*.tsv"))]
 table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
 text = page.read_text(encoding="utf-8")
-text = re.sub("(?s)(<!-- matrix -->\n).*?(\n<!-- end -->)", lambda m: m[1] + table + m[2], text)
+before, rest = text.split("<!-- matrix -->\n")
+text = f"{before}<!-- matrix -->\n{table}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
 page.write_text(text, encoding="utf-8")
 END
 exit "$failed"

@@ -131,9 +131,7 @@ def test_no_training_data(toy_corpus: Path, tmp_path: Path) -> None:
     for language in ("de", "en"):
         shutil.copy(toy_corpus / "bin" / f"dict.{language}.txt", tmp_path)
     task = task_of(tmp_path, source_lang="de", target_lang="en")
-    with pytest.raises(
-        ValueError, match=r"text .*train\.de-en\.en or .*, found no such file"
-    ):
+    with pytest.raises(ValueError, match=r"text .*train\.de-en\.en or .*, found no such file"):
         target_counts(task)
 
 
