@@ -76,8 +76,11 @@ def test_every_command_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = environment / "lib" / version / "site-packages"
-    # Without PYTHONPATH: pip would find the repository on it, and have nothing to install.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    # With PYTHONPATH pip would find the repository, and have nothing to install; PIP_USER and the
+    # like would send it elsewhere.
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_"))
+    }
     pip = [sys.executable, "-m", "pip", f"--python={environment / 'bin' / 'python'}"]
     subprocess.run([*pip, "install", "--quiet", "--no-deps", wheel], check=True, env=clean)
     # Its dependencies are those of the tests' environment, behind its own packages.
