@@ -95,8 +95,8 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
         raise UserError("expected one of --smoothing-epochs and --smoothing-updates, found both")
     if "teacher_path" in given and given.get("label_prior", "uniform") != "uniform":
         raise UserError(
-            f"expected one of --label-prior and --teacher-path, found both ({given['label_prior']}, "
-            f"{given['teacher_path']}); leave one out"
+            f"expected one of --label-prior and --teacher-path, found both "
+            f"({given['label_prior']}, {given['teacher_path']}); leave one out"
         )
     if name == "tsla_cross_entropy" and not stages and "teacher_path" not in given:
         given["smoothing_epochs"] = (options.epochs + 1) // 2
