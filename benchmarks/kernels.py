@@ -3,8 +3,8 @@
 Each kind of kernel is compiled as a training would (bf16 and float32, V = 10,152), for an
 architecture that need not be here. Triton's own disassembler then tells registers, spills, how wide
 global memory is accessed, and the instructions of the loop over the vocabulary. From those a static
-model predicts what bounds the kernel and which share of the copy bandwidth it reaches: PREDICTED,
-NOT MEASURED. It knows nothing of latencies, of the tail of a launch, or of caches.
+model predicts what bounds the kernel and which share of the memory's bandwidth it reaches:
+PREDICTED, NOT MEASURED. It knows nothing of latencies, of the tail of a launch, or of caches.
 """
 
 import argparse
@@ -28,16 +28,17 @@ from fairseq_labo.ops.settings import Settings
 VOCAB_SIZE = 10_152
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 BETAS = [2.0, 2.5, 4.0, 10.0, 64.0, math.inf]
-# NVIDIA H100 SXM5 at its boost clock (NVIDIA H100 white paper): lanes an SM issues in a cycle, and
-# of those that special functions (ex2, lg2) have; the copy bandwidth is 91% of HBM3's 3.35 TB/s.
-SMS, CLOCK_HZ, ISSUED_LANES, SPECIAL_LANES = 132, 1.83e9, 128, 16
+# NVIDIA H100 SXM: streaming multiprocessors, lanes that each issues in a cycle, and those of its
+# special functions (ex2, lg2; CUDA C++ Programming Guide, throughput of instructions, 9.0). The
+# clock is what the data sheet's 67 TFLOPS in float32 need, 67e12 / (132 x 128 x 2); its 3.35 TB/s.
+SMS, CLOCK_HZ, ISSUED_LANES, SPECIAL_LANES = 132, 1.98e9, 128, 16
+BYTES_PER_SECOND = 3.35e12
 THREADS = triton_loss.NUM_WARPS * triton_loss.WARP_SIZE
-COPY_BYTES_PER_SECOND = 0.91 * 3.35e12
 COLUMNS = {
     "name": "kernel", "dtype": "dtype", "kind": "kind", "registers": "registers",
     "spilled_bytes": "spilled bytes", "access_bits": "bits an access",
     "instructions": "instructions an entry", "special_functions": "special functions an entry",
-    "bound": "predicted bound", "share": "predicted share of copy bandwidth",
+    "bound": "predicted bound", "share": "predicted share of memory bandwidth",
 }  # fmt: skip
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)([^;]*);")
 
@@ -55,12 +56,12 @@ class Kernel(NamedTuple):
     special_functions: float
 
     def bound(self) -> tuple[str, float]:
-        """What takes longest, and the predicted share of the copy bandwidth."""
-        element = 2 if self.dtype == "bf16" else 4
-        num_bytes = element * (2 if self.name == "backward" else 1)
+        """What takes longest, and the predicted share of the memory's bandwidth."""
+        matrices = (2 if self.name == "backward" else 1) + (self.kind == "teacher")
+        num_bytes = DTYPES[self.dtype].itemsize * matrices
         rate = SMS * CLOCK_HZ
         seconds = {
-            "memory": num_bytes / COPY_BYTES_PER_SECOND,
+            "memory": num_bytes / BYTES_PER_SECOND,
             "instructions": self.instructions / (rate * ISSUED_LANES),
             "special functions": self.special_functions / (rate * SPECIAL_LANES),
         }

@@ -133,14 +133,26 @@ def _dictionaries(bin_dir: Path, languages: Sequence[str]) -> dict[str, str]:
     return {language: hashlib.sha256(text.encode()).hexdigest() for language, text in texts.items()}
 
 
-def record_corpus(save_dir: Path, corpus: PreparedCorpus) -> None:
+def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = False) -> None:
     """Write corpus.json for the checkpoints that a training is about to leave in `save_dir`.
 
-    Raises UserError if the folder's checkpoints are of other languages or dictionaries.
+    `counted`: the target side of its training data is, too, since a prior is made of its counts.
+
+    Raises UserError if the folder's checkpoints are of other languages or dictionaries, or, where
+    it is counted, of another text.
     """
     now, before = corpus_record(corpus), read_json(save_dir / CORPUS)
+    if counted:
+        texts = sorted(corpus.bin_dir.glob(f"train*.*-*.{corpus.languages[1]}.bin"))
+        now["target_text"] = {path.name: sha256_of(path) for path in texts}
     if isinstance(before, dict) and any(save_dir.glob("checkpoint*.pt")):
         _check_recorded(before, corpus, f"{save_dir}: expected checkpoints")
+        if counted and before.get("target_text") not in (None, now["target_text"]):
+            raise UserError(
+                f"{save_dir}: expected the target side of the training data that --label-prior "
+                f"counted, found another in {corpus.bin_dir}: the prior would change; give the "
+                f"corpus as it was, or another --save-dir"
+            )
     save_dir.mkdir(parents=True, exist_ok=True)
     write_json(save_dir / CORPUS, now)
 

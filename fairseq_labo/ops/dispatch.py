@@ -61,8 +61,9 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) ->
         reason = triton_disagrees(logits.device, *shape, kind, teacher=teacher, prior=prior)
     if reason is None:
         return _chosen("triton", f"on {torch.cuda.get_device_name(logits.device)}")
-    rank = f"rank {distributed.get_rank()}: " if distributed.is_initialized() else ""
-    why = f"{rank}SLOWER than Triton's kernels, and all other workers wait for it: {reason}"
+    why = f"SLOWER than Triton's kernels: {reason}"
+    if distributed.is_initialized():
+        why = f"rank {distributed.get_rank()}, for which all workers wait, is {why}"
     return _chosen("torch", why, level=logging.WARNING)
 
 
@@ -131,7 +132,7 @@ def triton_disagrees(
             except Exception as error:  # of Triton's compiler, the driver, or the kernels
                 return f"Triton's kernels do not run here ({type(error).__name__}: {error})"
             results.append((*losses[:4], gradient))
-        spread = logits.amax(1).sub(logits.amin(1)).double() / min(settings.beta, 1.0)
+        spread = logits.amax(1).sub(logits.amin(1)).double() * max(1.0, 1.0 / settings.beta)
     names = ("loss", "nll", "reg", "entropy", "gradient")
     for name, expected, found in zip(names, *results, strict=True):
         if expected is None or found is None:
@@ -141,8 +142,8 @@ def triton_disagrees(
             kind = torch.finfo(dtype)
             allowed = expected.abs() * max(1e-5, 2.0 * kind.eps) + kind.smallest_normal * kind.eps
             allowed += 1e-3 * expected.abs().median(1, keepdim=True).values
-        else:  # float32 differs by the order of summation, of numbers as large as z/β
-            allowed = 1e-5 * (expected.abs() + spread)
+        else:  # float32 differs by the order of summation, and rounds numbers as large as z/β
+            allowed = 1e-5 * expected.abs() + 1e-6 * spread
         if not bool((off_by <= allowed).all()):  # also if one is NaN
             worst = int(off_by.sub(allowed).nan_to_num(math.inf).argmax())
             row, values = (

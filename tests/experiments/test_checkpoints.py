@@ -82,6 +82,23 @@ def test_record_of_a_corpus(corpus: PreparedCorpus, tmp_path: Path) -> None:
     assert joined["de"] == joined["en"] and len(joined["de"]) == 64
 
 
+def test_the_text_that_a_prior_was_counted_in(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    """Resumed on another text, the training would go on with another prior."""
+    run = tmp_path / "run"
+    record_corpus(run, corpus, counted=True)
+    save(run / "checkpoint_last.pt")
+    record_corpus(run, corpus, counted=True)
+    bin_dir = Path(shutil.copytree(corpus.bin_dir, tmp_path / "bin"))
+    path = bin_dir / "train.de-en.en.bin"
+    path.write_bytes(path.read_bytes()[::-1])
+    other = PreparedCorpus.read(bin_dir)
+    before = (run / "corpus.json").read_bytes()
+    with pytest.raises(UserError, match=r"--label-prior counted, found another in .*bin: the"):
+        record_corpus(run, other, counted=True)
+    assert (run / "corpus.json").read_bytes() == before
+    record_corpus(run, other)  # without a prior nothing depends on it
+
+
 def test_counts_of_a_dictionary_do_not_matter(corpus: PreparedCorpus, tmp_path: Path) -> None:
     """A model depends on the order of the symbols alone."""
     bin_dir = shutil.copytree(corpus.bin_dir, tmp_path / "bin")

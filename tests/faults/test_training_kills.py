@@ -21,7 +21,7 @@ import torch
 
 from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.training.inquiry import LAST_CHECKPOINT
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
 from tests.faults.trainings import (
     SECONDS,
     command,

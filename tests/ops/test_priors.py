@@ -272,6 +272,7 @@ def test_what_is_no_dense_tensor(wrong: Any, message: str) -> None:
 def test_counts_that_are_not_finite() -> None:
     with pytest.raises(ValueError, match="with the sum nan"):
         prior_from_counts("unigram", torch.tensor([1.0, math.nan]))
+    # A list is no tensor, but it will do.
     assert prior_from_counts("target", [1, 0]) is not None  # type: ignore[arg-type]
 
 

@@ -9,41 +9,31 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops.triton_loss import triton_token_losses
+from tests.conftest import REPOSITORY
 from tests.ops.triton_cases import check, random_case, settings
 
-COMPILE = """
+BEGINNING = """
 import torch
-from triton.backends.compiler import GPUTarget
-from triton.runtime import driver
-from triton.runtime.jit import JITFunction
-from fairseq_labo.ops import triton_loss
+from benchmarks.kernels import compiled
 from fairseq_labo.ops.settings import Settings
-
-class Hopper:
-    def get_current_target(self): return GPUTarget("cuda", 90, 32)
-    def get_current_device(self): return 0
-    def get_current_stream(self, device): return 0
-
-compiled = []
-launch = JITFunction.run
-def compile_only(self, *args, grid, warmup, **options):
-    compiled.append(launch(self, *args, grid=grid, warmup=True, **options))
-driver.set_active(Hopper())
-JITFunction.run = compile_only
-triton_loss.triton_unavailable = lambda logits: None
+from fairseq_labo.ops.triton_loss import triton_token_losses
 """
 
 EVERY_KIND = """
 teacher, prior = torch.zeros(2, 10152), torch.full((10152,), 1 / 10152)
 cases = [(2.0, None, None), (10.0, None, None), (2.5, teacher, None)]
 cases += [(beta, None, prior) for beta in (2.0, 10.0, float("inf"))]
-for beta, teacher, prior in cases:
-    logits = torch.zeros(2, 10152, dtype=torch.bfloat16, requires_grad=True)
-    chosen = Settings(0.1, beta, 1, True, True)
-    target = torch.zeros(2, dtype=torch.long)
-    triton_loss.triton_token_losses(logits, target, chosen, teacher, prior).loss.sum().backward()
-assert len(compiled) == 12
-for kernel in compiled:
+
+def run():
+    for beta, teacher, prior in cases:
+        logits = torch.zeros(2, 10152, dtype=torch.bfloat16, requires_grad=True)
+        chosen = Settings(0.1, beta, 1, True, True)
+        target = torch.zeros(2, dtype=torch.long)
+        triton_token_losses(logits, target, chosen, teacher, prior).loss.sum().backward()
+
+kernels = compiled(90, run)
+assert len(kernels) == 12
+for kernel in kernels:
     assert "cubin" in kernel.asm and ".v4.b32" in kernel.asm["ptx"]
 """
 
@@ -51,16 +41,18 @@ WHOLE_RUN = """
 def batch(num_tokens, settings, *, differentiable):
     logits = torch.zeros(num_tokens, 10152, dtype=torch.bfloat16, requires_grad=differentiable)
     target = torch.zeros(num_tokens, dtype=torch.long)
-    loss = triton_loss.triton_token_losses(logits, target, settings).loss.sum()
+    loss = triton_token_losses(logits, target, settings).loss.sum()
     if differentiable:
         loss.backward(torch.tensor(3.0))
 
-for num_tokens in (2, 7, 16):  # batches of all lengths
-    for alpha in (0.1, 0.05):  # a schedule
-        batch(num_tokens, Settings(alpha, BETA, 1, True, False), differentiable=True)
-    batch(num_tokens, Settings(0.0, BETA, 1, True, False), differentiable=False)  # validation
-    batch(num_tokens, Settings(0.0, BETA, 1, False, False), differentiable=True)  # stage 2
-kinds = {kernel.hash for kernel in compiled}
+def run():
+    for num_tokens in (2, 7, 16):  # batches of all lengths
+        for alpha in (0.1, 0.05):  # a schedule
+            batch(num_tokens, Settings(alpha, BETA, 1, True, False), differentiable=True)
+        batch(num_tokens, Settings(0.0, BETA, 1, True, False), differentiable=False)  # validation
+        batch(num_tokens, Settings(0.0, BETA, 1, False, False), differentiable=True)  # stage 2
+
+kinds = {kernel.hash for kernel in compiled(90, run)}
 assert len(kinds) == 5, len(kinds)
 """
 
@@ -68,8 +60,8 @@ assert len(kinds) == 5, len(kinds)
 def run_compiled(script: str) -> None:
     pytest.importorskip("triton")
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_ALWAYS_COMPILE": "1"}
-    command = [sys.executable, "-c", COMPILE + script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", BEGINNING + script]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -57,6 +57,7 @@ WHOLE = ("--smoothing-updates", 6, "--max-update", 12)
 # Long enough for a last update in which one of the workers has no batch left.
 EPOCHS = (*LABO, *SGD, "--max-tokens", 1700, "--smoothing-epochs", 1, "--max-epoch", 2)
 SCHEDULED = ("--smoothing-schedule", "linear")
+PRIOR = (*SCHEDULED, "--label-prior", "unigram")
 Job = tuple[str, str, tuple[Any, ...]]
 
 
@@ -99,6 +100,7 @@ def two_workers(
         ("teacher", "teacher", tsla_pre),
         ("epochs", "epochs", EPOCHS),
         ("fused", "fused", (*LABO, *SGD, *WHOLE, *SCHEDULED, "--fused-projection")),
+        ("prior", "prior", (*LABO, *SGD, *WHOLE, *PRIOR)),
     ]
     folder = made_once(
         tmp_path_factory,
@@ -140,6 +142,15 @@ def test_two_workers_equal_one_with_update_freq_2(
 def test_two_workers_with_the_fused_projection(two_workers: dict[str, tuple[Run, Run]]) -> None:
     """The features come through the wrapper of data parallel training."""
     assert_same_training(two_workers["fused"][0], two_workers["labo"][0])
+
+
+def test_two_workers_with_a_prior(two_workers: dict[str, tuple[Run, Run]], train: Train) -> None:
+    """Both have counted the same."""
+    together, _ = two_workers["prior"]
+    alone = train("alone", *LABO, *SGD, *WHOLE, *PRIOR, "--update-freq", 2)
+    assert_same_training(together, alone)
+    uniform, _ = two_workers["labo"]
+    assert together.logged("reg_loss") != uniform.logged("reg_loss")
 
 
 def test_two_workers_resume_past_the_switch(two_workers: dict[str, tuple[Run, Run]]) -> None:

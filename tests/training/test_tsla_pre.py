@@ -32,11 +32,16 @@ def stage_1_step(built: Built) -> tuple[float, dict[str, Any], list[torch.Tensor
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 @pytest.mark.parametrize("fused", [(), ("--fused-projection",)])
+@pytest.mark.parametrize("stage", [("--smoothing-updates", 6), ()])  # (): word-level distillation
 def test_stage_1_is_cross_entropy_with_the_mixed_labels(
-    temperature: float, fused: tuple[str, ...], build: Callable[..., Built], teacher: Path
+    temperature: float,
+    fused: tuple[str, ...],
+    stage: tuple[Any, ...],
+    build: Callable[..., Built],
+    teacher: Path,
 ) -> None:
     """q = (1 − ε) e_y + ε softmax(s / T), computed here from fairseq's own loading of s."""
-    flags = (*fused, "--smoothing-updates", 6, "--teacher-path", teacher)
+    flags = (*fused, *stage, "--teacher-path", teacher)
     built = build(*TSLA, *flags, "--teacher-temperature", temperature)
     loss, log, gradients = stage_1_step(built)
 

@@ -11,6 +11,7 @@ MEASURES = ("nll_bits", "accuracy", "confidence", "ece", "mce", "brier", "entrop
 
 _signed = holding("score", label=str, signature=str)
 _bin = holding("lower", "upper", "accuracy", "confidence", tokens=NonNegativeInt)
+# _bin is a type that is made when this runs, which mypy cannot follow.
 _bins = Annotated[list[_bin], Field(min_length=1)]  # type: ignore[valid-type]
 Scores: Any = holding(
     nll=holding("score"),

@@ -6,10 +6,8 @@ itself imports neither torch nor fairseq.
 
 import argparse
 import io
-import itertools
 import multiprocessing
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
@@ -17,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good
+from fairseq_labo.experiments.checkpoints import load_checkpoint
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import KINDS, Flag
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
-CHECKPOINTS = "checkpoint*.pt"
-LAST_CHECKPOINT = "checkpoint_last.pt"  # the default of --restore-file
-BEST_CHECKPOINT = "checkpoint_best.pt"
 EPOCH_BEGINS = "Start iterating over samples"
 STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
 
@@ -119,50 +115,6 @@ def state_of(
         remedy = "name another" if named else "--resume auto goes on from that, or else afresh"
         raise UserError(f"{error}: {remedy}") from error
     return finished, [*said, *filter(None, [message])]
-
-
-def mend(folder: Path, *, log: str) -> list[str]:
-    """Put the newest good checkpoint in the place of a last or best one that was cut off.
-
-    fairseq writes a checkpoint whole under one name and then copies it to others: the best one,
-    and then the last one. A kill or a full disk during a copy leaves a part under the final name;
-    what was being copied is then the newest good one. A last one that is missing, where a `log`
-    tells of a training, was about to be written. Damaged files get another name.
-
-    Imports torch. Returns what was done, a line each.
-    """
-    last, best = folder / LAST_CHECKPOINT, folder / BEST_CHECKPOINT
-    damaged = {path: said for path in sorted(folder.glob(CHECKPOINTS)) if (said := _damage(path))}
-    good = newest_good(folder)
-    if good and not last.exists() and (folder / log).exists():
-        damaged[last] = f"{last}: expected a checkpoint, as after each epoch, found none"
-    done = []
-    for path, said in damaged.items():
-        # Behind a whole last one nothing was cut off: what became of the best one is not known.
-        replaced = good is not None and (path == last or (path == best and good != last))
-        part = folder / f"{path.name}.part"
-        if good and replaced:
-            shutil.copyfile(good, part)
-            said += f"; going on with a copy of {good.name}"
-        if path.exists():
-            names = (path.with_name(f"{path.name}.damaged-{n}") for n in itertools.count(1))
-            aside = next(name for name in names if not name.exists())
-            path.rename(aside)
-            said += f"; what was found is now {aside.name}"
-        if replaced:
-            part.replace(path)
-        done.append(said)
-    return done
-
-
-def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None; OSError for one that may only not be read."""
-    path.open("rb").close()
-    try:
-        load_checkpoint(path)
-    except UserError as error:
-        return str(error)
-    return None
 
 
 def progress(config: Any, log: Path) -> tuple[bool, str]:

@@ -23,9 +23,10 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.inquiry import CHECKPOINTS, apart, state_of
+from fairseq_labo.experiments.training.inquiry import apart, state_of
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
 from fairseq_labo.experiments.training.log import ended_by, follow
+from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"
@@ -56,7 +57,8 @@ def train_in(
     with locked(save_dir, name=".lock" if first else f".{launch.log}.lock") as lock:
         if first and corpus:
             check_intact(corpus.bin_dir, corpus.languages, splits=splits_of(training))
-            record_corpus(save_dir, corpus)
+            prior = value_of("--label-prior", training) or "uniform"
+            record_corpus(save_dir, corpus, counted=prior != "uniform")
         if is_finished(training, save_dir=save_dir, mending=mending, first=first):
             return 0
         began = time.monotonic()

@@ -1,8 +1,16 @@
 """Which processes train on this machine: how fairseq-train is started, by device and cluster.
 
-On a CPU or one GPU it is one fairseq-train, on a CPU with ``--workers N`` N of them over gloo. On
-several GPUs or machines (``--nodes``, or srun with one task on each) it is torchrun with a worker
-for each GPU; under srun with a task for each GPU, one fairseq-train as the worker of that number.
+====================================  ======================================================
+what there is                         what is started
+====================================  ======================================================
+no GPU, or ``--gpus 0``               one fairseq-train on the CPU
+no GPU, ``--workers N``               N of them, which find each other over gloo
+one GPU                               one fairseq-train
+several GPUs                          torchrun, a worker for each
+several machines (``--nodes``)        torchrun on each, told its number and the first's address
+srun, one task on each machine        the same, told by SLURM
+srun, one task for each GPU           one fairseq-train as the worker of that task's number
+====================================  ======================================================
 
 fairseq under torchrun takes its device to be its number modulo the number of GPUs, so torchrun
 is never used without one. The number of all workers is always passed on: fairseq's own guess is
@@ -89,10 +97,10 @@ def visible_gpus(environ: Mapping[str, str]) -> int:
     if program is None:
         return 0
     done = subprocess.run([program, "-L"], capture_output=True, text=True)
-    found = done.returncode == 0 and sum(x.startswith("GPU ") for x in done.stdout.splitlines())
+    found = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
-    if not found or chosen is None:
-        return int(found)
+    if done.returncode != 0 or not found or chosen is None:
+        return 0 if done.returncode else found
     return sum(device.strip() not in ("", "-1") for device in chosen.split(","))
 
 
@@ -101,22 +109,26 @@ def master_address(master: str | None, environ: Mapping[str, str]) -> tuple[str,
     job = environ.get("SLURM_JOB_ID", "")
     # A port of the job's own, since two jobs may share a machine.
     port = JOB_PORTS[int(job) % len(JOB_PORTS)] if job.isdigit() else DEFAULT_PORT
-    if master is None:  # the first machine of the srun step
-        nodes = environ.get("SLURM_STEP_NODELIST", "")
-        why = f"expected scontrol, which names the machines of {nodes!r}, found none on the PATH"
-        if program := shutil.which("scontrol", path=environ.get("PATH")):
-            show = [program, "show", "hostnames", nodes]
-            done = subprocess.run(show, capture_output=True, text=True)
-            if done.returncode == 0 and done.stdout.split():
-                return done.stdout.split()[0], str(port)
-            why = f"'scontrol show hostnames {nodes}' failed: {done.stderr.strip() or 'no names'}"
-        raise UserError(f"{why}; pass --master HOST[:PORT] with the first of them")
+    if master is None:
+        return _first_host(environ), str(port)
     host, colon, given = master.rpartition(":")
     if not colon:
         return master, str(port)
     if not host or not given.isdigit():
         raise UserError(f"expected --master HOST or HOST:PORT, found {master!r}")
     return host, given
+
+
+def _first_host(environ: Mapping[str, str]) -> str:
+    """Name of the first machine of the srun step."""
+    nodes = environ.get("SLURM_STEP_NODELIST", "")
+    why = f"expected scontrol, which names the machines of {nodes!r}, found none on the PATH"
+    if program := shutil.which("scontrol", path=environ.get("PATH")):
+        done = subprocess.run([program, "show", "hostnames", nodes], capture_output=True, text=True)
+        if done.returncode == 0 and done.stdout.split():
+            return done.stdout.split()[0]
+        why = f"'scontrol show hostnames {nodes}' failed: {done.stderr.strip() or 'no names'}"
+    raise UserError(f"{why}; pass --master HOST[:PORT] with the first of them")
 
 
 def free_port() -> int:

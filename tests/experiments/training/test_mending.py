@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_labo.experiments.training.inquiry import mend
+from fairseq_labo.experiments.training.mending import mend
 
 
 def save(path: Path, value: float, *, age: int = 0) -> bytes:
