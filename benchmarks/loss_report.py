@@ -146,15 +146,19 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 
 def rows_of(file: dict[str, Any]) -> Iterator[Row]:
-    """The rows of both passes, with what the goals are about; of a training one per criterion."""
+    """The rows of both passes, with what the goals are about; one per criterion of the others."""
     for row in file.get("rows", []):
         if row["mode"] == "both":
             yield row | _derived(row)
+    settings = file["settings"]
     for name, ratio in file.get("words_per_second_ratio", {}).items():
-        settings = file["settings"]
         where = f"{name}, {settings['repeats']} times {settings['updates']} updates"
         row = {"provider": "training", "device": settings["device"], "p50_ms": None}
         yield row | {"words_per_second_ratio": ratio, "where": where}
+    for name, ratio in file.get("max_tokens_ratio", {}).items():
+        where = f"{name}, V = {settings['vocab_size']}, {settings['precision'][0]}"
+        row = {"provider": "batch", "device": settings["device"], "p50_ms": None}
+        yield row | {"max_tokens_ratio": ratio, "where": where}
 
 
 def _derived(row: Row) -> Row:

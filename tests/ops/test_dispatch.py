@@ -163,15 +163,18 @@ def p_off(gradient: Tensor, logits: Tensor, *_: Any) -> Tensor:
     return gradient + 0.02 * UPSTREAM * torch.softmax(logits, -1)
 
 
+def _at(target: Tensor, logits: Tensor) -> Tensor:
+    """Whether an entry of logits [N, V] is the target's."""
+    return torch.arange(logits.size(1), device=logits.device) == target[:, None]
+
+
 def all_but_the_target_off(gradient: Tensor, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
-    at_target = torch.arange(logits.size(1)) == target[:, None]
-    return torch.where(at_target, gradient, 1.1 * gradient)
+    return torch.where(_at(target, logits), gradient, 1.1 * gradient)
 
 
 def targets_lost_from(column: int) -> Callable[..., Tensor]:
     def change(gradient: Tensor, logits: Tensor, target: Tensor, settings: Settings) -> Tensor:
-        at_target = torch.arange(logits.size(1)) == target[:, None]
-        lost = at_target & (target >= column)[:, None]
+        lost = _at(target, logits) & (target >= column)[:, None]
         return gradient + lost * UPSTREAM * (1 - settings.label_smoothing)
 
     return change
@@ -190,15 +193,16 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_a_wrong_gradient_is_found_out(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, mutant: str
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, mutant: str, pytestconfig: pytest.Config
 ) -> None:
     """Also where it hides behind the large entry of the target, or in what is rounded."""
     monkeypatch.setattr(dispatch, "triton_token_losses", with_gradient(MUTANTS[mutant]))
-    found = disagreement(dtype, 5000)
+    device = str(pytestconfig.getoption("--device"))
+    found = disagreement(dtype, 5000, device=device)
     assert found is not None and "in gradient of row" in found
     monkeypatch.setattr(dispatch, "triton_token_losses", with_gradient(lambda g, *_: g))
     dispatch.triton_disagrees.cache_clear()
-    assert disagreement(dtype, 5000) is None
+    assert disagreement(dtype, 5000, device=device) is None
 
 
 def wrong_by(name: str, factor: float) -> dispatch.Implementation:

@@ -8,6 +8,7 @@ torch held at most.
 
 import argparse
 import itertools
+import os
 import shlex
 import statistics
 import subprocess
@@ -32,7 +33,12 @@ Train the same model on the same data with label_smoothed_cross_entropy, labo_cr
 (beta 2) and tsla_cross_entropy (stage 1), for a few updates, in turns of alternating order.
 Prints words per second and peak memory of each, their medians, and ours over fairseq's.
 Leave the machine alone meanwhile. A GPU is used when there is one.
+
+With --acceptance FOLDER everything is measured that a GPU must show (kernels against float64, all
+goals of speed and memory, updates of whole models in every precision, the largest batch): from a
+checkout of the repository, in steps that the same command goes on with.
 """
+REPOSITORY = Path(__file__).parents[3]
 TRAIN = [sys.executable, "-m", "fairseq_labo.experiments.cli", "train"]
 BASELINE = "label_smoothed_cross_entropy"
 INTERVALS = 10  # reports in the log of one training
@@ -43,14 +49,29 @@ FLAGS = {**flags_of(PRESETS["benchmark"]), "size": TRAINING_FLAGS["size"], **SEE
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The corpus, the file of the results, and `FLAGS`."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared corpus")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="prepared corpus (required)")
     described = f"JSON file of the results (default: {OUTPUT})"
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=described)
     add_flags(parser, "trainings", FLAGS)
+    group = parser.add_argument_group("acceptance of a GPU")
+    group.add_argument(
+        "--acceptance", type=Path, metavar="FOLDER", help="measure everything, there"
+    )
+    group.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu: the same in miniature"
+    )
+    described = "begin no step that ends later (default: 9.5)"
+    group.add_argument("--minutes", type=float, default=9.5, help=described)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train all variants in turns, write the results, print their medians."""
+def run(options: argparse.Namespace) -> int:
+    """Train all variants in turns, write the results, print their medians; or the acceptance."""
+    if options.acceptance:
+        return accept(options)
+    if options.data is None:
+        raise UserError(
+            "expected --data DIR (a prepared corpus) or --acceptance FOLDER, found none"
+        )
     PreparedCorpus.read(options.data)  # or five trainings would say why they cannot
     if options.output.is_dir():
         raise UserError(f"--output: expected a file, found a folder at {options.output}")
@@ -71,6 +92,23 @@ def run(options: argparse.Namespace) -> None:
         results = {"kind": "training", "settings": settings, "machine": machine, **summary}
         write_json(options.output, {**results, "runs": runs})
     print(f"\n{medians_table(summary)}\nwritten: {options.output}")
+    return 0
+
+
+def accept(options: argparse.Namespace) -> int:
+    """Run benchmarks.acceptance, which is not part of the installed package."""
+    if not (REPOSITORY / "benchmarks" / "acceptance.py").is_file():
+        raise UserError(
+            f"--acceptance: expected a checkout of the repository, found an installed package at "
+            f"{REPOSITORY}; run `python -m fairseq_labo.experiments.cli benchmark --acceptance "
+            f"{shlex.quote(str(options.acceptance))}` in a checkout"
+        )
+    command = [sys.executable, "-m", "benchmarks.acceptance", str(options.acceptance.absolute())]
+    command += ["--device", options.device, "--minutes", str(options.minutes)]
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": path}
+    ).returncode
 
 
 def variants(updates: int) -> dict[str, list[str]]:
