@@ -1,12 +1,13 @@
 """Draw docs/figures/p_star.svg: P* over β for a vocabulary of six words, by `labo_targets` itself.
 
-    python -m scripts.figure_of_p_star [--output FILE]
+python -m scripts.figure_of_p_star [--output FILE]
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -20,7 +21,11 @@ OUTPUT = Path(__file__).parent.parent / "docs" / "figures" / "p_star.svg"
 WORDS = ("bench", "bank", "chair", "the", "sits", "green")
 LOGITS = (3.0, 2.2, 1.0, -0.5, -1.5, -2.5)
 # The same file on every machine: no date, no random identifiers, text as text.
-REPRODUCIBLE = {"svg.hashsalt": "fairseq_labo", "svg.fonttype": "none", "font.size": 9}
+REPRODUCIBLE: dict[Any, Any] = {
+    "svg.hashsalt": "fairseq_labo",
+    "svg.fonttype": "none",
+    "font.size": 9,
+}
 
 
 def curves(betas: Tensor) -> Tensor:

@@ -177,7 +177,11 @@ def table_conventions() -> str:
     """Every score of the demo's LABO model with its signature."""
     scores = load("demo-microworld/labo_cross_entropy.json")
     rows = [
-        [f"`{key}`: {each['label']}", f"{each['score']:.2f}", f"`{each['signature']}`".replace("|", "\\|")]
+        [
+            f"`{key}`: {each['label']}",
+            f"{each['score']:.2f}",
+            f"`{each['signature']}`".replace("|", "\\|"),
+        ]
         for key, each in scores.items()
         if isinstance(each, dict) and "signature" in each
     ]
