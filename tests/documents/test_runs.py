@@ -97,11 +97,11 @@ def test_training_is_planned(words: list[str], run: Run, toy_corpus: Path) -> No
 def test_the_readme_s_way_from_a_corpus_to_its_scores(
     run: Run, toy_corpus: Path, tmp_path: Path
 ) -> None:
-    """train and evaluate as they stand there, on a toy corpus in the place of Multi30k."""
-    shutil.copytree(toy_corpus, tmp_path / "data" / "multi30k")
+    """train and evaluate as they stand there, on a toy corpus in the place of the microworld."""
+    shutil.copytree(toy_corpus, tmp_path / "data" / "microworld")
     commands = [parsers.labo_words(command) or [""] for command in texts.of_file(README)]
     train, evaluate = (
-        next(words for words in commands if words[0] == name and "data/multi30k" in words)
+        next(words for words in commands if words[0] == name and "data/microworld" in words)
         for name in ("train", "evaluate")
     )
     run(*train, "--", *TINY_MODEL, "--max-tokens", "1200", "--max-update", "20")
@@ -111,5 +111,5 @@ def test_the_readme_s_way_from_a_corpus_to_its_scores(
     (inspect,) = (
         words for words in map(parsers.labo_words, texts.of_file(EVALUATION)) if "--beta" in words
     )
-    places = {"DIR": "data/multi30k", "FILE": evaluate[-1]}
+    places = {"DIR": "data/microworld", "FILE": evaluate[-1]}
     assert "LABO β=1.5" in run(*(places.get(word, word) for word in inspect))
