@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,48 @@ def test_the_demo_s_output_has_the_scores_of_the_results() -> None:
         scores = json.loads(path.read_text(encoding="utf-8"))
         assert bleu == f"{scores['bleu']['score']:.2f}"
         assert nll == f"{scores['calibration']['nll_bits']:.3f}"
+
+
+def test_the_sentences_on_the_results_hold() -> None:
+    """LABO, label smoothing and cross entropy in the three studies: what README and docs say."""
+    tests = {"multi30k-de-en": 2, "multi30k-en-de": 2, "iwslt14-15k-de-en": 1}
+    labo, over_cross_entropy, deviations = [], [], []
+    for name, number in tests.items():
+        methods = tables.study(name).methods
+        for test in list(tables.YEARS)[:number]:
+            bleu = {
+                method: [run.scores[test]["bleu"]["score"] for run in methods[method]]
+                for method in ("cross_entropy", "label_smoothing", "labo")
+            }
+            cross_entropy, smoothing, ours = map(statistics.fmean, bleu.values())
+            labo.append(abs(ours - smoothing))
+            over_cross_entropy.append(smoothing - cross_entropy)
+            deviations += map(statistics.stdev, (bleu["label_smoothing"], bleu["labo"]))
+            assert ours > cross_entropy
+
+    def span(values: list[float]) -> str:
+        return f"{min(values):.1f} to {max(values):.1f}"
+
+    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    for text in (README, page):
+        words = " ".join(text.split())
+        assert f"differ by {span(labo)}" in words
+        assert f"standard deviations over seeds are {span(deviations)}" in words
+    assert f"above cross entropy's by {span(over_cross_entropy)} BLEU" in " ".join(page.split())
+
+
+def test_the_sentence_on_the_speed_holds() -> None:
+    fastest, memory = [], []
+    for file, vocab_size in (("cpu-32000", 32000), ("cpu-7872", 7872)):
+        rows = tables.both_passes(file, vocab_size)
+        fairseq, ours = rows[tables.PROVIDERS["fairseq"]], rows["ours, β = 2"]
+        fastest.append(f"{fairseq['p50_ms'] / ours['p50_ms']:.1f}")
+        share = ours["peak_mib_beyond_logits"] / fairseq["peak_mib_beyond_logits"]
+        memory.append(f"{100 * share:.0f}")
+    page = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    assert f"{' to '.join(fastest)} times as fast as fairseq's label smoothing at β = 2" in words
+    assert f"takes {' to '.join(memory)}% of its memory" in words
 
 
 def test_the_figure_of_p_star_is_drawn_by_the_code(tmp_path: Path) -> None:
