@@ -1,11 +1,16 @@
 """Installation: ``pip install .``, or with fairseq ``scripts/setup.sh`` (see README)."""
 
+import re
 import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# On a package index nothing lies beside the README: its links into the repository become names.
+README = re.sub(
+    r"\[([^\]]+)\]\((?!https://)[^)]+\)", r"\1", (HERE / "README.md").read_text(encoding="utf-8")
+)
 # A folder of its own for each build: what a killed one leaves in build/ would go into the wheel.
 BUILD = tempfile.TemporaryDirectory(prefix="fairseq_labo-build-")
 
@@ -24,6 +29,7 @@ EXTRAS = {
     ],
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "pydantic>=2.5", "PyYAML>=6.0.1", "sacrebleu>=2.4"],
     "examples": ["scikit-learn>=1.3", "matplotlib>=3.8"],
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"],
     "test": [
         "hypothesis>=6.100",
         "mypy",
@@ -43,7 +49,7 @@ setup(
     name="fairseq_labo",
     version="0.2.0",
     description="Closed-form label regularization (LABO) and two-stage label smoothing for fairseq",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=README,
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",

@@ -45,5 +45,5 @@ for version in "${versions[@]}"; do
     while read -r name; do brought+=(--no-emit-package "$name"); done \
         < <(grep -oE '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' "$prefix-cuda.txt")
     compile "$version" "$prefix.txt" "${brought[@]}" --constraints <(grep -v '^triton==' "$locks/pins.txt") \
-        "$repo/setup.py" --extra all --extra examples --extra test "$locks/build.in"
+        "$repo/setup.py" --extra all --extra examples --extra docs --extra test "$locks/build.in"
 done

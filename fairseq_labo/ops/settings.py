@@ -9,17 +9,18 @@ from torch import Tensor
 class LossOptions(TypedDict, total=False):
     """Keyword arguments of `labo_loss` and of the functions like it.
 
-    label_smoothing: α in [0, 1), the weight of the regularizer.
-    beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
-    ignore_index: target value of tokens that count for nothing: their loss and gradient are exactly
-        0, whatever their logits. Default: −100.
-    prior: [V], float32 or float64, probabilities: π in the place of the uniform distribution 1/V.
-        Types with π_k = 0 get no mass; they may be the target. No gradient goes to it, and it
-        cannot be had together with a teacher.
-    teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
-        P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
-    impl: "reference", "torch", "triton" or "auto", the default (see `ops.dispatch`). One that
-        cannot run here is an error, never replaced by another.
+    Attributes:
+        label_smoothing: α in [0, 1), the weight of the regularizer.
+        beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
+        ignore_index: target value of tokens that count for nothing: their loss and gradient are
+            exactly 0, whatever their logits. Default: −100.
+        prior: [V], float32 or float64, probabilities: π in the place of the uniform distribution
+            1/V. Types with π_k = 0 get no mass; they may be the target. No gradient goes to it, and
+            it cannot be had together with a teacher.
+        teacher_logits: [N, V]; if given, the smoothing distribution is the teacher's,
+            P = softmax(teacher_logits/β), R = H(P, p), and no gradient goes to the teacher.
+        impl: "reference", "torch", "triton" or "auto", the default (see `ops.dispatch`). One that
+            cannot run here is an error, never replaced by another.
     """
 
     label_smoothing: Required[float]

@@ -1,0 +1,309 @@
+"""Fill the tables of README and docs from results/, so that no number there can drift.
+
+    python -m scripts.tables [--check]
+
+A table stands between ``<!-- table: NAME ARGUMENT ... -->`` and ``<!-- end -->``; NAME is a key of
+`TABLES`. With --check nothing is written: status 1, and the files' names, where a table differs.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairseq_labo.experiments.studies.report_tables import Cell, headline, mean, measure, score
+from fairseq_labo.experiments.studies.results import (
+    Results,
+    RunResult,
+    mean_with_deviation,
+    read_results,
+)
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "results"
+MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+# Tests of the studies as they are called in the documents.
+YEARS = {"test": "2016", "test1": "2017"}
+Row = dict[str, Any]
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first are numbers, to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def document_files() -> list[Path]:
+    """README, and every page of docs/."""
+    return [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """The text with every marked table made anew; KeyError for a name that is not known."""
+
+    def fill(found: re.Match[str]) -> str:
+        name, *arguments = found[2].split()
+        return f"{found[1]}{TABLES[name](*arguments)}\n{found[3]}"
+
+    return MARKED.sub(fill, text)
+
+
+def load(name: str) -> Any:
+    """A JSON file of results/."""
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def study(name: str) -> Results:
+    """The results of a study."""
+    return read_results(RESULTS / "studies" / name / "results.json")
+
+
+def label(run: RunResult) -> str:
+    """A method as its training's flags name it."""
+    flags = dict(zip(run.train_arguments, run.train_arguments[1:], strict=False))
+    updates = int(flags.get("--smoothing-updates", 0))
+    of = int(flags.get("--max-update", 0))
+    return {
+        "cross_entropy": "cross entropy",
+        "label_smoothed_cross_entropy": f"label smoothing, ε = {flags.get('--label-smoothing')}",
+        "tsla_cross_entropy": f"TSLA, switch after {updates:,} of {of:,} updates",
+        "labo_cross_entropy": f"LABO, α = {flags.get('--label-smoothing')}, "
+        f"β = {flags.get('--labo-beta')}",
+    }[flags["--criterion"]]
+
+
+def of_study(name: str, columns: dict[str, Cell]) -> str:
+    """One row a method."""
+    rows = [
+        [label(runs[0]), *(cell(runs) for cell in columns.values())]
+        for runs in study(name).methods.values()
+    ]
+    return markdown(["mean ± standard deviation over seeds", *columns], rows)
+
+
+def table_multi30k(name: str) -> str:
+    """BLEU on both test sets; NLL and ECE on that of 2016."""
+    columns = {f"BLEU {year}": score(test, "bleu") for test, year in YEARS.items()}
+    columns["NLL 2016 (bits)"] = measure("test", "nll_bits", 3)
+    columns["ECE 2016 (%)"] = measure("test", "ece", 2, 100)
+    return of_study(name, columns)
+
+
+def table_iwslt(name: str) -> str:
+    """BLEU in the convention of fairseq's recipe and sacreBLEU's, NLL, ECE."""
+    return of_study(
+        name,
+        {
+            "BLEU of tokens, lowercase": score("test", "bleu_tokenized_lowercase"),
+            "sacreBLEU": score("test", "bleu"),
+            "NLL (bits)": measure("test", "nll_bits", 3),
+            "ECE (%)": measure("test", "ece", 2, 100),
+        },
+    )
+
+
+def table_cost(name: str) -> str:
+    """Speed and host memory of a study's trainings."""
+    columns = {
+        "words/s": mean(lambda run: run.words_per_second or 0.0, 0),
+        "peak host memory (MiB)": mean(lambda run: run.trained["peak_memory_mib"], 0),
+    }
+    return of_study(name, columns)
+
+
+def table_summary() -> str:
+    """BLEU of three studies side by side; of TSLA the setting that all of them have."""
+    studies = {
+        ("De-En", *YEARS): "multi30k-de-en",
+        ("En-De", *YEARS): "multi30k-en-de",
+        ("TED-15k De-En", "test"): "iwslt14-15k-de-en",
+    }
+    header, rows = ["BLEU"], dict[str, list[str]]()
+    for (direction, *tests), name in studies.items():
+        header += [f"{direction} {YEARS[test]}" if len(tests) > 1 else direction for test in tests]
+        for method, runs in study(name).methods.items():
+            if method != "tsla_early":
+                row = rows.setdefault(label(runs[0]), [])
+                row += [score(test, "bleu")(runs) for test in tests]
+    return markdown(header, [[method, *cells] for method, cells in rows.items()])
+
+
+def table_headline(name: str) -> str:
+    """The first table of a study's report."""
+    table = headline(study(name), "test")
+    return markdown(table.header, table.rows)
+
+
+def searched(folder: Path) -> list[Row]:
+    """scores.json of each seed of a setting, on the validation set."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def table_search(name: str) -> str:
+    """One row a setting of the search (and of its seeds, if there are several)."""
+    rows = []
+    for folder in sorted((RESULTS / "studies" / name / "search").glob("*/*")):
+        setting = dict(part.split("=") for part in folder.name.split(","))
+        scores = searched(folder)
+        calibrations = [each["calibration"] for each in scores]
+        rows.append(
+            [
+                f"TSLA, switch after {int(setting['smoothing_updates']):,} of 4,000 updates"
+                if "smoothing_updates" in setting
+                else f"LABO, α = {setting['label_smoothing']}, β = {setting['labo_beta']}",
+                mean_with_deviation([each["bleu"]["score"] for each in scores], 2),
+                mean_with_deviation([each["nll_bits"] for each in calibrations], 3),
+                mean_with_deviation([100 * each["ece"] for each in calibrations], 1),
+            ]
+        )
+    return markdown(["validation set", "BLEU", "NLL (bits)", "ECE (%)"], rows)
+
+
+def table_demo() -> str:
+    """The demo's runs, a seed each."""
+    names = ("cross", "label_smoothed_cross", "tsla_cross", "labo_cross")
+    runs = {f"{name}_entropy": load(f"demo-microworld/{name}_entropy.json") for name in names}
+    rows = [
+        [f"`{name}`", f"{run['bleu']['score']:.2f}", f"{run['calibration']['nll_bits']:.3f}"]
+        for name, run in runs.items()
+    ]
+    return markdown(["criterion", "BLEU", "NLL (bits per token)"], rows)
+
+
+def table_conventions() -> str:
+    """Every score of the demo's LABO model with its signature."""
+    scores = load("demo-microworld/labo_cross_entropy.json")
+    rows = [
+        [
+            f"`{key}`: {each['label']}",
+            f"{each['score']:.2f}",
+            f"`{each['signature']}`".replace("|", "\\|"),
+        ]
+        for key, each in scores.items()
+        if isinstance(each, dict) and "signature" in each
+    ]
+    return markdown(["score", "value", "signature"], rows)
+
+
+def table_digits() -> str:
+    """`examples/digits.py`: test accuracy and NLL."""
+    rows = [
+        [
+            name,
+            f"{each['accuracy_mean']:.2f} ± {each['accuracy_std']:.2f}",
+            f"{each['nll_mean']:.4f} ± {each['nll_std']:.4f}",
+        ]
+        for name, each in load("digits/digits.json")["summary"].items()
+    ]
+    return markdown(["method", "test accuracy (%)", "test NLL (nats)"], rows)
+
+
+PROVIDERS = {
+    "fairseq": "fairseq's label smoothing",
+    "torch": "`F.cross_entropy(label_smoothing=)`",
+    "torch-linear": "`F.linear_cross_entropy(label_smoothing=)`",
+    "labo-linear-unfused": "projection, then our loss",
+    "labo-linear-fused": "`labo_linear_loss`",
+}
+
+
+def both_passes(file: str, vocab_size: int, *, linear: bool = False) -> dict[str, Row]:
+    """By provider and β the row of forward and backward at an upstream gradient of 1."""
+    rows: dict[str, Row] = {}
+    for row in load(f"benchmark/{file}.json")["rows"]:
+        wanted = row["mode"] == "both" and row["upstream"] == 1 and row["status"] == "ok"
+        if wanted and row["vocab_size"] == vocab_size and linear == bool(row["hidden_dim"]):
+            name = PROVIDERS.get(row["provider"], "ours")
+            rows[f"{name}, β = {row['beta']}" if row["beta"] else name] = row
+    return rows
+
+
+def table_loss(*files: str) -> str:
+    """Time, speed beside fairseq's, memory and error of each provider, a block for each V."""
+    units = ("ms", "times as fast", "MiB", "error")
+    header, rows = ["forward and backward"], dict[str, list[str]]()
+    for vocab_size, file in zip((7872, 32000), files * (2 // len(files)), strict=True):
+        header += [f"V = {vocab_size}: {units[0]}", *units[1:]]
+        measured = both_passes(file, vocab_size)
+        slowest = measured[PROVIDERS["fairseq"]]["p50_ms"]
+        for name, row in measured.items():
+            ratio = slowest / row["p50_ms"]
+            memory, error = row["peak_mib_beyond_logits"], row["max_error"]
+            cells = rows.setdefault(name, [])
+            cells += [f"{row['p50_ms']:.1f}", f"{ratio:.2f}", f"{memory:.0f}", f"{error:.1e}"]
+    return markdown(header, [[name, *cells] for name, cells in rows.items()])
+
+
+def table_speed() -> str:
+    """The README's: V = 32,000 with fresh pages and with kept memory."""
+    fresh, kept = both_passes("cpu-32000", 32000), both_passes("cpu-kept-memory", 32000)
+    first = PROVIDERS["fairseq"]
+    rows = [
+        [
+            name,
+            f"{fresh[name]['p50_ms']:.0f}",
+            f"{fresh[first]['p50_ms'] / fresh[name]['p50_ms']:.2f}",
+            f"{kept[first]['p50_ms'] / kept[name]['p50_ms']:.2f}",
+            f"{fresh[name]['peak_mib_beyond_logits']:.0f}",
+        ]
+        for name in kept
+    ]
+    header = ["forward and backward", "ms", "times as fast", "… with freed memory kept", "MiB"]
+    return markdown(header, rows)
+
+
+def table_projection() -> str:
+    """Projection and loss, fused or not."""
+    rows = [
+        [name, f"{row['p50_ms']:.0f}", f"{row['peak_mib_beyond_logits']:.0f}"]
+        for name, row in both_passes("cpu-7872", 7872, linear=True).items()
+        if row["beta"] in (None, "2")
+    ]
+    return markdown(["projection and loss, D = 128, V = 7872", "ms", "MiB"], rows)
+
+
+def table_training() -> str:
+    """Whole trainings beside `label_smoothed_cross_entropy`."""
+    medians = load("benchmark/cpu-training.json")["medians"]
+    slowest = next(iter(medians.values()))["words_per_second"]
+    rows = [
+        [
+            f"`{name.replace(' fused', ' --fused-projection')}`",
+            f"{each['words_per_second']:.0f}",
+            f"{each['words_per_second'] / slowest:.2f}",
+            f"{each['peak_resident_mib']:.0f}",
+        ]
+        for name, each in medians.items()
+    ]
+    return markdown(["criterion", "words/s", "times as fast", "peak resident MiB"], rows)
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "summary": table_summary, "multi30k": table_multi30k, "iwslt": table_iwslt,
+    "search": table_search, "cost": table_cost, "demo": table_demo, "digits": table_digits,
+    "headline": table_headline, "conventions": table_conventions, "loss": table_loss,
+    "speed": table_speed, "projection": table_projection, "training": table_training,
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None, *, files: Sequence[Path] | None = None) -> int:
+    """Write the tables, or with --check say which files would change; the exit status."""
+    parser = argparse.ArgumentParser("python -m scripts.tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 on a change")
+    options = parser.parse_args(arguments)
+    changed = False
+    for path in document_files() if files is None else files:
+        before = path.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            changed = True
+            print(f"{path}: {'drifted from results/' if options.check else 'written'}")
+            if not options.check:
+                path.write_text(after, encoding="utf-8")
+    return int(changed and options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

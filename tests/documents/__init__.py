@@ -1,0 +1,1 @@
+"""README, CONTRIBUTING and docs/: commands, flags, links, tables, the site."""
