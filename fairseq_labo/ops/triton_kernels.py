@@ -217,9 +217,10 @@ def forward_kernel(
     tl.store(loss_ptr + row, loss)
     tl.store(nll_ptr + row, nll)
     if ENTROPY:
-        tl.store(entropy_ptr + row, tl.log(T) - inverse_beta * H / T)
+        entropy = tl.log(T) - inverse_beta * H / T
         if PRIOR:  # T = 0: all types that have mass are masked
-            tl.store(entropy_ptr + row, 0.0, mask=T == 0.0)
+            entropy = tl.where(T == 0.0, 0.0, entropy)
+        tl.store(entropy_ptr + row, entropy)
     if ARGMAX:
         tl.store(argmax_ptr + row, tl.min(tl.where(m == top, best, VOCAB), 0).to(tl.int64))
 

@@ -1,5 +1,6 @@
 """The reader of checkpoints, and what tells whether one is of a corpus."""
 
+import os
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -55,6 +56,8 @@ def test_newest_good(tmp_path: Path) -> None:
     for number in range(4):
         save(tmp_path / f"checkpoint{number}.pt")
     (tmp_path / "checkpoint3.pt").write_bytes(b"")
+    for number in range(4):  # the system's clock of files may stand still between two
+        os.utime(tmp_path / f"checkpoint{number}.pt", (number, number))
     save(tmp_path / "averaged.pt")
     assert newest_good(tmp_path) == tmp_path / "checkpoint2.pt"
     assert newest_good(tmp_path, but=tmp_path / "checkpoint2.pt") == tmp_path / "checkpoint1.pt"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,8 +37,13 @@ class Launches(TorchDispatchMode):
 @contextmanager
 def on_imaginary_cuda() -> Iterator[None]:
     """Tensors of the device "cuda" have shapes and no data; to read one raises an error."""
-    with FakeTensorMode():
-        yield
+    try:
+        with FakeTensorMode():
+            yield
+    except RuntimeError as error:
+        if "CUDA driver" not in str(error):
+            raise
+        pytest.skip(f"torch {torch.__version__} asks for a driver, even of such tensors")
 
 
 def launches_of(step: Callable[[], object]) -> Launches:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-OWN_USAGE = {"scripts/setup.sh", "scripts/test.sh", "scripts/lock.sh", "scripts/test-matrix.sh"}
+OWN_USAGE = {
+    f"scripts/{name}.sh" for name in ("setup", "test", "lock", "test-matrix", "gpu-wheels")
+}
 SCRIPTS = sorted(
     str(path.relative_to(REPOSITORY))
     for folder in ("scripts", "data-prep")

@@ -1,0 +1,54 @@
+"""The matrix of versions: a row passes only if all of its steps do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+# Stands for Python: makes an "environment" of itself, installs nothing, and fails where told to.
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+    "-m venv "*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python"; ln -s "$0" "$3/bin/labo"; exit ;;
+    *" pytest "*) echo "1 failed, 7 passed in 2s" ;;
+    -c* | "-" | "- "*) exec {real} "$@" ;;
+esac
+case "$*" in {failing}) exit 3 ;; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("failing", "outcome"),
+    [
+        ("nothing", "passed"),
+        ('*" pytest "*', "failed"),
+        ('"train "*', "failed"),
+        ('*"evaluate "*', "failed"),
+        ('*"install "*fairseq*', "failed"),
+    ],
+)
+def test_a_row_passes_only_if_every_step_does(tmp_path: Path, failing: str, outcome: str) -> None:
+    """What stands before && or || goes on after an error: failed tests were called passed."""
+    shutil.copytree(REPOSITORY / "scripts", tmp_path / "scripts")
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "compatibility.md"
+    page.write_text("before\n<!-- matrix -->\nold\n<!-- end -->\nafter\n", "utf-8")
+    python = tmp_path / "pyenv" / "versions" / "3.12.0" / "bin" / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON.format(real=sys.executable, failing=failing), "utf-8")
+    python.chmod(0o755)
+    shutil.copytree(python.parents[1], python.parents[2] / "3.11.0")
+    done = subprocess.run(
+        [tmp_path / "scripts" / "test-matrix.sh", "3.12:newest"],
+        env={**os.environ, "PYENV_ROOT": str(tmp_path / "pyenv"), "WORK": str(tmp_path / "work")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == (0 if outcome == "passed" else 1), done.stderr
+    (row,) = [line for line in page.read_text("utf-8").splitlines() if "3.12:newest" in line]
+    assert f"| {outcome} |" in row
+    assert failing.startswith('*"install') or "| 1 failed, 7 passed |" in row
