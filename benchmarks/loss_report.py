@@ -150,7 +150,7 @@ def rows_of(file: dict[str, Any]) -> Iterator[Row]:
     for row in file.get("rows", []):
         if row["mode"] == "both":
             yield row | _derived(row)
-    settings = file["settings"]
+    settings = file.get("settings", {})
     for name, ratio in file.get("words_per_second_ratio", {}).items():
         where = f"{name}, {settings['repeats']} times {settings['updates']} updates"
         row = {"provider": "training", "device": settings["device"], "p50_ms": None}

@@ -53,29 +53,38 @@ DEFAULTS["cuda"] |= {"precision": list(PRECISIONS)}
 LARGEST = {"size": "wmt", "vocab_size": 37000, "precision": ["fp16"]}  # WMT14's joint BPE
 
 
-def make_trainer(
-    flags: list[str], options: argparse.Namespace, precision: str, *, device: str
+def configure(
+    flags: list[str], options: argparse.Namespace, precision: str, *, device: str = "cuda"
 ) -> tuple[Any, Any]:
-    """fairseq's trainer of a fresh model, with the flags of a criterion; and its dictionary."""
+    """fairseq's configuration and task of a training with the flags of a criterion."""
     from fairseq import options as fairseq_options
     from fairseq import tasks, utils
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-    from fairseq.trainer import Trainer
 
     utils.import_user_module(Namespace(user_dir=str(USER_DIR)))
     size = SIZES[options.size]
+    words = [*f"--task dummy_mt --dict-size {options.vocab_size} --seed 1".split()]
+    words += ["--src-len", "256", "--tgt-len", "256", "--arch", size["arch"]]
+    words += [*size["flags"].split(), "--share-all-embeddings", *PRECISIONS[precision].split()]
+    words += ["--optimizer", "adam", "--lr-scheduler", "inverse_sqrt"]
+    words += [f"--label-smoothing={DEFAULT_ALPHA}"]
+    words += ["--cpu", "--fp16-no-flatten-grads"] if device == "cpu" else []
     with tempfile.TemporaryDirectory() as folder:  # nothing is saved
-        words = [*f"--task dummy_mt --dict-size {options.vocab_size} --seed 1".split()]
-        words += ["--src-len", "256", "--tgt-len", "256", "--save-dir", folder]
-        words += ["--arch", size["arch"], *size["flags"].split(), "--share-all-embeddings"]
-        words += ["--optimizer", "adam", "--lr-scheduler", "inverse_sqrt"]
-        words += [f"--label-smoothing={DEFAULT_ALPHA}", *PRECISIONS[precision].split()]
-        words += ["--cpu", "--fp16-no-flatten-grads"] if device == "cpu" else []
         parser = fairseq_options.get_training_parser()
-        parsed = fairseq_options.parse_args_and_arch(parser, [*words, *flags])
+        words = [*words, "--save-dir", folder, *flags]
+        parsed = fairseq_options.parse_args_and_arch(parser, words)
     config = convert_namespace_to_omegaconf(parsed)
     config.common.bf16 = precision == "bf16"
-    task = tasks.setup_task(config.task)
+    return config, tasks.setup_task(config.task)
+
+
+def make_trainer(
+    flags: list[str], options: argparse.Namespace, precision: str, *, device: str
+) -> tuple[Any, Any]:
+    """fairseq's trainer of a fresh model; and the model's dictionary."""
+    from fairseq.trainer import Trainer
+
+    config, task = configure(flags, options, precision, device=device)
     torch.manual_seed(1)
     model, criterion = task.build_model(config.model), task.build_criterion(config.criterion)
     return Trainer(config, task, model, criterion), task.target_dictionary

@@ -281,11 +281,26 @@ def table_training() -> str:
     return markdown(["criterion", "words/s", "times as fast", "peak resident MiB"], rows)
 
 
+def table_launches() -> str:
+    """Launches of a criterion's step, and those of fairseq's over them."""
+    rows = load("benchmark/launches.json")["rows"]
+    shown = [
+        [
+            f"`{row['criterion']}`",
+            str(row["launches"]),
+            f"{rows[0]['launches'] / row['launches']:.1f}",
+        ]
+        for row in rows
+    ]
+    return markdown(["criterion, forward and backward", "launches", "times as few"], shown)
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "multi30k": table_multi30k, "iwslt": table_iwslt,
     "search": table_search, "cost": table_cost, "demo": table_demo, "digits": table_digits,
     "headline": table_headline, "conventions": table_conventions, "loss": table_loss,
     "speed": table_speed, "projection": table_projection, "training": table_training,
+    "launches": table_launches,
 }  # fmt: skip
 
 

@@ -7,8 +7,8 @@ With hidden states h [N, D], the projection W [V, D] and its bias b [V]::
 
 Rows are taken chunk by chunk: the chunk's logits are computed, an implementation of
 `ops.dispatch` gives their losses and G, and G is multiplied out before the next chunk. What is
-held is one chunk of z and of G (`CPU_CHUNK_BYTES`, `CUDA_CHUNK_BYTES`), and the gradients
-themselves, in float32.
+held is one chunk of z and of G (`CPU_CHUNK_BYTES`, `CUDA_CHUNK_BYTES` each), and the gradients
+themselves, in float32. Triton's kernels write G over z, so that a chunk has both shares.
 
 For a sum or mean, g is one number, so the forward pass takes the gradients for g = 1 along and
 backward multiplies them by g in float32, before they are rounded to their dtype. With reduction
@@ -30,6 +30,7 @@ from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.reference import compute_dtype
 from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.triton_loss import triton_losses_and_gradient, triton_token_losses
 
 CPU_CHUNK_BYTES = 8 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # fills the device
@@ -124,6 +125,7 @@ class _Chunks(NamedTuple):
     def like_chunk(self) -> Tensor:
         """The logits of the largest chunk within the budget, in shape and kind; takes no memory."""
         budget = CUDA_CHUNK_BYTES if self.hidden.is_cuda else CPU_CHUNK_BYTES
+        budget *= 2 if self.compute is triton_token_losses else 1
         vocab_size = self.layer.weight.size(0)
         fitting = budget // (vocab_size * self.hidden.element_size())
         num_rows = max(1, min(fitting, self.hidden.size(0)))
@@ -164,6 +166,9 @@ class _Chunks(NamedTuple):
         upstream: float | Tensor,
     ) -> tuple[TokenLosses, Tensor]:
         """The losses of a chunk, and the gradient of Σ upstream · L  [n, V]."""
+        if self.compute is triton_token_losses:
+            case = logits, target, settings, teacher_logits, prior
+            return triton_losses_and_gradient(*case, upstream)
         leaf = logits.detach().requires_grad_()
         with torch.enable_grad():
             losses = self.compute(leaf, target, settings, teacher_logits, prior)

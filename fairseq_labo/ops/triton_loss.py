@@ -123,6 +123,71 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
+def _losses(
+    settings: Settings,
+    logits: Tensor,
+    target: Tensor,
+    teacher: Tensor | None,
+    prior: Tensor | None,
+) -> tuple[TokenLosses, Tensor]:
+    """The losses, and what the gradient needs of each row  [N, 4]."""
+    num_tokens = logits.size(0)
+
+    def row_results(wanted: bool, dtype: torch.dtype = torch.float32) -> Tensor | None:
+        return torch.empty(num_tokens, dtype=dtype, device=logits.device) if wanted else None
+
+    loss, nll = (torch.empty_like(target, dtype=torch.float32) for _ in range(2))
+    reg = row_results(settings.regularized)
+    entropy = row_results(settings.statistics)
+    argmax = row_results(settings.argmax, torch.int64)
+    saved = torch.empty(num_tokens, 4, dtype=torch.float32, device=logits.device)
+    plan = _Plan.for_call(settings, regularized=settings.regularized, teacher=teacher is not None)
+    lanes = _Lanes.for_logits(logits)
+    valid = torch.ones((), dtype=torch.int32, device=logits.device)
+    weights = prior if settings.regularized else None
+    log_weights = None
+    if weights is not None and settings.statistics:
+        log_weights = torch.special.xlogy(weights, weights)
+    if num_tokens > 0:
+        with _on_device(logits):
+            _kernels().forward_kernel[(num_tokens,)](
+                *(
+                    logits,
+                    teacher,
+                    weights,
+                    log_weights,
+                    target,
+                    loss,
+                    nll,
+                    reg,
+                    entropy,
+                    argmax,
+                    saved,
+                ),
+                valid,
+                *(settings.ignore_index, settings.label_smoothing),
+                *(plan.beta, plan.inverse_beta),
+                LOGITS_STRIDE=logits.stride(0),
+                TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
+                VOCAB=logits.size(1),
+                MODE=plan.mode,
+                PRIOR=weights is not None,
+                POWER=plan.power,
+                BY_EXPM1=plan.by_expm1,
+                IN_LOSS=settings.in_loss,
+                ENTROPY=settings.statistics,
+                ARGMAX=settings.argmax,
+                LANES=lanes.lanes,
+                STEPS=lanes.steps,
+                LANE_STRIDE=lanes.lane_stride,
+                STEP_STRIDE=lanes.step_stride,
+                num_warps=min(NUM_WARPS, lanes.lanes // WARP_SIZE),
+                enable_fp_fusion=True,
+            )
+    torch._assert_async(valid)  # on a GPU the host does not wait for it
+    return TokenLosses(loss, nll, reg, entropy, argmax), saved
+
+
 class _TritonTokenLosses(torch.autograd.Function):
     """The fields of TokenLosses; `loss` is differentiable with respect to the logits."""
 
@@ -135,68 +200,12 @@ class _TritonTokenLosses(torch.autograd.Function):
         teacher: Tensor | None,
         prior: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
-        num_tokens = logits.size(0)
-
-        def row_results(wanted: bool = True, dtype: torch.dtype = torch.float32) -> Tensor | None:
-            return torch.empty(num_tokens, dtype=dtype, device=logits.device) if wanted else None
-
-        loss, nll = row_results(), row_results()
-        reg = row_results(settings.regularized)
-        entropy = row_results(settings.statistics)
-        argmax = row_results(settings.argmax, torch.int64)
-        saved = torch.empty(num_tokens, 4, dtype=torch.float32, device=logits.device)
-        plan = _Plan.for_call(
-            settings, regularized=settings.regularized, teacher=teacher is not None
-        )
-        lanes = _Lanes.for_logits(logits)
-        valid = torch.ones((), dtype=torch.int32, device=logits.device)
-        weights = prior if settings.regularized else None
-        log_weights = None
-        if weights is not None and settings.statistics:
-            log_weights = torch.special.xlogy(weights, weights)
-        if num_tokens > 0:
-            with _on_device(logits):
-                _kernels().forward_kernel[(num_tokens,)](
-                    *(
-                        logits,
-                        teacher,
-                        weights,
-                        log_weights,
-                        target,
-                        loss,
-                        nll,
-                        reg,
-                        entropy,
-                        argmax,
-                        saved,
-                    ),
-                    valid,
-                    *(settings.ignore_index, settings.label_smoothing),
-                    *(plan.beta, plan.inverse_beta),
-                    LOGITS_STRIDE=logits.stride(0),
-                    TEACHER_STRIDE=0 if teacher is None else teacher.stride(0),
-                    VOCAB=logits.size(1),
-                    MODE=plan.mode,
-                    PRIOR=weights is not None,
-                    POWER=plan.power,
-                    BY_EXPM1=plan.by_expm1,
-                    IN_LOSS=settings.in_loss,
-                    ENTROPY=settings.statistics,
-                    ARGMAX=settings.argmax,
-                    LANES=lanes.lanes,
-                    STEPS=lanes.steps,
-                    LANE_STRIDE=lanes.lane_stride,
-                    STEP_STRIDE=lanes.step_stride,
-                    num_warps=min(NUM_WARPS, lanes.lanes // WARP_SIZE),
-                    enable_fp_fusion=True,
-                )
-        torch._assert_async(valid)  # on a GPU the host does not wait for it
+        losses, saved = _losses(settings, logits, target, teacher, prior)
         ctx.save_for_backward(logits, target, teacher, prior, saved)
         ctx.settings = settings
         ctx.set_materialize_grads(False)
-        results = (loss, nll, reg, entropy, argmax)
-        ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
-        return results
+        ctx.mark_non_differentiable(*(x for x in losses[1:] if x is not None))
+        return tuple(losses)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
@@ -218,10 +227,18 @@ def _gradient(
     teacher: Tensor | None,
     prior: Tensor | None,
     saved: Tensor,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """g (p − α P − (1 − α) e_y).  upstream: g [N], of any stride; returns [N, V], contiguous."""
+    """g (p − α P − (1 − α) e_y).  upstream: g [N], of any stride; returns [N, V], contiguous.
+
+    `out`, if given, takes it; it may be the logits, of which a program reads a block before it
+    writes there.
+    """
     num_tokens, vocab_size = logits.shape
-    gradient = torch.empty(num_tokens, vocab_size, dtype=logits.dtype, device=logits.device)
+    gradient = out
+    if gradient is None:
+        gradient = torch.empty(num_tokens, vocab_size, dtype=logits.dtype, device=logits.device)
     if num_tokens == 0:
         return gradient
     plan = _Plan.for_call(settings, regularized=settings.in_loss, teacher=teacher is not None)
@@ -265,3 +282,22 @@ def triton_token_losses(
     return TokenLosses(
         *_TritonTokenLosses.apply(_rows(logits), target.contiguous(), settings, teacher, prior)
     )
+
+
+@torch.no_grad()
+def triton_losses_and_gradient(
+    logits: Tensor,
+    target: Tensor,
+    settings: Settings,
+    teacher_logits: Tensor | None,
+    prior: Tensor | None,
+    upstream: float | Tensor,
+) -> tuple[TokenLosses, Tensor]:
+    """The losses, and the gradient of Σ upstream · L, which is written over contiguous `logits`."""
+    teacher = None if teacher_logits is None else _rows(teacher_logits)
+    prior = None if prior is None else prior.contiguous()
+    losses, saved = _losses(settings, logits, target.contiguous(), teacher, prior)
+    given = torch.as_tensor(upstream, dtype=torch.float32, device=logits.device)
+    case = logits, target, teacher, prior, saved
+    gradient = _gradient(settings, given.expand(target.shape), *case, out=logits)
+    return losses, gradient

@@ -82,6 +82,19 @@ def test_goals_of_a_cpu_and_of_training() -> None:
     assert "of eager's error infx" in goal_rows([{"kind": "loss", "rows": wrong}])[9]
 
 
+def test_the_goal_of_the_largest_batch() -> None:
+    largest = {
+        "kind": "largest",
+        "settings": {"device": "cuda", "vocab_size": 37000, "precision": ["fp16"]},
+        "max_tokens_ratio": {"labo_cross_entropy": 1.43, "labo_cross_entropy fused": 1.2},
+    }
+    assert goal_rows([largest])[12] == (
+        "missed by 7.7%: tokens 1.2x (≥ 1.3x; labo_cross_entropy fused, V = 37000, fp16)"
+    )
+    largest["settings"]["device"] = "cpu"  # in miniature
+    assert goal_rows([largest])[12] == "not measured on a GPU"
+
+
 @pytest.mark.slow
 def test_goals_from_the_command_line(tmp_path: Path) -> None:
     results = tmp_path / "results.json"

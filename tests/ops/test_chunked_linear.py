@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.launches import launches_of, on_imaginary_cuda
 from fairseq_labo.ops import chunked_linear, labo_linear_loss, linear_token_losses
-from tests.ops.launches import launches_of, on_imaginary_cuda
 from tests.ops.linear_cases import PAD, Case, error, gradients, random_case
 from tests.ops.linear_cases import several_chunks as several_chunks  # a fixture
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from fairseq_labo.ops import token_losses, triton_loss
+from benchmarks.launches import launches_of, on_imaginary_cuda
+from fairseq_labo.ops import chunked_linear, linear_token_losses, token_losses, triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
-from tests.ops.launches import launches_of, on_imaginary_cuda
 from tests.ops.triton_cases import DTYPES, IGNORED, check, error, evaluate, random_case, settings
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
@@ -202,6 +202,54 @@ def test_one_upstream_gradient_for_all(device: str) -> None:
         dense_token_losses, logits, target, torch.ones_like(leaf[:, 0]), settings(2.0)
     )[1]
     torch.testing.assert_close(leaf.grad, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [2.0, math.inf])
+@pytest.mark.parametrize("vocab_size", [99, 4104])
+def test_the_gradient_may_be_written_over_the_logits(
+    device: str, dtype: torch.dtype, beta: float, vocab_size: int
+) -> None:
+    """The same bits as elsewhere, several blocks and ignored rows among them."""
+    logits, target, upstream = random_case(5, vocab_size, dtype, device)
+    target[2] = IGNORED
+    chosen = settings(beta, statistics=True)
+    expected, gradient = evaluate(triton_token_losses, logits, target, upstream, chosen)
+    for given in (upstream, 3.0):
+        if isinstance(given, float):
+            thrice = torch.full_like(upstream, given)
+            expected, gradient = evaluate(triton_token_losses, logits, target, thrice, chosen)
+        over = logits.clone()
+        case = over, target, chosen, None, None
+        losses, found = triton_loss.triton_losses_and_gradient(*case, given)
+        assert found.data_ptr() == over.data_ptr()
+        assert torch.equal(found, gradient)
+        for one, other in zip(losses, expected, strict=True):
+            assert (one is None and other is None) or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("summed", [True, False])
+def test_fused_with_the_projection(
+    device: str, dtype: torch.dtype, summed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In chunks of two rows, beside the loss of logits that are held."""
+    monkeypatch.setattr(chunked_linear, "CPU_CHUNK_BYTES", 99 * dtype.itemsize)
+    monkeypatch.setattr(chunked_linear, "CUDA_CHUNK_BYTES", 99 * dtype.itemsize)
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(7, 16, generator=generator).to(device, dtype)
+    weight = torch.randn(99, 16, generator=generator).to(device, dtype)
+    target = torch.tensor([3, 98, 0, IGNORED, 5, 1, 2], device=device)
+    options = {"label_smoothing": 0.1, "beta": 2.5, "ignore_index": IGNORED, "statistics": True}
+    results = []
+    for impl, wide in (("triton", dtype), ("reference", torch.float64)):
+        leaves = [x.detach().to(wide).clone().requires_grad_() for x in (hidden, weight)]
+        losses = linear_token_losses(*leaves, target, impl=impl, summed=summed, **options)
+        losses.loss.sum().backward()
+        results.append([losses.loss, losses.nll, losses.entropy, *(x.grad for x in leaves)])
+    allowed = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+    for found, exact in zip(*results, strict=True):
+        assert error(found.detach(), exact.detach()) <= allowed
 
 
 def test_no_second_derivative(device: str) -> None:
