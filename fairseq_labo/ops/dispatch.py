@@ -3,8 +3,9 @@
 ``impl="auto"`` is "torch" on the CPU. On CUDA it is "triton" where Triton is installed, takes the
 dtype, and agrees with "torch" on this very GPU: before a kernel is first used on a vocabulary, it
 is run on a few random rows. That check synchronizes with the device, once for each kind of call; no
-later call does. What was chosen, and why, is logged once by every process, and loudly if it is not
-"triton" on CUDA.
+later call does. The first regularized loss also checks those that a training comes to later, of
+validation and of one-hot targets, so that no kernel is compiled in the middle of it. What was
+chosen, and why, is logged once by every process, and loudly if it is not "triton" on CUDA.
 """
 
 import functools
@@ -57,8 +58,16 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) ->
     if reason is None:
         # α is a runtime argument of the kernels, not a constexpr: one check serves every α.
         kind = settings._replace(label_smoothing=DEFAULT_ALPHA if settings.in_loss else 0.0)
+        kinds = [(kind, teacher)]
+        if kind.in_loss:
+            one_hot = kind._replace(label_smoothing=0.0)
+            kinds += [(one_hot._replace(statistics=True), teacher)]
+            kinds += [(one_hot._replace(statistics=False), False)]
         shape = logits.dtype, logits.size(1)
-        reason = triton_disagrees(logits.device, *shape, kind, teacher=teacher, prior=prior)
+        for each, taught in kinds:
+            reason = reason or triton_disagrees(
+                logits.device, *shape, each, teacher=taught, prior=prior
+            )
     if reason is None:
         return _chosen("triton", f"on {torch.cuda.get_device_name(logits.device)}")
     why = f"SLOWER than Triton's kernels: {reason}"

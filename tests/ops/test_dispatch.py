@@ -266,10 +266,32 @@ def test_kernels_that_agree_are_taken_on_cuda_and_checked_once(
     caplog.set_level(logging.INFO, "fairseq_labo")
     monkeypatch.setattr(dispatch, "triton_token_losses", right)
     assert [choose_on_cuda(monkeypatch) for _ in range(3)] == ["triton"] * 3
-    assert len(calls) == 1
+    # One-hot targets with and without statistics, too: what validation and stage 2 need.
+    assert [(case[2].in_loss, case[2].statistics) for case in calls] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    later = [SETTINGS._replace(label_smoothing=0.0, statistics=each) for each in (True, False)]
+    for chosen in (*later, SETTINGS._replace(label_smoothing=0.05)):
+        logits: Any = OnCuda()
+        assert dispatch.choose(logits, chosen, teacher=False, prior=False) == "triton"
+    assert len(calls) == 3  # nothing is compiled, or waited for, in the middle of a training
     assert [record.message for record in caplog.records] == [
         "label regularization is computed by impl='triton': on Imaginary GPU"
     ]
+
+
+def test_a_kernel_that_is_wrong_in_stage_2_alone_is_found_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrong_later(logits: Tensor, target: Tensor, settings: Settings, *rest: Any) -> TokenLosses:
+        factor = 1.0 if settings.in_loss else 1.01
+        return wrong_by("nll", factor)(logits, target, settings, *rest)
+
+    monkeypatch.setattr(dispatch, "triton_token_losses", wrong_later)
+    assert choose_on_cuda(monkeypatch) == "torch"
+    assert "in nll of row" in caplog.text
 
 
 def test_the_check_leaves_the_random_state_alone() -> None:
