@@ -113,3 +113,61 @@ def test_the_readme_s_way_from_a_corpus_to_its_scores(
     )
     places = {"DIR": "data/microworld", "FILE": evaluate[-1]}
     assert "LABO β=1.5" in run(*(places.get(word, word) for word in inspect))
+
+
+# Each program of the documents, and the test (or CI's own step) that runs it whole and small.
+RUN_BY = {
+    "--criterion": "tests/training/test_entry_points.py",
+    "fairseq-train": "tests/training/test_entry_points.py",
+    "fairseq-hydra-train": "tests/training/test_hydra.py",
+    "labo benchmark": "tests/experiments/training/test_benchmark.py",
+    "labo compare": "tests/test_wheel.py",
+    "labo demo": "tests/experiments/studies/test_demo.py",
+    "labo evaluate": "tests/test_wheel.py",
+    "labo inspect": "tests/documents/test_runs.py",
+    "labo prepare": "tests/test_wheel.py",
+    "labo train": "tests/test_wheel.py",
+    "labo COMMAND": "tests/scripts/test_shell.py",  # -h
+    "data-prep/": "tests/scripts/test_shell.py",
+    "make": ".ci/run",
+    "pip install": "scripts/test-matrix.sh",
+    "pytest": ".ci/run",
+    "python -m pytest": ".ci/run",
+    "python -m benchmarks.kernels": "tests/benchmarks/test_kernels.py",
+    "python -m benchmarks.launches": "tests/benchmarks/test_launches.py",
+    "python -m benchmarks.loss": "tests/benchmarks/test_loss.py",
+    "python -m benchmarks.preparation": "tests/benchmarks/test_preparation.py",
+    "python -m benchmarks.updates": "tests/benchmarks/test_updates.py",
+    "python -m microworld": "data-prep/microworld/tests/test_corpus.py",
+    "python -m scripts.figure_of_p_star": "tests/documents/test_tables.py",
+    "python -m scripts.tables": "tests/documents/test_tables.py",
+    "python examples/digits.py": "tests/examples/test_digits.py",
+    "scripts/bench_training.sh": "tests/scripts/test_shell.py",
+    "scripts/compare.sh": "tests/scripts/test_shell.py",
+    "scripts/demo.sh": "tests/scripts/test_shell.py",
+    "scripts/evaluate.sh": "tests/scripts/test_shell.py",
+    "scripts/gpu-wheels.sh": "tests/scripts/test_gpu_wheels.py",
+    "scripts/inspect_labels.sh": "tests/scripts/test_shell.py",
+    "scripts/lock.sh": "tests/scripts/test_setup.py",  # what it wrote; it needs the network
+    "scripts/setup.sh": ".ci/run",
+    "scripts/test-matrix.sh": "tests/scripts/test_matrix.py",
+    "scripts/test.sh": ".ci/run",
+    "scripts/train.sh": "tests/scripts/test_shell.py",
+}
+
+
+def program(command: str) -> str:
+    """The entry of `RUN_BY` that a command belongs to; empty if there is none."""
+    return next((name for name in RUN_BY if command.startswith(name)), "")
+
+
+def test_every_program_of_the_documents_is_run_by_a_test() -> None:
+    """Whole and small; with what exactly stands there, where it needs nothing of the reader's."""
+    pages = (*texts.PAGES, *texts.STUDIES)
+    documented = {command for page in pages for command in texts.of_file(page)}
+    assert not [command for command in documented if not program(command)]
+    for name, runner in RUN_BY.items() - {("labo COMMAND", "tests/scripts/test_shell.py")}:
+        text = (REPOSITORY / runner).read_text(encoding="utf-8")
+        words = re.split(r"[ /.-]+", name.removesuffix(".sh").removesuffix(".py").rstrip("/"))
+        assert runner == ".ci/run" or words[-1] in text, (name, runner)
+    assert program("labo shine --brightly") == ""
