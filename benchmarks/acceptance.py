@@ -187,7 +187,7 @@ def report(steps: list[Step], record: dict[str, Any], folder: Path) -> str:
             cells += [", ".join(row.get("implementations", [])), row["status"]]
             lines.append(f"| {' | '.join(cells)} |")
     write_lines(folder / REPORT, lines)
-    if losses:
+    if losses and importlib.util.find_spec("matplotlib"):
         plot(
             losses[0] | {"rows": [row for each in losses for row in each["rows"]]}, folder / PICTURE
         )

@@ -16,6 +16,7 @@ import logging
 import math
 import tempfile
 import time
+import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,7 +43,7 @@ NO_DROPOUT = ["--dropout", "0", "--attention-dropout", "0", "--activation-dropou
 # Of a loss and of a gradient's norm, relative to the CPU's in float32; fairseq rounds a loss, which
 # is about 10 in the first update, to three decimals.
 AGREEMENT = {"fp32": 2e-4, "fp16": 2e-2, "bf16": 2e-2, "amp": 2e-2}
-WARM_UPS = 10
+WARM_UPS, SCALINGS = 10, 8
 SENTENCE_TOKENS = 32
 FINENESS = 1.02  # of the largest batch: a larger one by this factor does not fit
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -85,9 +87,18 @@ def make_trainer(
     from fairseq.trainer import Trainer
 
     config, task = configure(flags, options, precision, device=device)
+    gc.collect()  # a trainer is part of cycles: the last one would still hold its memory
+    if device == "cuda":
+        torch.cuda.empty_cache()
     torch.manual_seed(1)
     model, criterion = task.build_model(config.model), task.build_criterion(config.criterion)
-    return Trainer(config, task, model, criterion), task.target_dictionary
+    trainer = Trainer(config, task, model, criterion)
+    trainer.save_checkpoint = _save_nothing  # or its crash.pt would hide what went wrong
+    return trainer, task.target_dictionary
+
+
+def _save_nothing(*_: Any, **__: Any) -> None:
+    pass
 
 
 def batches(dictionary: Any, num_tokens: int) -> Iterator[dict[str, Any]]:
@@ -146,14 +157,15 @@ def first_update(
 
     def clipped(*arguments: Any, **more: Any) -> Any:
         norms.append(clip(*arguments, **more))
-        return norms[0]
+        return norms[-1]
 
-    batch = next(batches(dictionary, options.max_tokens))
+    batch, found = next(batches(dictionary, options.max_tokens)), None
     with mock.patch.object(trainer, "clip_grad_norm", clipped):
-        found = trainer.train_step([batch], raise_oom=True)
+        for _ in range(SCALINGS):  # None: it overflowed, and fairseq has halved the loss scale
+            found = found or trainer.train_step([batch], raise_oom=True)
     if not found:
-        raise ArithmeticError("the gradient of the first update overflowed")
-    return {"loss": float(found["loss"]), "gradient_norm": float(norms[0])}
+        raise ArithmeticError(f"the first update's gradient overflowed {SCALINGS} times")
+    return {"loss": float(found["loss"]), "gradient_norm": float(norms[-1])}
 
 
 def train(
@@ -165,15 +177,17 @@ def train(
     warm_ups, words, loss = min(WARM_UPS, options.updates // 2), 0, math.nan
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    for batch in itertools.islice(stream, options.updates):
-        if warm_ups == 0 and not words:
-            _wait(cuda)
-            began = time.perf_counter()
-        output = trainer.train_step([batch], raise_oom=True)
-        words += batch["ntokens"] if warm_ups == 0 else 0
-        warm_ups = max(0, warm_ups - 1)
-        loss = float(output["loss"]) if output else loss  # None: a step that overflowed
-    _wait(cuda)
+    # fairseq forgets the peak at the end of each update.
+    with mock.patch.object(torch.cuda, "reset_peak_memory_stats"):
+        for batch in itertools.islice(stream, options.updates):
+            if warm_ups == 0 and not words:
+                _wait(cuda)
+                began = time.perf_counter()
+            output = trainer.train_step([batch], raise_oom=True)
+            words += batch["ntokens"] if warm_ups == 0 else 0
+            warm_ups = max(0, warm_ups - 1)
+            loss = float(output["loss"]) if output else loss  # None: a step that overflowed
+        _wait(cuda)
     return {
         "words_per_second": words / (time.perf_counter() - began),
         "peak_gpu_mib": torch.cuda.max_memory_allocated() / MIB if cuda else None,
@@ -200,16 +214,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 here = first_update(flags, options, precision, device=options.device)
                 row |= train(flags, options, precision, device=options.device)
             row["implementations"] = sorted(chosen)
-            row["off_by"] = max(abs(here[each] / right - 1) for each, right in exact[name].items())
+            differences = [here[each] / right - 1 for each, right in exact[name].items()]
+            row["off_by"] = float(np.abs(differences).max())  # NaN if one is, unlike max
             row["first_update"], row["status"] = here, verdict(row, options.device)
         except Exception as error:  # of one precision or criterion: a result, not the end
+            traceback.print_exc()
             row["status"] = f"error: {type(error).__name__}: {(str(error) or '-').splitlines()[0]}"
-        rows.append(row)
+        rows.append({key: _in_json(value) for key, value in row.items()})
         speeds = {each["name"]: each.get("words_per_second") for each in rows[-len(flags_of) :]}
         if name != BASELINE and speeds.get(BASELINE) and row["status"] == "ok":
             ratios[f"{name}, {precision}"] = row["words_per_second"] / speeds[BASELINE]
         print(_line(row), flush=True)
     return {"kind": "updates", "updates": rows, "speed_over_baseline": ratios}
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has neither NaN nor infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def verdict(row: dict[str, Any], device: str) -> str:
@@ -233,19 +254,23 @@ def largest(options: argparse.Namespace) -> dict[str, Any]:
     (precision,) = options.precision
     found = {}
     for name, flags in variants(10**9).items():
-        trainer, dictionary = make_trainer(flags, options, precision, device=options.device)
-
-        def fits(num_sentences: int, trainer: Any = trainer, dictionary: Any = dictionary) -> bool:
-            batch = next(batches(dictionary, num_sentences * SENTENCE_TOKENS))
-            return _fits(trainer, batch, options)
-
-        found[name] = SENTENCE_TOKENS * most(fits)
-        del trainer, fits
-        gc.collect()
+        try:
+            found[name] = SENTENCE_TOKENS * _largest_of(flags, options, precision)
+        except Exception:  # of one criterion: no batch of it has been shown to fit
+            traceback.print_exc()
+            found[name] = 0
         print(f"{name:<30} {found[name]} tokens", flush=True)
     base = found[BASELINE]
     ratios = {name: tokens / base for name, tokens in found.items() if name != BASELINE and base}
     return {"kind": "largest", "max_tokens": found, "max_tokens_ratio": ratios}
+
+
+def _largest_of(flags: list[str], options: argparse.Namespace, precision: str) -> int:
+    """The most sentences of a batch that fit."""
+    trainer, dictionary = make_trainer(flags, options, precision, device=options.device)
+    return most(
+        lambda number: _fits(trainer, next(batches(dictionary, number * SENTENCE_TOKENS)), options)
+    )
 
 
 def _fits(trainer: Any, batch: dict[str, Any], options: argparse.Namespace) -> bool:
@@ -255,10 +280,14 @@ def _fits(trainer: Any, batch: dict[str, Any], options: argparse.Namespace) -> b
         return peak_bytes(profiled) <= options.memory_mib * MIB
     try:
         trainer.train_step([batch], raise_oom=True)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:  # torch's own, or that of Triton or cuBLAS at the edge
+        texts = ("out of memory", "ALLOC_FAILED")
+        if not (isinstance(error, torch.OutOfMemoryError) or any(x in str(error) for x in texts)):
+            raise
         return False
     finally:
         trainer.zero_grad()
+        gc.collect()
         torch.cuda.empty_cache()
     return True
 

@@ -18,6 +18,7 @@ scaled by `HALF_SCALE` until it has been summed up in float32.
 On the CPU ignored rows are left out of everything, the projection included.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ class _Gradients:
         if self.weight is not None:
             if chunk.dtype == self.weight.dtype:
                 self.weight.addmm_(chunk.t(), hidden, alpha=1.0 / scale)
-            elif chunk.is_cuda and hasattr(torch.ops.aten.addmm, "dtype_out"):  # torch ≥ 2.8
+            elif chunk.is_cuda and adds_in_float32(chunk.dtype, chunk.device):
                 # In place: a product of its own would be a float32 [V, D] for each chunk.
                 torch.addmm(
                     *(self.weight, chunk.t(), hidden), out_dtype=self.weight.dtype,
@@ -90,6 +91,20 @@ class _Gradients:
             None if x is None else (x if upstream is None else x * upstream).to(dtype)
             for x, dtype in zip(sums, dtypes, strict=True)
         ]
+
+
+@functools.cache
+def adds_in_float32(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this torch adds a product in half precision to a float32 matrix, in place.
+
+    It has the operator since 2.8, but whether that takes a float32 matrix is a matter of version.
+    """
+    a, total = torch.zeros(8, 8, dtype=dtype, device=device), torch.zeros(8, 8, device=device)
+    try:
+        torch.addmm(total, a, a, out_dtype=total.dtype, out=total)
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -296,8 +296,12 @@ def triton_losses_and_gradient(
     """The losses, and the gradient of Σ upstream · L, which is written over contiguous `logits`."""
     teacher = None if teacher_logits is None else _rows(teacher_logits)
     prior = None if prior is None else prior.contiguous()
-    losses, saved = _losses(settings, logits, target.contiguous(), teacher, prior)
-    given = torch.as_tensor(upstream, dtype=torch.float32, device=logits.device)
+    target = target.contiguous()
+    losses, saved = _losses(settings, logits, target, teacher, prior)
+    if isinstance(upstream, Tensor):
+        given = upstream.float()
+    else:  # filled on the device: to copy a number there waits for it
+        given = torch.full((), upstream, dtype=torch.float32, device=logits.device)
     case = logits, target, teacher, prior, saved
     gradient = _gradient(settings, given.expand(target.shape), *case, out=logits)
     return losses, gradient

@@ -12,6 +12,7 @@ from benchmarks import updates
 from fairseq_labo.experiments.files import read_json
 from fairseq_labo.ops import dispatch
 
+LABO = ["--criterion", "labo_cross_entropy"]
 TINY = ["--device", "cpu", "--vocab-size", "90", "--max-tokens", "64", "--updates", "2"]
 
 
@@ -105,6 +106,44 @@ def test_out_of_memory_is_an_answer_and_other_errors_are_not(
     trainer.error = RuntimeError("device-side assert")
     with pytest.raises(RuntimeError, match="device-side"):
         updates._fits(trainer, {}, options)
+    trainer.error = RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+    assert updates._fits(trainer, {}, options) is False
+
+
+def test_an_error_of_one_criterion_is_no_batch_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(flags: list[str], *_: Any) -> int:
+        if "tsla_cross_entropy" in flags:
+            raise RuntimeError("device-side assert")
+        return 4 if "labo_cross_entropy" in flags else 2
+
+    monkeypatch.setattr(updates, "_largest_of", find)
+    found = updates.largest(argparse.Namespace(precision=["fp16"], device="cuda"))
+    assert found["max_tokens"]["tsla_cross_entropy"] == 0
+    assert found["max_tokens_ratio"]["labo_cross_entropy"] == 2.0
+
+
+def test_an_update_that_overflows_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fairseq returns nothing, and halves the loss scale; the norm is that of the last attempt."""
+
+    class Trainer:
+        overflows = 3
+
+        def clip_grad_norm(self, most: float) -> float:
+            return float("inf") if self.overflows > 0 else 2.5
+
+        def train_step(self, samples: Any, raise_oom: bool) -> dict[str, float] | None:
+            norm = self.clip_grad_norm(0.0)
+            self.overflows -= 1
+            return None if norm == float("inf") else {"loss": 9.125}
+
+    monkeypatch.setattr(updates, "batches", lambda *_: iter([{}]))
+    monkeypatch.setattr(updates, "make_trainer", lambda *_, **__: (Trainer(), None))
+    options = updates.parse_options(TINY)
+    found = updates.first_update(LABO, options, "fp16", device="cpu")
+    assert found == {"loss": 9.125, "gradient_norm": 2.5}
+    monkeypatch.setattr(updates, "SCALINGS", 3)
+    with pytest.raises(ArithmeticError, match="overflowed 3 times"):
+        updates.first_update(LABO, options, "fp16", device="cpu")
 
 
 def test_batches_are_random_padded_and_the_same_each_time() -> None:

@@ -165,23 +165,39 @@ def test_memory_stays_within_a_chunk() -> None:
     assert seen.num_elements == max(hidden.numel(), weight.numel())
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.ops.aten.addmm, "dtype_out"),
-    reason="needs torch 2.8: older ones cannot add a half precision product to float32",
-)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weight_gradients_are_added_up_in_place_on_a_gpu(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("able", [True, False])
+def test_weight_gradients_are_added_up_in_place_on_a_gpu(dtype: torch.dtype, able: bool) -> None:
     """A product of its own would be a float32 [V, D], written and read again for each chunk."""
-    with on_imaginary_cuda(), torch.no_grad():
-        weight = torch.empty(5000, 64, dtype=dtype, device="cuda")
-        hidden = torch.empty(7, 64, dtype=dtype, device="cuda")
+    chunked_linear.adds_in_float32.cache_clear()
+    with on_imaginary_cuda(), torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        cuda = torch.device("cuda")
+        if able and not chunked_linear.adds_in_float32(dtype, cuda):
+            pytest.skip(f"torch {torch.__version__} cannot do that, or not without data")
+        patch.setattr(chunked_linear, "adds_in_float32", lambda *_: able)
+        weight = torch.empty(5000, 64, dtype=dtype, device=cuda)
+        hidden = torch.empty(7, 64, dtype=dtype, device=cuda)
         layer = chunked_linear.Projection(weight, None)
         gradients = chunked_linear._Gradients(hidden, layer, (False, True, False))
-        chunk = torch.empty(7, 5000, dtype=dtype, device="cuda")
-        try:
-            launches = launches_of(lambda: gradients.add(slice(0, 7), hidden, chunk, 4096.0))
-        except TypeError as error:  # of its stand-in for tensors without data
-            if "'torch.dtype' and 'FakeTensor'" not in str(error):
-                raise
-            pytest.skip(f"torch {torch.__version__} cannot do without data what it does on a GPU")
-    assert launches.counts == {"aten::addmm.dtype_out": 1}
+        chunk = torch.empty(7, 5000, dtype=dtype, device=cuda)
+        launches = launches_of(lambda: gradients.add(slice(0, 7), hidden, chunk, 4096.0))
+    chunked_linear.adds_in_float32.cache_clear()
+    if able:
+        assert launches.counts == {"aten::addmm.dtype_out": 1}
+    else:
+        assert launches.counts["aten::add_.Tensor"] == 1 and not launches.counts["aten::addmm"]
+
+
+def test_a_torch_that_cannot_add_in_float32_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator is there since 2.8; not every version of it takes a float32 matrix."""
+    asked = []
+
+    def refuse(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise RuntimeError("self and mat2 must have the same dtype")
+
+    monkeypatch.setattr(torch, "addmm", refuse)
+    chunked_linear.adds_in_float32.cache_clear()
+    found = [chunked_linear.adds_in_float32(torch.float16, torch.device("cpu")) for _ in range(3)]
+    chunked_linear.adds_in_float32.cache_clear()
+    assert found == [False] * 3 and len(asked) == 1

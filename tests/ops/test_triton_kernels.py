@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops import linear_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses
 from tests.conftest import REPOSITORY
 from tests.ops.triton_cases import check, random_case, settings
@@ -79,13 +81,19 @@ def test_a_whole_training_compiles_five_kernels(beta: str) -> None:
 
 
 @pytest.mark.gpu
-def test_no_synchronization_and_graph_capture(device: str) -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_synchronization_and_graph_capture(device: str, fused: bool) -> None:
     if device != "cuda":
         pytest.skip("needs a CUDA device")
     logits, target, upstream = random_case(64, 5000, torch.bfloat16, device)
+    weight = random_case(5000, 5000, torch.bfloat16, device)[0] / 70
     leaf = logits.requires_grad_()
 
     def step() -> Tensor:
+        if fused:  # the logits as hidden states
+            options: Any = {"label_smoothing": 0.1, "beta": 2.0, "impl": "triton", "summed": True}
+            loss = linear_token_losses(leaf, weight, target, **options).loss
+            return torch.autograd.grad(loss, leaf)[0]
         loss = triton_token_losses(leaf, target, settings(2.0)).loss
         return torch.autograd.grad(loss, leaf, upstream)[0]
 
