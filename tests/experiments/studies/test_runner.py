@@ -45,7 +45,7 @@ class ShellRun(Run):
 
     def evaluate_command(self, subset: str) -> list[str]:
         scores = self.scores_folder(subset)
-        made = self.root / "made.json"
+        made = self.root / f"made-{self.seed}.json"  # jobs run at the same time
         write_json(made, SCORES)
         return ["bash", "-c", f"mkdir -p {scores} && cp {made} {scores}/scores.json"]
 
