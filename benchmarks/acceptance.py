@@ -40,6 +40,7 @@ SMALL_LOSS = ["--num-tokens", "64", "--vocab-size", "500", "--hidden-dim", "16",
 SMALL_LOSS += ["--beta", "2", "10"]
 LABO = ["-m", "fairseq_labo.experiments.cli"]
 LATE = "not done: cut off"
+UPDATES = ["| update | precision | words/s | GPU MiB | computed by | outcome |", "|---" * 6 + "|"]
 COUNTED = ("tests", "failures", "errors", "skipped")  # by pytest
 
 
@@ -60,31 +61,21 @@ def list_steps(device: str, folder: Path) -> list[Step]:
     def result(name: str) -> list[str]:
         return ["--output", str(folder / f"{name}.json")]
 
-    tests = [
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        *on,
-        f"--junitxml={folder}/kernels.xml",
-    ]
-    tests += KERNELS if cuda else [*KERNELS, "-k", FEW]
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *KERNELS, *on]
+    tests += [f"--junitxml={folder}/kernels.xml", *([] if cuda else ["-k", FEW])]
     if cuda and importlib.util.find_spec("xdist"):  # each compiles kernels
         tests += ["-n", str(min(8, available_cores()))]
     steps = [Step("kernels", "the grid against float64, and the mutants", tests, 420)]
     for dtype in ("fp16", "bf16", "fp32"):
-        words = [*LOSS, *on, "--dtype", dtype, *([] if cuda else SMALL_LOSS)]
-        steps.append(
-            Step(f"loss-{dtype}", "goals 1-9", [*words, *result(f"loss-{dtype}")], 300),
-        )
-    updates = ["-m", "benchmarks.updates", *on]
+        name, small = f"loss-{dtype}", [] if cuda else SMALL_LOSS
+        words = [*LOSS, *on, "--dtype", dtype, *small, *result(name)]
+        steps.append(Step(name, "goals 1-9", words, 300))
     for precision in ("fp32", "fp16", "bf16", "amp") if cuda else ("fp32", "bf16"):
-        words = [*updates, "--precision", precision, *result(f"updates-{precision}")]
-        steps.append(
-            Step(f"updates-{precision}", "losses, speed and memory of updates", words, 240)
-        )
-    words = [*updates, "--largest", *([] if cuda else ["--memory-mib", "12"]), *result("largest")]
+        name = f"updates-{precision}"
+        words = ["-m", "benchmarks.updates", *on, "--precision", precision, *result(name)]
+        steps.append(Step(name, "losses, speed and memory of updates", words, 240))
+    words = ["-m", "benchmarks.largest_batch", *on, *result("largest")]
+    words += [] if cuda else ["--memory-mib", "12"]
     steps.append(Step("largest", "goal 12: the largest batch", words, 240))
     return steps + list_whole_steps(cuda, folder)
 
@@ -111,13 +102,11 @@ def run_step(step: Step, folder: Path, seconds: float) -> str:
     """Run one step; "passed", or what went wrong."""
     log = folder / f"{step.name}.log"
     say(f"{step.name}: {step.question}")
-    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     with log.open("w", encoding="utf-8") as output:
         print(shlex.join(["python", *step.arguments]), file=output, flush=True)
         process = subprocess.Popen(
             [sys.executable, *step.arguments], cwd=REPOSITORY, stdout=output,
             stderr=subprocess.STDOUT, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": path},
         )  # fmt: skip
         try:
             status = process.wait(seconds)
@@ -153,44 +142,31 @@ def report(steps: list[Step], record: dict[str, Any], folder: Path) -> str:
     """Write all that is known; the report as text."""
     files = [folder / f"{step.name}.json" for step in steps]
     results = {path.stem: found for path in files if isinstance(found := read_json(path), dict)}
-    losses = [found for name, found in results.items() if name.startswith("loss-")]
-    whole = {**record, "kernels": tests_of(folder), "results": results}
-    write_json(folder / RECORD, whole)
-    lines = [f"# Acceptance: {record['machine']['device']}, commit {record['machine']['commit']}"]
-    versions = ", ".join(f"{name} {x}" for name, x in record["machine"]["versions"].items())
-    if record["device"] == "cpu":
-        lines += [
-            "",
-            "In miniature, on a CPU: this shows that the steps run, and nothing of speed.",
-        ]
-    lines += ["", versions, "", "| step | asks for | outcome | seconds |", "|---|---|---|---|"]
+    tests, machine = tests_of(folder), record["machine"]
+    write_json(folder / RECORD, {**record, "kernels": tests, "results": results})
+    lines = [f"# Acceptance: {machine['device']}, commit {machine['commit']}", ""]
+    if machine["device"].startswith("CPU"):
+        lines += ["In miniature: this shows that the steps run, and nothing of speed.", ""]
+    lines += [", ".join(f"{name} {version}" for name, version in machine["versions"].items())]
+    lines += ["", "| step | asks for | outcome | seconds |", "|---|---|---|---|"]
     for step in steps:
         done = record["steps"].get(step.name, {"outcome": "not run yet", "seconds": ""})
-        outcome = done["outcome"]
-        outcome += f" ({tests_of(folder)})" if step.name == "kernels" and tests_of(folder) else ""
-        outcome = outcome.replace("|", "\\|")
+        outcome = done["outcome"].replace("|", "\\|")
+        outcome += f" ({tests})" if step.name == "kernels" and tests else ""
         lines.append(f"| {step.name} | {step.question} | {outcome} | {done['seconds']} |")
     goals = [found for found in results.values() if found.get("kind") in ("loss", "largest")]
-    lines += ["", *goals_table(goals).splitlines(), ""]
-    lines += [
-        "| update | precision | words/s | GPU MiB | computed by | outcome |",
-        "|---" * 6 + "|",
-    ]
-    for found in results.values():
-        for row in found.get("updates", []):
-            shown = [row.get(key) for key in ("words_per_second", "peak_gpu_mib")]
-            cells = [
-                row["name"],
-                row["precision"],
-                *("" if x is None else f"{x:.0f}" for x in shown),
-            ]
-            cells += [", ".join(row.get("implementations", [])), row["status"]]
-            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *goals_table(goals).splitlines(), "", *UPDATES]
+    for row in (row for found in results.values() for row in found.get("updates", [])):
+        speed, memory = row.get("words_per_second"), row.get("peak_gpu_mib")
+        cells = [row["name"], row["precision"]]
+        cells += ["" if x is None else f"{x:.0f}" for x in (speed, memory)]
+        cells += [", ".join(row.get("implementations", [])), row["status"]]
+        lines.append(f"| {' | '.join(cells)} |")
     write_lines(folder / REPORT, lines)
+    losses = [found for found in results.values() if found.get("kind") == "loss"]
     if losses and importlib.util.find_spec("matplotlib"):
-        plot(
-            losses[0] | {"rows": [row for each in losses for row in each["rows"]]}, folder / PICTURE
-        )
+        rows = [row for each in losses for row in each["rows"]]
+        plot(losses[0] | {"rows": rows}, folder / PICTURE)
     return "\n".join(lines)
 
 
@@ -205,7 +181,6 @@ def run(folder: Path, device: str, minutes: float) -> int:
     with locked(folder):
         machine = describe(device)
         record = read_json(folder / RECORD) or {"machine": machine, "steps": {}}
-        record["device"] = device
         if record["machine"]["device"] != machine["device"]:
             raise UserError(
                 f"{folder}: expected results of {machine['device']}, found those of "

@@ -9,7 +9,6 @@ launch nothing; a copy to another dtype does.
 
 import argparse
 import logging
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -22,6 +21,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.trainer import SENTENCE_TOKENS, batches, configure
+from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.training.benchmark import variants
 from fairseq_labo.ops import arguments, dispatch, triton_loss
 
 # They make, name or look at tensors, and launch nothing.
@@ -64,7 +66,6 @@ def launches_of(step: Callable[[], object]) -> Launches:
 @contextmanager
 def imaginary_kernels(launches: Counter[str]) -> Iterator[None]:
     """``impl="auto"`` takes Triton's kernels, which are counted and not launched."""
-
     names = "forward_kernel", "backward_kernel"
     kernels = SimpleNamespace(**{name: _Counted(launches, name) for name in names})
     lanes = triton_loss._Lanes(1, 1, 1, 1)
@@ -94,45 +95,49 @@ class _Counted:
         return launch
 
 
-def criterion_step(flags: list[str], shape: tuple[int, int, int], dtype: torch.dtype) -> Launches:
-    """Launches of one step of a fairseq criterion for logits of that shape [B, T, V]."""
-    from fairseq.models import BaseFairseqModel, FairseqDecoder
-
-    from benchmarks.updates import configure
-
-    config, task = configure(flags, Namespace(size="small", vocab_size=shape[2]), "fp32")
-
-    class Model(BaseFairseqModel):
-        """Its output is there already."""
-
-        def __init__(self, logits: torch.Tensor) -> None:
-            super().__init__()
-            self.decoder, self.logits = FairseqDecoder(None), logits
-
-        def forward(self, **inputs: Any) -> tuple[torch.Tensor, None]:
-            return self.logits, None
-
+def build(flags: list[str], shape: tuple[int, int, int]) -> tuple[Any, Any, Any]:
+    """A small model, a criterion that is in training, and the dictionary.  shape: [B, T, V]"""
+    config, task = configure(flags, argparse.Namespace(size="small", vocab_size=shape[2]), "fp32")
     criterion = task.build_criterion(config.criterion).train()
     task.begin_epoch(1, None)  # what the trainer tells a criterion
     if progress := getattr(criterion, "progress", None):
         progress.num_updates = 0
+    return task.build_model(config.model).train(), criterion, task.target_dictionary
+
+
+def criterion_step(flags: list[str], shape: tuple[int, int, int], dtype: torch.dtype) -> Launches:
+    """Launches of one step of a fairseq criterion for logits of that shape [B, T, V]."""
+    model, criterion, _ = build(flags, shape)
     # Not of the device "cuda", where autograd asks for a GPU; the operations are the same.
     with FakeTensorMode():
         logits = torch.empty(shape, dtype=dtype, requires_grad=True)
         target = torch.empty(shape[:2], dtype=torch.long)
         sample = {"net_input": {}, "target": target, "ntokens": target.numel()}
-        model = Model(logits)
-        with Launches() as launches, imaginary_kernels(launches.counts):
+        with (
+            mock.patch.object(model, "forward", lambda: (logits, None)),
+            Launches() as launches,
+            imaginary_kernels(launches.counts),
+        ):
             loss, _, _ = criterion(model, sample)
             torch.autograd.grad(loss, logits)
     return launches
 
 
+def whole_step(flags: list[str], shape: tuple[int, int, int]) -> Launches:
+    """Launches of model and criterion, forward and backward, in float32, without the optimizer.
+
+    On the CPU, whose attention and dropout are made of other operations than a GPU's. The kernels
+    write nothing, so the numbers that are computed are none.
+    """
+    model, criterion, dictionary = build(flags, shape)
+    batch = next(batches(dictionary, 2 * SENTENCE_TOKENS))
+    with Launches() as launches, imaginary_kernels(launches.counts):
+        criterion(model, batch)[0].backward()
+    return launches
+
+
 def main(words: list[str] | None = None) -> None:
     """Print the counts, and write them."""
-    from benchmarks.updates import variants
-    from fairseq_labo.experiments.files import write_json
-
     parser = argparse.ArgumentParser("python -m benchmarks.launches", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--output", type=Path, help="JSON file of the counts")
@@ -143,9 +148,10 @@ def main(words: list[str] | None = None) -> None:
     rows = []
     for name, flags in variants(10**9).items():
         if "--fused-projection" not in flags:  # which has no logits
-            launches = criterion_step(flags, shape, torch.float16)
-            rows.append({"criterion": name, "launches": launches.total, **launches.counts})
-            print(f"{name:<30} {launches.total:>4}  {dict(launches.counts)}")
+            launches, whole = criterion_step(flags, shape, torch.float16), whole_step(flags, shape)
+            row = {"criterion": name, "launches": launches.total, "with_the_model": whole.total}
+            rows.append(row | launches.counts)
+            print(f"{name:<30} {launches.total:>4} {whole.total:>5}  {dict(launches.counts)}")
     if options.output:
         settings = {"shape": shape, "dtype": "fp16"}
         versions = {"torch": torch.__version__}

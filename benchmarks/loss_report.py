@@ -156,7 +156,7 @@ def rows_of(file: dict[str, Any]) -> Iterator[Row]:
         row = {"provider": "training", "device": settings["device"], "p50_ms": None}
         yield row | {"words_per_second_ratio": ratio, "where": where}
     for name, ratio in file.get("max_tokens_ratio", {}).items():
-        where = f"{name}, V = {settings['vocab_size']}, {settings['precision'][0]}"
+        where = f"{name}, V = {settings['vocab_size']}, {settings['precision']}"
         row = {"provider": "batch", "device": settings["device"], "p50_ms": None}
         yield row | {"max_tokens_ratio": ratio, "where": where}
 

@@ -35,7 +35,7 @@ python_of() { # 3.12
 }
 
 install() { # PYTHON TORCH, into $venv
-    local lock=$repo/scripts/locks/py${1/./}.txt pip=("$venv/bin/python" -m pip --quiet install) torch=torch
+    local lock=$repo/scripts/locks/py${1/./}.txt pip=("$venv/bin/python" -m pip -qq install) torch=torch
     "$(python_of "$1")" -m venv "$venv"
     if [[ $2 == lowest ]]; then
         # fairseq-fixed is the same in both, and pulls in what translation does not use.
@@ -94,6 +94,9 @@ for row in "${rows[@]}"; do
     (set -e; install "$version" "$torch"; check) >"$log" 2>&1
     status=$?
     set -e
+    # The log is published: no paths of this machine.
+    sed -i -e "s#${TMPDIR:-/tmp}/pytest-of-[^/]*#PYTEST#g; s#$work#WORK#g; s#$repo/*#REPOSITORY/#g" \
+        -e "s#${repo%/*}/shared#../shared#g; s#$HOME#HOME#g" "$log"
     if ((status == 0)); then outcome=passed; else failed=1; fi
     tests=$(grep -oE '([0-9]+ failed, )?[0-9]+ passed[^=]*' "$log" | tail -n 1 | sed 's/ in .*//' || true)
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(date +%F)" "$row" "$(versions 2>/dev/null || printf '%s\t-\t-\t-' "$version")" \

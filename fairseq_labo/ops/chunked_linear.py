@@ -19,7 +19,7 @@ On the CPU ignored rows are left out of everything, the projection included.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -158,35 +158,31 @@ class _Chunks(NamedTuple):
     def forward(self, out: list[Tensor | None], gradients: _Gradients | None) -> None:
         """Fill `out`, the fields of TokenLosses [N]; add up the gradients of Σ L, if asked."""
         scale = HALF_SCALE if self.hidden.dtype == torch.float16 else 1.0
-        both: Callable[..., tuple[TokenLosses, Tensor]] = self.losses_and_gradient
+        in_one_pass = None
         if gradients is not None and self.compute is chunked_token_losses:
-            both = LossesAndGradient(self.like_chunk())
+            in_one_pass = LossesAndGradient(self.like_chunk())
         for rows, hidden, case in self.cases():
             if gradients is None:
                 losses = self.compute(*case)
             else:
-                losses, chunk = both(*case, scale)
+                if in_one_pass:
+                    losses, chunk = in_one_pass(*case, scale)
+                else:
+                    losses, chunk = self.losses_and_gradient(case, scale)
                 gradients.add(rows, hidden, chunk, scale)
             for whole, part in zip(out, losses, strict=True):
                 if whole is not None and part is not None:
                     whole[rows] = part
 
     def losses_and_gradient(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        settings: Settings,
-        teacher_logits: Tensor | None,
-        prior: Tensor | None,
-        upstream: float | Tensor,
+        self, case: Case, upstream: float | Tensor
     ) -> tuple[TokenLosses, Tensor]:
         """The losses of a chunk, and the gradient of Σ upstream · L  [n, V]."""
         if self.compute is triton_token_losses:
-            case = logits, target, settings, teacher_logits, prior
             return triton_losses_and_gradient(*case, upstream)
-        leaf = logits.detach().requires_grad_()
+        leaf = case[0].detach().requires_grad_()
         with torch.enable_grad():
-            losses = self.compute(leaf, target, settings, teacher_logits, prior)
+            losses = self.compute(leaf, *case[1:])
         given = torch.zeros_like(losses.loss) + upstream
         (gradient,) = torch.autograd.grad(losses.loss, leaf, given)
         return losses._replace(loss=losses.loss.detach()), gradient
@@ -194,7 +190,7 @@ class _Chunks(NamedTuple):
     def backward(self, upstream: Tensor, gradients: _Gradients) -> None:
         """Add up the gradients of Σ g L for g [N], from logits computed again."""
         for rows, hidden, case in self.cases():
-            _, chunk = self.losses_and_gradient(*case, upstream[rows])
+            _, chunk = self.losses_and_gradient(case, upstream[rows])
             gradients.add(rows, hidden, chunk, 1.0)
 
 

@@ -261,6 +261,20 @@ def _gradient(
     return gradient
 
 
+def _prepared(
+    logits: Tensor, target: Tensor, teacher: Tensor | None, prior: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """What the kernels take, copied only where its entries do not lie as they must.
+
+    Raises RuntimeError where `triton_unavailable` has a reason.
+    """
+    reason = triton_unavailable(logits)
+    if reason is not None:
+        raise RuntimeError(f'impl="triton" cannot run: {reason}')
+    taught = None if teacher is None else _rows(teacher.detach())
+    return _rows(logits), target.contiguous(), taught, None if prior is None else prior.contiguous()
+
+
 def triton_token_losses(
     logits: Tensor,
     target: Tensor,
@@ -273,15 +287,8 @@ def triton_token_losses(
     logits, teacher_logits: [N, V], any row stride (copied if the last dimension is not
     contiguous); target: int64 [N]. Raises RuntimeError where `triton_unavailable` has a reason.
     """
-    reason = triton_unavailable(logits)
-    if reason is not None:
-        raise RuntimeError(f'impl="triton" cannot run: {reason}')
-    teacher = None if teacher_logits is None else _rows(teacher_logits.detach())
-    if prior is not None:
-        prior = prior.contiguous()
-    return TokenLosses(
-        *_TritonTokenLosses.apply(_rows(logits), target.contiguous(), settings, teacher, prior)
-    )
+    logits, target, teacher, prior = _prepared(logits, target, teacher_logits, prior)
+    return TokenLosses(*_TritonTokenLosses.apply(logits, target, settings, teacher, prior))
 
 
 @torch.no_grad()
@@ -293,10 +300,11 @@ def triton_losses_and_gradient(
     prior: Tensor | None,
     upstream: float | Tensor,
 ) -> tuple[TokenLosses, Tensor]:
-    """The losses, and the gradient of Σ upstream · L, which is written over contiguous `logits`."""
-    teacher = None if teacher_logits is None else _rows(teacher_logits)
-    prior = None if prior is None else prior.contiguous()
-    target = target.contiguous()
+    """The losses, and the gradient of Σ upstream · L, which is written over contiguous `logits`.
+
+    Otherwise as `triton_token_losses`; upstream: one number, or [N].
+    """
+    logits, target, teacher, prior = _prepared(logits, target, teacher_logits, prior)
     losses, saved = _losses(settings, logits, target, teacher, prior)
     if isinstance(upstream, Tensor):
         given = upstream.float()

@@ -19,15 +19,19 @@ def test_a_step_of_ours_launches_a_third_of_fairseqs(
     output = tmp_path / "launches.json"
     launches.main(["--output", str(output)])
     rows = {row["criterion"]: row for row in json.loads(output.read_text("utf-8"))["rows"]}
-    base = rows.pop(SMOOTHED)["launches"]
+    base = rows.pop(SMOOTHED)
     assert set(rows) == {"labo_cross_entropy", "tsla_cross_entropy"}
     for row in rows.values():
         assert row["forward_kernel"] == row["backward_kernel"] == 1
-        assert row["launches"] <= 8 and 3 * row["launches"] <= base, row
+        assert row["launches"] <= 8 and 3 * row["launches"] <= base["launches"], row
+        # In float32, where fairseq copies nothing to another dtype: of a whole step a few percent.
+        copies = base["aten::_to_copy"]
+        saved = base["launches"] - copies - row["launches"]
+        assert base["with_the_model"] - row["with_the_model"] == saved
     published = json.loads((REPOSITORY / "results/benchmark/launches.json").read_text("utf-8"))
     if published["versions"]["torch"] == torch.__version__:
         counts = {row["criterion"]: row["launches"] for row in published["rows"]}
-        assert counts == {name: row["launches"] for name, row in rows.items()} | {SMOOTHED: base}
+        assert counts == {name: row["launches"] for name, row in (rows | {SMOOTHED: base}).items()}
     assert "labo_cross_entropy" in capsys.readouterr().out
 
 

@@ -85,7 +85,7 @@ def test_goals_of_a_cpu_and_of_training() -> None:
 def test_the_goal_of_the_largest_batch() -> None:
     largest = {
         "kind": "largest",
-        "settings": {"device": "cuda", "vocab_size": 37000, "precision": ["fp16"]},
+        "settings": {"device": "cuda", "vocab_size": 37000, "precision": "fp16"},
         "max_tokens_ratio": {"labo_cross_entropy": 1.43, "labo_cross_entropy fused": 1.2},
     }
     assert goal_rows([largest])[12] == (

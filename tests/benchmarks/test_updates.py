@@ -1,12 +1,10 @@
 """Updates of whole models: what is wrong is found, and the largest batch too."""
 
-import argparse
 import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks import updates
 from fairseq_labo.experiments.files import read_json
@@ -75,53 +73,6 @@ def test_on_a_gpu_triton_must_have_been_taken() -> None:
     assert updates.verdict(row | right | {"off_by": float("nan")}, "cuda").startswith("wrong: off")
 
 
-@pytest.mark.parametrize("limit", [0, 1, 2, 3, 63, 64, 1000, 54321])
-def test_the_largest_that_fits(limit: int) -> None:
-    asked = []
-
-    def fits(number: int) -> bool:
-        asked.append(number)
-        return number <= limit
-
-    found = updates.most(fits)
-    assert limit / updates.FINENESS <= found <= limit and len(asked) < 40
-
-
-def test_out_of_memory_is_an_answer_and_other_errors_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Trainer:
-        error: Exception
-
-        def train_step(self, samples: Any, raise_oom: bool) -> None:
-            raise self.error
-
-        def zero_grad(self) -> None:
-            pass
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    trainer, options = Trainer(), argparse.Namespace(device="cuda")
-    trainer.error = torch.OutOfMemoryError("2 GiB")
-    assert updates._fits(trainer, {}, options) is False
-    trainer.error = RuntimeError("device-side assert")
-    with pytest.raises(RuntimeError, match="device-side"):
-        updates._fits(trainer, {}, options)
-    trainer.error = RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
-    assert updates._fits(trainer, {}, options) is False
-
-
-def test_an_error_of_one_criterion_is_no_batch_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(flags: list[str], *_: Any) -> int:
-        if "tsla_cross_entropy" in flags:
-            raise RuntimeError("device-side assert")
-        return 4 if "labo_cross_entropy" in flags else 2
-
-    monkeypatch.setattr(updates, "_largest_of", find)
-    found = updates.largest(argparse.Namespace(precision=["fp16"], device="cuda"))
-    assert found["max_tokens"]["tsla_cross_entropy"] == 0
-    assert found["max_tokens_ratio"]["labo_cross_entropy"] == 2.0
-
-
 def test_an_update_that_overflows_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """fairseq returns nothing, and halves the loss scale; the norm is that of the last attempt."""
 
@@ -144,28 +95,3 @@ def test_an_update_that_overflows_is_taken_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(updates, "SCALINGS", 3)
     with pytest.raises(ArithmeticError, match="overflowed 3 times"):
         updates.first_update(LABO, options, "fp16", device="cpu")
-
-
-def test_batches_are_random_padded_and_the_same_each_time() -> None:
-    class Words:
-        nspecial = 4
-
-        def pad(self) -> int:
-            return 1
-
-        def eos(self) -> int:
-            return 2
-
-        def __len__(self) -> int:
-            return 90
-
-    first, second = ([*itertools.islice(updates.batches(Words(), 320), 2)] for _ in range(2))
-    for one, other in zip(first, second, strict=True):
-        target, inputs = one["target"], one["net_input"]
-        assert torch.equal(target, other["target"]) and target.shape == (10, 32)
-        assert one["ntokens"] == int(target.ne(1).sum()) < target.numel()
-        assert (target.eq(2).sum(1) == 1).all()  # one </s>, before the padding
-        assert torch.equal(inputs["prev_output_tokens"][:, 0], torch.full((10,), 2))
-        assert int(target.max()) < 90
-        assert torch.equal(inputs["src_lengths"], inputs["src_tokens"].ne(1).sum(1))
-    assert not torch.equal(first[0]["target"], first[1]["target"])

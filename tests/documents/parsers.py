@@ -93,7 +93,7 @@ def check_fairseq(tool: str, words: list[str]) -> None:
     """By fairseq's parsers, with the plugin; hydra's keys by the configuration file."""
     from fairseq import options
 
-    import fairseq_labo  # noqa: F401
+    import fairseq_labo  # noqa: F401  (registers the criterions)
     from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
 
     if tool == "fairseq-hydra-train":
@@ -181,7 +181,7 @@ def known_flags() -> frozenset[str]:
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_REGISTRY
 
-    import fairseq_labo  # noqa: F401
+    import fairseq_labo  # noqa: F401  (registers the criterions)
 
     known = {*OTHERS, "--hypothesis-seed"}
     for name in cli.COMMANDS:

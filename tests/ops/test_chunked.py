@@ -249,6 +249,7 @@ def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:
         except RuntimeError as error:
             if "CUDA driver" not in str(error):
                 raise
+            # A CUDA build of torch 2.6 without a driver; the CPU's build of it counts.
             pytest.skip(f"torch {torch.__version__} asks for a driver, even without data")
     chunks = math.ceil(8192 * vocab_size * 4 / 2**26)
     assert launches.total <= 80 * chunks + 10, launches.counts

@@ -253,6 +253,21 @@ def test_fused_with_the_projection(
         assert error(found.detach(), exact.detach()) <= allowed
 
 
+def test_fused_with_the_projection_it_refuses_what_it_cannot_compute(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for logits that are held: float64 would be computed in float32."""
+    hidden, weight = (torch.ones(3, 4, dtype=torch.float64, device=device) for _ in range(2))
+    leaf, target = hidden.requires_grad_(), torch.arange(3, device=device)
+    options: Any = {"label_smoothing": 0.1, "beta": 2.0, "impl": "triton"}
+    for summed in (True, False):
+        with pytest.raises(RuntimeError, match=r'impl="triton" cannot run: .*float64'):
+            linear_token_losses(leaf, weight, target, summed=summed, **options)
+    monkeypatch.setattr(triton_loss, "triton_unavailable", lambda logits: "no Triton")
+    with pytest.raises(RuntimeError, match="cannot run: no Triton"):
+        linear_token_losses(leaf.float(), weight.float(), target, summed=True, **options)
+
+
 def test_no_second_derivative(device: str) -> None:
     logits, target, _ = random_case(3, 7, torch.float32, device)
     for leaf in (logits.requires_grad_(), logits.detach().t().contiguous().t().requires_grad_()):

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python"; ln -s "$0" "$3/bin/labo"; exit ;;
-    *" pytest "*) echo "1 failed, 7 passed in 2s" ;;
+    *" pytest "*) echo "1 failed, 7 passed in 2s"; echo "$0 in $PWD, $HOME/x" ;;
     -c* | "-" | "- "*) exec {real} "$@" ;;
 esac
 case "$*" in {failing}) exit 3 ;; esac
@@ -51,4 +51,6 @@ def test_a_row_passes_only_if_every_step_does(tmp_path: Path, failing: str, outc
     assert done.returncode == (0 if outcome == "passed" else 1), done.stderr
     (row,) = [line for line in page.read_text("utf-8").splitlines() if "3.12:newest" in line]
     assert f"| {outcome} |" in row
+    log = (tmp_path / "results/compatibility/py3.12-torch-newest.log").read_text("utf-8")
+    assert str(tmp_path) not in log and os.environ["HOME"] not in log  # it is published
     assert failing.startswith('*"install') or "| 1 failed, 7 passed |" in row

@@ -1,5 +1,6 @@
 """fp32, fp16, bf16 and mixed precision through fairseq-train; on the CPU as far as it goes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,5 @@ def test_precisions_on_a_gpu(
     ours = fairseq_train(toy_corpus / "bin", tmp_path / "gpu", *on_gpu, *criterion, *RUN, *flags)
     assert ours.last("num_updates") == 20
     assert ours.last("nll_loss") == pytest.approx(full.last("nll_loss"), abs=0.1)
+    chosen = set(re.findall(r"is computed by impl='(\w+)'", ours.output))
+    assert chosen == {"triton"}  # right kernels were rejected under autocast

@@ -8,7 +8,6 @@ torch held at most.
 
 import argparse
 import itertools
-import os
 import shlex
 import statistics
 import subprocess
@@ -105,10 +104,7 @@ def accept(options: argparse.Namespace) -> int:
         )
     command = [sys.executable, "-m", "benchmarks.acceptance", str(options.acceptance.absolute())]
     command += ["--device", options.device, "--minutes", str(options.minutes)]
-    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        command, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": path}
-    ).returncode
+    return subprocess.run(command, cwd=REPOSITORY).returncode
 
 
 def variants(updates: int) -> dict[str, list[str]]:
