@@ -273,9 +273,11 @@ class Study(Model):
 
     @field_validator("tests")
     @classmethod
-    def _no_validation_set(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if VALIDATION_SUBSET in value:
-            raise ValueError(f"expected test sets, found {VALIDATION_SUBSET}")
+    def _no_validation_set_among_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if VALIDATION_SUBSET in value and len(value) > 1:
+            raise ValueError(
+                f"expected test sets, or {VALIDATION_SUBSET} alone, found {', '.join(value)}"
+            )
         return value
 
     @field_validator("methods")

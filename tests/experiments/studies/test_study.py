@@ -93,7 +93,10 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         ({"seeds": [1, 1]}, r"seeds: expected different values, found \[1, 1\]"),
         ({"seeds": ["1"]}, "seeds.0: expected a valid integer, found '1'"),
         ({"seeds": [True]}, "seeds.0: expected a valid integer, found True"),
-        ({"tests": ["valid"]}, "tests: expected test sets, found valid"),
+        (
+            {"tests": ["valid", "test"]},
+            "tests: expected test sets, or valid alone, found valid, test",
+        ),
         ({"tests": ["../x"]}, "tests.0: expected a text like"),
         (
             {"evaluate": {"beams": 5}},
