@@ -38,6 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "on the machine")  # fmt: skip
     add("--report-only", action="store_true", help="run nothing; write the report of a study that "
         "is done")  # fmt: skip
+    add("--records", type=Path, metavar="DIR", help="records of finished runs (settings, scores, "
+        "translations; no checkpoints): those in DIR are taken over instead of being run, and each "
+        "run that ends adds its own")  # fmt: skip
     add("--from-results", type=Path, metavar="FILE", help="run nothing; write the report again "
         "from the results.json of an earlier one, into DIR/report")  # fmt: skip
     add_corpus_options(parser)
@@ -68,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
         jobs=options.jobs,
         only=options.only,
         report_only=options.report_only,
+        records=options.records,
     )
     if completed:
         workflow.show_report(completed, options.output, note=options.note)

@@ -21,6 +21,7 @@ from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.studies.records import Records, release
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Trained
@@ -42,13 +43,15 @@ class Runner:
     """Runs of one study on this machine; `jobs` of them at a time.
 
     threads: OMP_NUM_THREADS of each run. lock: descriptor of the study's lock, which the runs
-    inherit, so that one that outlives a killed labo compare still holds it.
+    inherit, so that one that outlives a killed labo compare still holds it. records: where those
+    of finished runs are taken from, and added to.
     """
 
     corpus: PreparedCorpus
     jobs: int
     threads: int
     lock: int | None = None
+    records: Records | None = None
     _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _ended: dict[str, threading.Event] = field(default_factory=dict)  # trainings, by run
     _lock: Any = field(default_factory=threading.RLock)
@@ -67,7 +70,20 @@ class Runner:
         steps = {run.name: tuple(subsets) if run.name in scored else () for run in ordered}
         for run in ordered:
             run.claim(self.corpus)
+            if self.records and self.records.take_over(run):
+                show(f"{run.name}: taken over from its record")
+        taught = [run for run in runs if not is_done(run, subsets)]
+        needed = {
+            run.name: run for run in [*taught, *(each for run in taught for each in run.teachers)]
+        }
+        for run in needed.values():
+            if self.records and release(run):
+                show(f"{run.name}: trained again, for its checkpoints are needed and gone")
         waiting = [run for run in ordered if not is_done(run, steps[run.name])]
+        if self.records:
+            for run in runs:
+                if run not in waiting:
+                    self.records.keep(run, subsets)
         before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
         show(f"{before}, {len(waiting)} to do, {how}")
@@ -109,6 +125,8 @@ class Runner:
                 if run.scores(subset) is None:
                     seconds = self._execute(run, run.evaluate_command(subset))
                     show(f"{run.name}: {subset} scored in {seconds:.0f} s")
+            if self.records and subsets:
+                self.records.keep(run, subsets)
 
     def _wait_for_teacher(self, run: Run) -> None:
         """Until it is trained; UserError if its training failed."""

@@ -15,6 +15,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.published import paper_task
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.studies import report, search
+from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.results import (
     Results,
     gather,
@@ -50,20 +51,33 @@ def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
 
 
 def complete(
-    study: Study, root: Path, *, jobs: int, only: Sequence[str] = (), report_only: bool = False
+    study: Study,
+    root: Path,
+    *,
+    jobs: int,
+    only: Sequence[str] = (),
+    report_only: bool = False,
+    records: Path | None = None,
 ) -> Results | None:
     """Run what is missing of a study on its prepared corpus; its results, if all is done.
 
     `jobs`: runs at a time. `only`: patterns of runs' names (``labo/*``); empty means all. Writes
-    into root/runs. Raises UserError if a run fails, or if the corpus is not the study's.
+    into root/runs. `records`: a folder of records of finished runs, which are taken over and added
+    to. Raises UserError if a run fails, or if the corpus is not the study's.
     """
     if jobs < 1:
         raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
+    if records and report_only:
+        raise UserError(
+            "--records: expected no --report-only beside it; leave that out: only what is missing "
+            "is run"
+        )
     corpus = PreparedCorpus.read(study.corpus, study.given)
     check_corpus(study, corpus)
     claim_output(root, study.name)
     with locked(root) as lock:
-        runner = Runner(corpus, jobs, threads_of_each(jobs), lock)
+        kept = Records(records, corpus) if records else None
+        runner = Runner(corpus, jobs, threads_of_each(jobs), lock, kept)
         if not report_only and not run_study(study, root, runner, only=only):
             print(printable("\n".join(scores_so_far(study, root))))
             show("not all runs of the study are done yet: no report")

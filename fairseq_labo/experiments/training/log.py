@@ -68,6 +68,13 @@ def parse_report(line: str) -> tuple[str, dict[str, Any]]:
         return "", {}
 
 
+def is_recorded(line: str) -> bool:
+    """Whether the record of a finished training keeps a line: reports of epochs, no paths."""
+    return parse_report(line)[0] in ("train", "valid") or bool(
+        SWITCH.search(line) or DONE.search(line)
+    )
+
+
 def shorten(line: str) -> str | None:
     """The short form of a line of the log, or None if it says nothing of interest."""
     kind, values = parse_report(line)

@@ -1,0 +1,138 @@
+"""Records: a study that lost its machine goes on from what was committed."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import read_json, write_json
+from fairseq_labo.experiments.studies.records import Records
+from fairseq_labo.experiments.studies.runner import Runner, is_done
+from fairseq_labo.experiments.training.log import read_training_log
+from tests.experiments.studies.conftest import CORPUS
+from tests.experiments.studies.test_runner import FINISH, ShellRun, shell_run, taught_run
+
+# Notes each training; then the log of one, with a path, and its checkpoint.
+TRAIN = f"echo x >> $1/../trainings; touch $1/checkpoint_best.pt; {FINISH}"
+LOADED = "echo 'INFO | Loaded checkpoint /home/me/x.pt' >> $1/train.log"
+
+
+class RecordedRun(ShellRun):
+    """Leaves translations too."""
+
+    def evaluate_command(self, subset: str) -> list[str]:
+        *shell, words = super().evaluate_command(subset)
+        texts = f"{self.scores_folder(subset)}/hyp.{CORPUS.languages[1]}"
+        return [*shell, f"{words} && echo {subset} | tee {texts}"]
+
+
+def run_in(root: Path, *, seed: int = 1) -> RecordedRun:
+    run = shell_run(root, f"{TRAIN}{LOADED}", seed=seed)
+    return RecordedRun(run.study, run.method, run.setting, seed, root, run.train)
+
+
+def complete(run: RecordedRun, records: Path, *subsets: str) -> None:
+    runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
+    runner.complete([run], subsets=subsets)
+
+
+def trainings(root: Path) -> int:
+    return sum(len(path.read_text().splitlines()) for path in root.glob("runs/*/trainings"))
+
+
+def test_a_lost_run_is_taken_over_without_training(tmp_path: Path) -> None:
+    """Its scores, translations and log are those of the run that is gone."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "test")
+    log = read_training_log(first.folder / "train.log")
+    scores, texts = first.scores("test"), first.lines("test", "hyp.en", 1)
+    shutil.rmtree(first.root)
+    complete(again, tmp_path / "records", "test")
+    assert is_done(again, ["test"])
+    assert trainings(again.root) == 0
+    assert (again.scores("test"), again.lines("test", "hyp.en", 1)) == (scores, texts)
+    # Whether it was resumed stands in train.json; the line of the log holds a path.
+    assert log.resumed and replace(log, resumed=False) == read_training_log(
+        again.folder / "train.log"
+    )
+    assert read_json(again.folder / "train.json")["resumed"] is True
+
+
+def test_a_record_holds_neither_checkpoints_nor_paths(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "out")
+    complete(run, tmp_path / "records", "test")
+    files = [path for path in (tmp_path / "records").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {
+        "config.json", "environment.json", "hyp.en", "scores.json", "train.json", "train.log",
+    }  # fmt: skip
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert "/home/me" not in text and str(tmp_path) not in text, path
+
+
+def test_runs_done_before_are_recorded_too(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "out")
+    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test"])
+    complete(run, tmp_path / "records", "test")
+    assert trainings(run.root) == 1
+    assert (tmp_path / "records" / run.name / "train.json").exists()
+
+
+def test_what_needs_a_checkpoint_is_trained_again(tmp_path: Path) -> None:
+    """A record of the search's scores does not do where the test set is still to be translated."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "valid")
+    complete(again, tmp_path / "records", "valid", "test")
+    assert is_done(again, ["valid", "test"])
+    assert trainings(again.root) == 1
+
+
+def test_a_training_under_way_is_not_replaced_by_a_record(tmp_path: Path) -> None:
+    """Else its unfinished checkpoint would be taken for that of the record."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "valid")
+    again.claim(CORPUS)
+    (again.folder / "train.log").touch()
+    (again.folder / "checkpoint_last.pt").touch()
+    complete(again, tmp_path / "records", "valid")
+    assert trainings(again.root) == 1
+
+
+def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "test")
+    path = tmp_path / "records" / first.name / "config.json"
+    write_json(path, {**read_json(path), "train": ["--label-smoothing", "0.9"]})
+    with pytest.raises(UserError, match=r"expected the record of a run with .* another train; "):
+        complete(again, tmp_path / "records", "test")
+    assert trainings(again.root) == 0
+
+
+def test_a_record_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "test")
+    (tmp_path / "records" / first.name / "train.json").unlink()
+    complete(again, tmp_path / "records", "test")
+    assert trainings(again.root) == 1
+
+
+def test_a_teacher_of_a_missing_run_is_trained_again(tmp_path: Path) -> None:
+    """A record has no checkpoint to teach by; of pupils that are done no teacher is needed."""
+    records = tmp_path / "records"
+
+    def both(root: Path) -> tuple[RecordedRun, RecordedRun]:
+        teacher = run_in(root)
+        return teacher, taught_run(teacher, teacher.train)
+
+    def run_all(root: Path) -> None:
+        runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
+        runner.complete(both(root), subsets=["test"])
+
+    run_all(tmp_path / "first")
+    run_all(tmp_path / "again")
+    assert trainings(tmp_path / "again") == 0
+    shutil.rmtree(records / both(tmp_path)[1].name)
+    run_all(tmp_path / "third")
+    assert trainings(tmp_path / "third") == 2
