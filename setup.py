@@ -27,7 +27,14 @@ EXTRAS = {
         "tabulate>=0.9",
         "tqdm>=4.66",
     ],
-    "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "pydantic>=2.8", "PyYAML>=6.0.1", "sacrebleu>=2.4"],
+    "eval": [
+        "Jinja2>=3.1",
+        "matplotlib>=3.8",
+        "pydantic>=2.8",
+        "PyYAML>=6.0.1",
+        "sacrebleu>=2.4",
+        "scipy>=1.11",
+    ],
     "examples": ["scikit-learn>=1.3", "matplotlib>=3.8"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"],
     "test": [

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from fairseq_labo.experiments.plotting import COLORS, save, style
+from fairseq_labo.experiments.studies import search_figures
 from fairseq_labo.experiments.studies.results import Results, RunResult
 
 MARKERS = "os^v"
@@ -21,6 +22,7 @@ def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
         for test in results.tests:
             figures[f"bleu-{test}"] = scores_with_intervals(results, test)
             figures[f"reliability-{test}"] = reliability_diagrams(results, test)
+        figures |= search_figures.draw(results)
         for figure in figures.values():
             figure.tight_layout()
     return {name: save(figure, folder / name) for name, figure in figures.items()}

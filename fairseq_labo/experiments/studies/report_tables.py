@@ -106,6 +106,23 @@ def significance(results: Results, test: str) -> Table:
     return Table(["method", "seed", "difference", "p (bootstrap)", "p (randomization)"], rows)
 
 
+def differences(results: Results, test: str) -> Table:
+    """One row a method: mean difference, interval, p, the difference that could have been seen."""
+    rows = [
+        [
+            name,
+            f"{each.difference:+.2f}",
+            f"{each.low:+.2f} to {each.high:+.2f}",
+            p_value(each.p),
+            p_value(each.p_corrected),
+            f"{each.detectable:.2f}",
+        ]
+        for name, each in results.differences[test].items()
+    ]
+    header = ["method", "difference", "95 % interval", "p", "p (corrected)", "detectable"]
+    return Table(header, rows)
+
+
 def conventions(results: Results, test: str) -> Table:
     """One row a convention of BLEU, and chrF: each method's score."""
     methods = results.methods

@@ -16,6 +16,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies import runner, search
+from fairseq_labo.experiments.studies.differences import Difference, mean_differences
 from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256, run_name
 from fairseq_labo.experiments.studies.schema import (
     Model,
@@ -97,6 +98,7 @@ class Results(Model):
     # Files from before have none of these.
     paper: Annotated[str, one_of(PAPER_TASKS)] | None = None
     translations: dict[str, tuple[Translation, ...]] = Field(default_factory=dict)
+    differences: dict[str, dict[str, Difference]] = Field(default_factory=dict)
     note: str = ""
 
     @property
@@ -178,6 +180,7 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
                    for run in runs),
         paper=study.paper,
         translations={test: choose_translations(runs, corpus, test) for test in study.tests},
+        differences={test: _differences(study, runs, corpus, test) for test in study.tests},
     )  # fmt: skip
 
 
@@ -205,22 +208,46 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         raise UserError(f"{run.folder}: {wrong}; remove it and run labo compare again") from error
 
 
+def _differences(
+    study: Study, runs: Sequence[Run], corpus: PreparedCorpus, test: str
+) -> dict[str, Difference]:
+    """Each method against the baseline on one test set, over seeds and sentences."""
+    by_method: dict[str, list[Run]] = {}
+    for run in runs:
+        by_method.setdefault(run.method, []).append(run)
+    name, references = _texts(study, runs[0], corpus, test)
+    return mean_differences(
+        {
+            method: [run.lines(test, name, len(references)) for run in of_method]
+            for method, of_method in by_method.items()
+        },
+        references,
+        baseline=study.baseline,
+        convention=study.score,
+        samples=study.significance.bootstrap,
+    )
+
+
+def _texts(study: Study, run: Run, corpus: PreparedCorpus, test: str) -> tuple[str, Sequence[str]]:
+    """The name of the translations that the study's convention scores, and the references."""
+    language = corpus.languages[1]
+    references: Sequence[str] = corpus.raw(test, language)
+    if not CONVENTIONS[study.score].tokens:
+        return f"hyp.{language}", references
+    return f"hyp.tok.{language}", run.lines(test, f"ref.tok.{language}", len(references))
+
+
 def _compare(
     study: Study, runs: Sequence[Run], corpus: PreparedCorpus
 ) -> tuple[dict[str, dict[str, Comparison]], dict[str, str]]:
     """By test set and run's name: the run against the baseline of the same seed."""
-    language = corpus.languages[1]
-    tokens = "tok." if CONVENTIONS[study.score].tokens else ""
     compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
     settings: Any = {"convention": study.score, "settings": study.significance}
     for test in study.tests:
-        references = corpus.raw(test, language)
-        count, name = len(references), f"hyp.{tokens}{language}"
         for seed in study.seeds:
             of_seed = [run for run in runs if run.seed == seed]
-            if tokens:
-                references = of_seed[0].lines(test, f"ref.tok.{language}", count)
-            systems = {run.method: run.lines(test, name, count) for run in of_seed}
+            name, references = _texts(study, of_seed[0], corpus, test)
+            systems = {run.method: run.lines(test, name, len(references)) for run in of_seed}
             by_method, signatures = compare_systems(
                 systems, references, baseline=study.baseline, **settings
             )

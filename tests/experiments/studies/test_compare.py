@@ -146,10 +146,26 @@ def test_results_are_those_of_the_runs(study: FinishedStudy, results: dict[str, 
 
 @of_study
 @pytest.mark.slow
+def test_differences_are_those_of_the_means(results: dict[str, Any]) -> None:
+    means = {
+        method: statistics.fmean(
+            run["compared"]["test"]["score"] for run in results["runs"] if run["method"] == method
+        )
+        for method in METHODS
+    }
+    ((method, found),) = results["differences"]["test"].items()
+    assert method == "tsla"
+    assert found["difference"] == pytest.approx(means["tsla"] - means["label_smoothing"])
+    assert found["low"] <= found["difference"] <= found["high"]
+
+
+@of_study
+@pytest.mark.slow
 def test_report_holds_every_part(study: FinishedStudy, results: dict[str, Any]) -> None:
     text = (study.folder / "report" / "report.md").read_text(encoding="utf-8")
     for heading in (
-        *("Results on test", "Differences from label_smoothing", "Every convention on test"),
+        *("Results on test", "Mean differences from label_smoothing on test"),
+        *("Differences from label_smoothing", "Every convention on test"),
         *("Calibration on test", "Training", "Translations of test"),
         "How the numbers were obtained",
     ):

@@ -82,8 +82,9 @@ def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
     criterions = {method.criterion for method in study.methods.values()}
     compared = {"cross_entropy", "label_smoothed_cross_entropy", "tsla_cross_entropy"}
     compared |= {RDROP} if study.name == "rivals" else set()
-    of_beta = study.name.endswith("-beta")  # compares LABO with itself
-    assert criterions == {"labo_cross_entropy"} | (set() if of_beta else compared)
+    # These compare LABO with itself: β = inf is label smoothing, α = 0 cross entropy.
+    alone = study.name.endswith(("-beta", "-map", "-regime"))
+    assert criterions == {"labo_cross_entropy"} | (set() if alone else compared)
     said = path.read_text(encoding="utf-8")
     shown = study.name if path.parent == EMBEDDED else path.relative_to(REPOSITORY)
     assert f"#   labo compare {shown} --" in said

@@ -7,12 +7,23 @@ import pytest
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies import report_tables
+from fairseq_labo.experiments.studies.differences import Difference
 from fairseq_labo.experiments.studies.results import Results, RunResult
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0312, "0.0312*"), (0.05, "0.0500"), (None, "–")])
 def test_p_values(value: float | None, shown: str) -> None:
     assert report_tables.p_value(value) == shown
+
+
+def test_mean_differences(changed: Callable[..., Results]) -> None:
+    found = Difference(
+        difference=0.456, low=-0.1, high=1.014, standard_error=0.3, p=0.03, p_corrected=0.06,
+        detectable=0.845,
+    )  # fmt: skip
+    table = report_tables.differences(changed(differences={"test": {"labo": found}}), "test")
+    assert table.rows == [["labo", "+0.46", "-0.10 to +1.01", "0.0300*", "0.0600", "0.84"]]
+    assert len(table.header) == len(table.rows[0])
 
 
 def with_peaks(*gpu: int | None) -> Callable[[RunResult], RunResult]:

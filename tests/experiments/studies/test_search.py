@@ -67,6 +67,11 @@ def test_means_over_the_searchs_seeds(tmp_path: Path) -> None:
     first, second = search.candidates(study, tmp_path, "labo") or []
     assert first.values == (1.01, 1.02) and first.mean == pytest.approx(1.015)
     assert second.mean == pytest.approx(2.015)
+    scores = scores_of()  # what FakeRunner leaves, but for the metric
+    for each in (first, second):
+        assert each.measures["score"] == scores["bleu"]["score"]
+        assert each.measures["ece"] == scores["calibration"]["ece"]
+        assert each.measures["nll_bits"] == scores["calibration"]["nll_bits"]
 
 
 def test_nothing_is_chosen_before_the_search_is_complete(tmp_path: Path) -> None:
@@ -87,6 +92,14 @@ def test_a_choice_stays(tmp_path: Path) -> None:
     third = {FIRST: 1.0, SECOND: 2.0, "label_smoothing=0.3,labo_beta=2": 0.5}
     with pytest.raises(UserError, match=r"expected label_smoothing=0.1,labo_beta=2 to stay"):
         workflow.run_study(changed, tmp_path, FakeRunner(third), only=[])
+
+
+def test_the_choice_of_a_map_may_change(tmp_path: Path) -> None:
+    """No test set is scored for it, so a larger grid costs nothing."""
+    study = make_study().model_copy(update={"tests": ("valid",)})
+    assert workflow.run_study(study, tmp_path, FakeRunner({FIRST: 1.0, SECOND: 2.0}), only=[])
+    assert workflow.run_study(study, tmp_path, FakeRunner({FIRST: 3.0, SECOND: 2.0}), only=[])
+    assert search.choose(study, tmp_path)["labo"]["label_smoothing"] == "0.2"
 
 
 def test_a_teacher_is_chosen_before_its_students_are_searched(tmp_path: Path) -> None:
