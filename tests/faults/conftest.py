@@ -123,6 +123,7 @@ class Sandbox:
     materials: Path
     words: Sequence[str] = ()
     outside: list[str] = field(default_factory=list)  # what was written elsewhere, or started
+    opened: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.here = self.root / "above" / "here"  # so that ../x is still inside
@@ -178,6 +179,8 @@ class Sandbox:
 
     def seen(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Python's audit events: record what is written elsewhere, refuse to leave the process."""
+        if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            self.opened.add(os.path.realpath(os.fsdecode(arguments[0])))
         if event in STARTS:
             self.outside.append(f"{event} {arguments}")
             raise PermissionError(f"{event}: not in this test")

@@ -35,6 +35,8 @@ DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
 # The others take the same ways, and all of them together take minutes.
 FAST = {"empty", "truncated", "random", "folder", "dangling", "unreadable"}
 KINDS = [kind if kind in FAST else pytest.param(kind, marks=pytest.mark.slow) for kind in DAMAGES]
+# These differ from random bytes only for who opens the file.
+FOR_READERS = {"zeros", "text", "json", "nested", "archive"}
 OWN = "prepare own --pair de-en --bpe-size 20 --train @text/train --valid @text/valid --test "
 COMMANDS = {
     **{f"prepare {name}": f"prepare {name} --destdir @new" for name in CORPORA if name != "own"},
@@ -127,9 +129,19 @@ def test_in_any_file_of_a_prepared_corpus(
 ) -> None:
     folder = materials / "corpus"
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    line = AGAIN if command == "again" else COMMANDS[command]
+    if kind in FOR_READERS:
+        whole = Sandbox(tmp_path / "whole", materials)
+        whole.place("corpus")
+        assert whole.run(ready(line, whole)).status == 0
+        read = [
+            path for path in files if str(whole.here / path.relative_to(materials)) in whole.opened
+        ]
+        assert folder / "manifest.json" in read
+        files = read
     for number, path in enumerate(files):
         sandbox = Sandbox(tmp_path / str(number), materials)
-        words = ready(AGAIN if command == "again" else COMMANDS[command], sandbox)
+        words = ready(line, sandbox)
         damage(sandbox.place("corpus") / path.relative_to(folder), kind)
         sandbox.run(words).check()
 

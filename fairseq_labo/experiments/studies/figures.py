@@ -19,6 +19,8 @@ def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
     """Draw and save every figure; name to PNG and SVG."""
     with style():
         figures = {"validation-curves": validation_curves(results)}
+        if all(run.validation_bleu for run in results.runs):
+            figures["validation-bleu"] = validation_curves(results, of_bleu=True)
         for test in results.tests:
             figures[f"bleu-{test}"] = scores_with_intervals(results, test)
             figures[f"reliability-{test}"] = reliability_diagrams(results, test)
@@ -33,8 +35,8 @@ def colors(results: Results) -> dict[str, str]:
     return {name: COLORS[n % len(COLORS)] for n, name in enumerate(results.methods)}
 
 
-def validation_curves(results: Results) -> Figure:
-    """NLL on the validation set over updates: each seed thin, their mean thick.
+def validation_curves(results: Results, *, of_bleu: bool = False) -> Figure:
+    """NLL on the validation set over updates, or BLEU: each seed thin, their mean thick.
 
     Plain NLL for every method and stage, so the curves compare. A dashed line in the method's
     colour marks where its stage 2 (one-hot targets) began.
@@ -44,7 +46,9 @@ def validation_curves(results: Results) -> Figure:
     for number, (name, color) in enumerate(colors(results).items()):
         marker = MARKERS[number // len(COLORS) % len(MARKERS)]  # where colours come again
         curves = [
-            {each.updates: each.nll_bits for each in run.validations}
+            run.validation_bleu
+            if of_bleu
+            else {each.updates: each.nll_bits for each in run.validations}
             for run in results.methods[name]
         ]
         for curve in curves:
@@ -59,7 +63,7 @@ def validation_curves(results: Results) -> Figure:
                 label = None  # once in the legend
     axes.set_xlim(left=0)
     axes.set_xlabel("updates")
-    axes.set_ylabel("validation NLL (bits per token)")
+    axes.set_ylabel("validation BLEU" if of_bleu else "validation NLL (bits per token)")
     many: Any = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
     axes.legend(**(many if len(results.methods) > PANELS else {}))
     return figure

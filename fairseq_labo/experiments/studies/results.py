@@ -55,7 +55,8 @@ class SearchResult(Model):
 class RunResult(Model):
     """One run: scores.json of each test set, its training, what it ran on.
 
-    words_per_second: median over epochs of fairseq's target tokens per second.
+    words_per_second: median over epochs of fairseq's target tokens per second. validation_bleu:
+    fairseq's, by updates, where trainings were told to compute it.
     """
 
     method: Name
@@ -71,6 +72,7 @@ class RunResult(Model):
     words_per_second: Number
     trained: Trained
     environment: Environment
+    validation_bleu: dict[int, Number] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -198,6 +200,7 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         "validations": log.validations,
         "stage_switch_updates": log.stage_switch,
         "words_per_second": log.words_per_second,
+        "validation_bleu": dict(log.bleu),
         "trained": read_entries(run.folder / runner.TRAINED, Trained),
         "environment": read_entries(run.folder / "environment.json", Environment) or {},
     }

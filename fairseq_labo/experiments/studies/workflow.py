@@ -72,6 +72,8 @@ def complete(
             "--records: expected no --report-only beside it; leave that out: only what is missing "
             "is run"
         )
+    if records and records.exists() and not records.is_dir():
+        raise UserError(f"--records: expected a folder, found a file: {records}; choose another")
     corpus = PreparedCorpus.read(study.corpus, study.given)
     check_corpus(study, corpus)
     claim_output(root, study.name)

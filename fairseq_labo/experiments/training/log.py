@@ -4,8 +4,8 @@ import json
 import re
 import statistics
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import dropwhile, islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Validation:
 class TrainingLog:
     """Validations in order of updates; where stage 2 began (updates), if it did; speed.
 
+    bleu: fairseq's BLEU on the validation set by updates, where it was asked for.
+
     words_per_second: median over epochs of fairseq's target tokens per second. A resumed
     training's figures are of its last part. least_gpu_gib_free: what torch left of the GPU's
     memory when it held most, in GiB, as fairseq reports it; None on a CPU.
@@ -57,6 +59,7 @@ class TrainingLog:
     seconds: float
     resumed: bool
     least_gpu_gib_free: float | None = None
+    bleu: Mapping[int, float] = field(default_factory=dict)
 
 
 def parse_report(line: str) -> tuple[str, dict[str, Any]]:
@@ -126,6 +129,7 @@ def _cause(lines: Sequence[str]) -> list[str]:
 def read_training_log(path: Path) -> TrainingLog:
     """Raises UserError if the log is missing, was edited, or holds no finished training."""
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
+    bleu: dict[int, float] = {}
     speeds, seconds, free = [], [], []
     switch, resumed = None, False
     for number, line in enumerate(read_lines(path), start=1):
@@ -145,6 +149,8 @@ def read_training_log(path: Path) -> TrainingLog:
                 nll = float(values.get("valid_nll_loss", values["valid_loss"]))
                 updates = int(values["valid_num_updates"])
                 validations[updates] = Validation(int(values["epoch"]), updates, nll)
+                if "valid_bleu" in values:
+                    bleu[updates] = float(values["valid_bleu"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}, line {number}: expected a report as fairseq writes it, found another "
@@ -159,4 +165,5 @@ def read_training_log(path: Path) -> TrainingLog:
         seconds=sum(seconds),
         resumed=resumed,
         least_gpu_gib_free=min(free, default=None),
+        bleu=dict(sorted(bleu.items())),
     )

@@ -254,6 +254,10 @@ def test_a_study_that_is_not_done_has_no_report(
     assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
     assert cli.main([*words, "--jobs", "0"]) == 1
     assert "--jobs: expected a number of at least 1, found 0" in capsys.readouterr().err
+    assert cli.main([*words, "--report-only", "--records", str(tmp_path)]) == 1
+    assert "--records: expected no --report-only beside it" in capsys.readouterr().err
+    assert cli.main([*words, "--records", str(tmp_path / "small.yaml")]) == 1
+    assert "--records: expected a folder, found a file" in capsys.readouterr().err
 
 
 @pytest.mark.slow

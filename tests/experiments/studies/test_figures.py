@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures
-from fairseq_labo.experiments.studies.results import Results, RunResult
+from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
 
 
 def test_figures_mark_the_switch(microworld: Results) -> None:
@@ -37,6 +38,26 @@ def test_every_figure_is_drawn_in_two_forms(microworld: Results, tmp_path: Path)
         assert (png, svg) == (tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
         assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 5000
         assert b"<svg" in svg.read_bytes()
+
+
+def test_curves_of_bleu_where_every_run_has_one(
+    changed: Callable[..., Results], tmp_path: Path
+) -> None:
+    """The mean of both seeds at the updates that they share; kept in results.json."""
+    curves = {1: {200: 20.0, 400: 30.0}, 2: {200: 22.0, 600: 31.0}}
+    found = changed(lambda run: run.model_copy(update={"validation_bleu": curves[run.seed]}))
+    axes = figures.validation_curves(found, of_bleu=True).axes[0]
+    means = [line for line in axes.lines if line.get_label() in found.methods]
+    assert [(list(each.get_xdata()), list(each.get_ydata())) for each in means] == [
+        ([200], [21.0])
+    ] * len(found.methods)
+    assert "validation-bleu" in figures.draw_all(found, tmp_path)
+    write_json(tmp_path / "results.json", found.model_dump(mode="json"))
+    assert read_results(tmp_path / "results.json") == found
+    some = changed(
+        lambda run: run.model_copy(update={"validation_bleu": curves[1] if run.seed == 1 else {}})
+    )
+    assert "validation-bleu" not in figures.draw_all(some, tmp_path)
 
 
 def test_many_methods_are_told_apart(microworld: Results) -> None:

@@ -146,6 +146,17 @@ def test_training_log(tmp_path: Path) -> None:
     assert not found.resumed and found.least_gpu_gib_free is None
 
 
+def test_bleu_of_validations(tmp_path: Path) -> None:
+    """Where fairseq was told to compute it; a validation that was repeated counts once."""
+    path = tmp_path / "train.log"
+    path.write_text(DONE, encoding="utf-8")
+    assert log.read_training_log(path).bleu == {}
+    text = DONE.replace('"valid_nll_loss": "4"', '"valid_nll_loss": "4", "valid_bleu": "31.2"')
+    again = '| INFO | valid | {"epoch": 2, "valid_loss": "3.5", "valid_num_updates": "20"'
+    path.write_text(f'{text}{again}, "valid_bleu": "31.5"}}\n', encoding="utf-8")
+    assert log.read_training_log(path).bleu == {20: 31.5}
+
+
 def test_least_free_memory_of_a_gpu(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     inner = '2026 | INFO | train_inner | {"loss": "9", "num_updates": "5", "gb_free": "%s"}\n'
