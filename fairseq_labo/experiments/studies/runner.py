@@ -72,18 +72,12 @@ class Runner:
             run.claim(self.corpus)
             if self.records and self.records.take_over(run):
                 show(f"{run.name}: taken over from its record")
-        taught = [run for run in runs if not is_done(run, subsets)]
-        needed = {
-            run.name: run for run in [*taught, *(each for run in taught for each in run.teachers)]
-        }
-        for run in needed.values():
-            if self.records and release(run):
-                show(f"{run.name}: trained again, for its checkpoints are needed and gone")
-        waiting = [run for run in ordered if not is_done(run, steps[run.name])]
         if self.records:
+            _release(runs, subsets)
             for run in runs:
-                if run not in waiting:
+                if is_done(run, subsets):
                     self.records.keep(run, subsets)
+        waiting = [run for run in ordered if not is_done(run, steps[run.name])]
         before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
         show(f"{before}, {len(waiting)} to do, {how}")
@@ -192,6 +186,15 @@ class Runner:
                 f"end of {log_path}:\n" + "\n".join(lines[-TAIL_LINES:])
             )
         return time.monotonic() - started
+
+
+def _release(runs: Sequence[Run], subsets: Sequence[str]) -> None:
+    """Let be trained again what the missing scores and students need, and only a record is left."""
+    missing = [run for run in runs if not is_done(run, subsets)]
+    needed = [*missing, *(teacher for run in missing for teacher in run.teachers)]
+    for run in {run.name: run for run in needed}.values():
+        if release(run):
+            show(f"{run.name}: trained again, for its checkpoints are needed and gone")
 
 
 def is_done(run: Run, subsets: Sequence[str]) -> bool:

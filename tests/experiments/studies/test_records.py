@@ -9,9 +9,12 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies.records import Records
+from fairseq_labo.experiments.studies.run import final_runs, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done
+from fairseq_labo.experiments.studies.study_file import read_study
 from fairseq_labo.experiments.training.log import read_training_log
-from tests.experiments.studies.conftest import CORPUS
+from tests.conftest import REPOSITORY
+from tests.experiments.studies.conftest import CORPUS, RESULTS, corpus_of
 from tests.experiments.studies.test_runner import FINISH, ShellRun, shell_run, taught_run
 
 # Notes each training; then the log of one, with a path, and its checkpoint.
@@ -116,6 +119,35 @@ def test_a_record_that_was_cut_off_is_none(tmp_path: Path) -> None:
     (tmp_path / "records" / first.name / "train.json").unlink()
     complete(again, tmp_path / "records", "test")
     assert trainings(again.root) == 1
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(RESULTS.glob("*/runs")), ids=lambda path: path.parent.name
+)
+def test_committed_records_are_of_their_study(folder: Path, tmp_path: Path) -> None:
+    """Each is of the study's present settings, and is taken over; no checkpoint, no path."""
+    study = read_study(REPOSITORY / "studies" / f"{folder.parent.name}.yaml")
+    choices = {name: method.settings()[0] for name, method in study.methods.items() if method.grid}
+    runs = {
+        run.name: run
+        for run in [*search_runs(study, tmp_path), *final_runs(study, tmp_path, choices=choices)]
+    }
+    found = [path.parent for path in folder.rglob("config.json")]
+    assert found
+    for record in found:
+        run = runs[str(record.relative_to(folder))]
+        known = read_json(record / "config.json")["corpus"]
+        corpus = corpus_of(known["name"], known["raw_sha256"])
+        run.claim(corpus)
+        assert Records(folder, corpus).take_over(run), record
+        assert read_training_log(run.folder / "train.log").validations
+        assert any(
+            run.scores(path.name.removesuffix("-scores")) for path in record.glob("*-scores")
+        )
+    for path in folder.rglob("*"):
+        assert path.suffix != ".pt"
+        if path.is_file():
+            assert "/work/" not in path.read_text(encoding="utf-8"), path
 
 
 def test_a_teacher_of_a_missing_run_is_trained_again(tmp_path: Path) -> None:
