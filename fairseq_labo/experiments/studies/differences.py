@@ -20,8 +20,9 @@ import numpy as np
 from scipy import stats
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.studies.significance import LEVEL
 
-LEVEL, POWER = 0.05, 0.8
+POWER = 0.8
 RANDOM_SEED = 12345  # sacreBLEU's
 Texts = Sequence[Sequence[str]]  # of each seed, the sentences
 
@@ -99,7 +100,9 @@ def mean_differences(
         for name in found
     }
     p_values = {
-        name: float(2 * stats.t.sf(abs(found[name]) / error, freedom[name])) if error else 1.0
+        name: float(2 * stats.t.sf(abs(found[name]) / error, freedom[name]))
+        if error
+        else float(not found[name])
         for name, error in errors.items()
     }
     corrected = holm(p_values)
