@@ -1,13 +1,10 @@
 """Evaluation: no score of a model that is not the corpus's, none lost, and errors that help."""
 
 import os
-import resource
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import torch
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.evaluation import generation
 from fairseq_labo.experiments.files import locked, read_json, read_lines, write_json, write_lines
+from tests.faults.running import Running
 
 BEST = "checkpoint_best.pt"
 SENTENCES = 5
@@ -311,42 +309,6 @@ def test_a_line_of_over_1024_subwords(
     assert scores["subset"]["sentences"] == SENTENCES - 1 and scores["skipped"] == [2]
     assert len(list(read_lines(save / "learned" / "hyp.en"))) == SENTENCES - 1
     assert scores["calibration"]["tokens"] < 100
-
-
-@dataclass
-class Running:
-    """A command in a copy of this process, which has imported what it needs."""
-
-    number: int
-    output: int
-
-    @classmethod
-    def start(cls, words: list[str], *, most_bytes: int | None = None) -> "Running":
-        """`most_bytes`: no file may grow beyond that."""
-        output, into = os.pipe()
-        number = os.fork()
-        if number == 0:
-            status: Any = 99
-            try:
-                os.dup2(into, 1)
-                os.dup2(into, 2)
-                sys.stdout = sys.stderr = open(into, "w", closefd=False)  # noqa: SIM115
-                if most_bytes is not None:
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-                status = cli.main(words)
-            except SystemExit as error:
-                status = error.code
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        os.close(into)
-        return cls(number, output)
-
-    def end(self) -> tuple[int, str]:
-        """Wait; exit status and output."""
-        with open(self.output) as stream:
-            said = stream.read()
-        return os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1]), said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -2,13 +2,8 @@
 
 import contextlib
 import gzip
-import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,37 +15,12 @@ from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, read_lines, sealed, write_json, write_lines
-from tests.conftest import REPOSITORY, preprocessing_in_process
+from tests.conftest import preprocessing_in_process
 from tests.experiments.data import broken, releases
+from tests.faults.preparations import SIZES, content, words, write_text
 
-SIZES = {"train": 60, "valid": 6, "test": 5}
 MARK = "\ufeff"
 pytestmark = pytest.mark.usefixtures("in_process_fairseq")
-
-
-def write_text(folder: Path, change: Callable[[str, list[str]], object] | None = None) -> Path:
-    """Parallel text, changed by `change(name, lines)`."""
-    folder.mkdir()
-    for split, size in SIZES.items():
-        for lang, line in (("de", "Ein Hund, der {} Hüte trägt."), ("en", "A dog has {} hats.")):
-            lines = [line.format(number) for number in range(size)]
-            if change is not None:
-                change(f"{split}.{lang}", lines)
-            write_lines(folder / f"{split}.{lang}", lines)
-    return folder
-
-
-def words(text: Path, destdir: Path, *options: str) -> list[str]:
-    """`labo prepare own` of that text."""
-    given = [word for split in SIZES for word in (f"--{split}", str(text / split))]
-    own = ["prepare", "own", "--pair", "de-en", "--bpe-size", "60", *given]
-    return [*own, "--destdir", str(destdir), *options]
-
-
-def content(destdir: Path) -> dict[str, bytes]:
-    """The bytes of every file but the logs, which hold times and paths."""
-    paths = (path for path in destdir.rglob("*") if path.is_file() and path.suffix != ".log")
-    return {str(path.relative_to(destdir)): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -387,79 +357,3 @@ def test_full_disk_in_every_writer(
     assert len(stopped) >= 4  # so many different moments
     assert cli.main(words(text, copy)) == 0
     assert content(copy) == before
-
-
-def _state(process: int) -> str:
-    """Z for one that has ended, nothing for one that is gone."""
-    return _stat(process)[0] if Path(f"/proc/{process}").exists() else ""
-
-
-def _tree(process: int) -> list[int]:
-    """That process and all below it."""
-    found = [process]
-    for above in found:
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if _stat(int(path.name))[1] == str(above):
-                    found.append(int(path.name))
-    return found
-
-
-def _stat(process: int) -> list[str]:
-    """State and parent of a process."""
-    return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[:2]
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Text that is long enough to be met at work."""
-    folder = write_text(tmp_path_factory.mktemp("many") / "text")
-    for lang in ("de", "en"):
-        lines = list(read_lines(folder / f"train.{lang}")) * 150
-        write_lines(folder / f"train.{lang}", lines)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    destdir = tmp_path_factory.mktemp("whole") / "own"
-    with preprocessing_in_process():
-        assert cli.main(words(many, destdir)) == 0
-    return content(destdir)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "moment", "delay"),
-    [
-        (signal.SIGTERM, "tokens/train.de", 0.0),  # as the pool begins
-        (signal.SIGHUP, "tokens/train.de", 0.3),
-        (signal.SIGINT, "bin/train.de-en.*", 0.0),  # fairseq's own processes
-        (signal.SIGTERM, "bin/train.de-en.*", 0.1),
-    ],
-)
-def test_signals_leave_no_process_and_the_next_run_goes_on(
-    number: int, moment: str, delay: float, many: Path, whole: dict[str, bytes], tmp_path: Path
-) -> None:
-    destdir = tmp_path / "dest"
-    command = [sys.executable, "-m", "fairseq_labo.experiments.cli"]
-    with subprocess.Popen(
-        [*command, *words(many, destdir, "--workers", "3")],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        while not list(destdir.glob(f"work/.partial-*/**/{moment}")) and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(delay)
-        started = _tree(process.pid)
-        assert process.poll() is None and len(started) > 1  # so there is something to end
-        os.kill(process.pid, number)
-        _, error = process.communicate()
-    assert process.returncode == 128 + number and b"Traceback" not in error
-    time.sleep(0.2)
-    assert {_state(each) for each in started} <= {"", "Z"}
-    assert not (destdir / "manifest.json").exists()
-    assert cli.main(words(many, destdir)) == 0
-    assert content(destdir) == whole
