@@ -1,6 +1,7 @@
 """Precision, masked entries, padding and memory: where implementations were seen to break."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -247,9 +248,9 @@ def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:
         try:
             launches = launches_of(step)
         except RuntimeError as error:
-            if "CUDA driver" not in str(error):
+            if not re.search("CUDA driver|not linked with support for cuda", str(error)):
                 raise
-            # A CUDA build of torch 2.6 without a driver; the CPU's build of it counts.
-            pytest.skip(f"torch {torch.__version__} asks for a driver, even without data")
+            # torch 2.6 with CUDA and without a driver; 2.13 without CUDA.
+            pytest.skip(f"torch {torch.__version__} takes no part of a tensor without data there")
     chunks = math.ceil(8192 * vocab_size * 4 / 2**26)
     assert launches.total <= 80 * chunks + 10, launches.counts
