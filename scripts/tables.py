@@ -66,12 +66,13 @@ def label(run: RunResult) -> str:
     flags = dict(zip(run.train_arguments, run.train_arguments[1:], strict=False))
     updates = int(flags.get("--smoothing-updates", 0))
     of = int(flags.get("--max-update", 0))
+    alpha, beta = flags.get("--label-smoothing"), flags.get("--labo-beta")
+    labo = f"LABO, α = {alpha}, β = {beta}" if beta != "inf" else f"label smoothing, ε = {alpha}"
     return {
         "cross_entropy": "cross entropy",
-        "label_smoothed_cross_entropy": f"label smoothing, ε = {flags.get('--label-smoothing')}",
+        "label_smoothed_cross_entropy": f"label smoothing, ε = {alpha}",
         "tsla_cross_entropy": f"TSLA, switch after {updates:,} of {of:,} updates",
-        "labo_cross_entropy": f"LABO, α = {flags.get('--label-smoothing')}, "
-        f"β = {flags.get('--labo-beta')}",
+        "labo_cross_entropy": labo if alpha != "0" else "cross entropy",
     }[flags["--criterion"]]
 
 
@@ -103,6 +104,21 @@ def table_iwslt(name: str) -> str:
             "ECE (%)": measure("test", "ece", 2, 100),
         },
     )
+
+
+def table_beams(name: str, test: str) -> str:
+    """BLEU and length ratio with each width of the search."""
+
+    def cell(runs: Sequence[RunResult], beam: int) -> str:
+        found = [run.beams[test][beam] for run in runs]
+        ratio = mean_with_deviation([each.length_ratio for each in found], 3)
+        return f"{mean_with_deviation([each.score for each in found], 2)} ({ratio})"
+
+    methods = study(name).methods
+    widths = list(next(iter(methods.values()))[0].beams[test])
+    rows = [[label(runs[0]), *(cell(runs, beam) for beam in widths)] for runs in methods.values()]
+    header = ["BLEU (length ratio)", *(f"beam {beam}" for beam in widths)]
+    return markdown(header, rows)
 
 
 def table_cost(name: str) -> str:
@@ -294,7 +310,8 @@ def table_launches() -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    "summary": table_summary, "multi30k": table_multi30k, "iwslt": table_iwslt,
+    "summary": table_summary, "beams": table_beams,
+    "multi30k": table_multi30k, "iwslt": table_iwslt,
     "search": table_search, "cost": table_cost, "demo": table_demo, "digits": table_digits,
     "headline": table_headline, "conventions": table_conventions, "loss": table_loss,
     "speed": table_speed, "projection": table_projection, "training": table_training,

@@ -66,6 +66,7 @@ def test_same_text_in_processes_with_other_hash_seeds() -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_it_still_writes_the_bytes_that_are_shipped(tmp_path: Path) -> None:
     assert microworld.main(["--tsv", "--destdir", str(tmp_path)]) == 0
     for split in microworld.SPLITS:

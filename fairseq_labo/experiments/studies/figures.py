@@ -24,6 +24,8 @@ def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
         for test in results.tests:
             figures[f"bleu-{test}"] = scores_with_intervals(results, test)
             figures[f"reliability-{test}"] = reliability_diagrams(results, test)
+            if test in results.runs[0].beams:
+                figures[f"beams-{test}"] = scores_over_beams(results, test)
         figures |= search_figures.draw(results)
         for figure in figures.values():
             figure.tight_layout()
@@ -92,6 +94,27 @@ def scores_with_intervals(results: Results, test: str) -> Figure:
     axes.set_ylim(len(results.methods) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"BLEU on {test}: seeds with 95 % intervals, mean (black)")
+    return figure
+
+
+def scores_over_beams(results: Results, test: str) -> Figure:
+    """Score, and length of the translations, over the width of the search: means over seeds."""
+    figure = Figure(figsize=(8.4, 3.4))
+    panels = figure.subplots(1, 2)
+    for number, (name, color) in enumerate(colors(results).items()):
+        of_seeds = [run.beams[test] for run in results.methods[name]]
+        for axes, value in zip(panels, ("score", "length_ratio"), strict=True):
+            mean = mean_curve(
+                [{beam: getattr(each, value) for beam, each in of.items()} for of in of_seeds]
+            )
+            marker = MARKERS[number // len(COLORS) % len(MARKERS)]
+            axes.plot([*mean], [*mean.values()], color=color, marker=marker, label=name)
+    widths = [*results.runs[0].beams[test]]
+    for axes, title in zip(panels, (f"BLEU on {test}", "length ratio"), strict=True):
+        axes.set(xscale="log", xlabel="beam", ylabel=title)
+        axes.set_xticks(widths, list(map(str, widths)))
+        axes.minorticks_off()
+    panels[0].legend(fontsize=8)
     return figure
 
 

@@ -3,7 +3,8 @@
 A record is small and holds no paths, so it can be committed; a study that lost its machine takes
 it over and trains only what has no record. Its files are those of the run's folder: config.json,
 environment.json, the reports of each epoch and validation of train.log, the translations and
-scores.json of each subset, train.json (last: without it there is no record).
+scores.json of each evaluation (the scores alone, with another beam than the study's), train.json
+(last: without it there is no record).
 """
 
 import json
@@ -54,14 +55,14 @@ class Records:
             _copy(record / name, run.folder / name)
         return True
 
-    def keep(self, run: Run, subsets: Sequence[str]) -> None:
-        """Write the record of a run that is trained and evaluated on `subsets`."""
+    def keep(self, run: Run, evaluations: Sequence[str]) -> None:
+        """Write the record of a run that is trained and has these evaluations."""
         record, language = self.folder / run.name, self.corpus.languages[1]
         tokens = CONVENTIONS[run.study.score].tokens
         texts = [f"hyp.{language}", *([f"{of}.tok.{language}" for of in ("hyp", "ref")] * tokens)]
-        for subset in subsets:
-            scores = run.scores_folder(subset)
-            for name in (*texts, "scores.json"):
+        for evaluation in evaluations:
+            scores, (subset, _) = run.scores_folder(evaluation), run.study.evaluation(evaluation)
+            for name in (*(texts if evaluation == subset else ()), "scores.json"):
                 _copy(scores / name, record / scores.name / name)
         for name in (CONFIG, ENVIRONMENT):
             _copy(run.folder / name, record / name)

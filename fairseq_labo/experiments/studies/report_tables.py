@@ -123,6 +123,18 @@ def differences(results: Results, test: str) -> Table:
     return Table(header, rows)
 
 
+def beams(results: Results, test: str) -> Table:
+    """Two rows a method: score and length ratio with each width of the search."""
+    rows = []
+    for name, runs in results.methods.items():
+        of_widths = [[run.beams[test][beam] for run in runs] for beam in runs[0].beams[test]]
+        scores = [mean_with_deviation([each.score for each in of], 2) for of in of_widths]
+        ratios = [mean_with_deviation([each.length_ratio for each in of], 3) for of in of_widths]
+        rows += [[name, "BLEU", *scores], ["", "length ratio", *ratios]]
+    widths = [f"beam {beam}" for beam in results.runs[0].beams[test]]
+    return Table(["method", "", *widths], rows, 2)
+
+
 def conventions(results: Results, test: str) -> Table:
     """One row a convention of BLEU, and chrF: each method's score."""
     methods = results.methods

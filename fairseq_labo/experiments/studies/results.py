@@ -16,6 +16,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies import runner, search
+from fairseq_labo.experiments.studies.beams import BeamScore, beam_scores
 from fairseq_labo.experiments.studies.differences import Difference, mean_differences
 from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256, run_name
 from fairseq_labo.experiments.studies.schema import (
@@ -56,7 +57,8 @@ class RunResult(Model):
     """One run: scores.json of each test set, its training, what it ran on.
 
     words_per_second: median over epochs of fairseq's target tokens per second. validation_bleu:
-    fairseq's, by updates, where trainings were told to compute it.
+    fairseq's, by updates, where trainings were told to compute it. beams: by test set and width
+    of the search, where the study has several.
     """
 
     method: Name
@@ -73,6 +75,7 @@ class RunResult(Model):
     trained: Trained
     environment: Environment
     validation_bleu: dict[int, Number] = Field(default_factory=dict)
+    beams: dict[Name, dict[int, BeamScore]] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -137,9 +140,15 @@ class Results(Model):
             for name in ("scores", "compared"):
                 if (tests := list(getattr(run, name))) != self.tests:
                     wrong.append(f"runs.{number}.{name}: expected {self.tests}, found {tests}")
+            if (widths := _widths(run)) != (expected := _widths(self.runs[0])):
+                wrong.append(f"runs.{number}.beams: expected {expected}, found {widths}")
         if wrong:
             raise Wrong(*wrong)
         return self
+
+
+def _widths(run: RunResult) -> dict[str, list[int]]:
+    return {test: list(scores) for test, scores in run.beams.items()}
 
 
 def read_results(path: Path) -> Results:
@@ -157,7 +166,7 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
     """
     choices = search.choose(study, root)
     runs = final_runs(study, root, choices=choices)
-    missing = [run.name for run in runs if not runner.is_done(run, study.tests)]
+    missing = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
     missing += [f"the search of {name}" for name in study.searched if name not in choices]
     if missing:
         raise UserError(
@@ -201,6 +210,7 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         "stage_switch_updates": log.stage_switch,
         "words_per_second": log.words_per_second,
         "validation_bleu": dict(log.bleu),
+        "beams": {test: found for test in run.study.tests if (found := beam_scores(run, test))},
         "trained": read_entries(run.folder / runner.TRAINED, Trained),
         "environment": read_entries(run.folder / "environment.json", Environment) or {},
     }

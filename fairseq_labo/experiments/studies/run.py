@@ -72,32 +72,37 @@ class Run:
         arguments = self.train_arguments(root=self.root)
         return labo("train", *corpus, "--save-dir", self.folder, *arguments)
 
-    def evaluate_arguments(self) -> list[str]:
-        """Arguments of `labo evaluate` but the checkpoint, those of the corpus and the subset."""
+    def evaluate_arguments(self, *, beam: int | None = None) -> list[str]:
+        """Arguments of `labo evaluate` but the checkpoint, those of the corpus and the subset.
+
+        beam: width of the search (the study's).
+        """
         settings = self.study.evaluate
-        arguments = ["--beam", str(settings.beam), "--lenpen", str(settings.lenpen)]
+        arguments = ["--beam", str(beam or settings.beam), "--lenpen", str(settings.lenpen)]
         arguments += ["--max-tokens", str(settings.max_tokens)]
         if settings.checkpoint.startswith("average"):
             arguments += ["--average", settings.checkpoint.removeprefix("average")]
         return [*arguments, *(["--allow-empty"] if settings.allow_empty else [])]
 
-    def evaluate_command(self, subset: str) -> list[str]:
+    def evaluate_command(self, name: str) -> list[str]:
+        """Of one of the study's evaluations, or of the validation set."""
         study = self.study
+        subset, beam = study.evaluation(name)
         best_or_last = "last" if study.evaluate.checkpoint == "last" else "best"
         given = study.corpus_flags("subwords", "tokenizer")
         given += [f"--references={name}={path}" for name, path in study.references.items()]
         return labo(
             "evaluate", "--data", study.corpus, *given, "--subset", subset,
             "--checkpoint", self.folder / f"checkpoint_{best_or_last}.pt",
-            "--output", self.scores_folder(subset), *self.evaluate_arguments(),
+            "--output", self.scores_folder(name), *self.evaluate_arguments(beam=beam),
         )  # fmt: skip
 
-    def scores_folder(self, subset: str) -> Path:
-        return self.folder / f"{subset}-scores"
+    def scores_folder(self, name: str) -> Path:
+        return self.folder / f"{name}-scores"
 
-    def scores(self, subset: str) -> dict[str, Any] | None:
-        """The finished evaluation of a subset, or None; UserError for a file of another form."""
-        return read_entries(self.scores_folder(subset) / "scores.json", Scores)
+    def scores(self, name: str) -> dict[str, Any] | None:
+        """The finished evaluation of that name, or None; UserError for a file of another form."""
+        return read_entries(self.scores_folder(name) / "scores.json", Scores)
 
     def lines(self, subset: str, name: str, count: int) -> list[str]:
         """A text that the evaluation wrote; UserError if it has not `count` lines."""

@@ -57,7 +57,7 @@ class Runner:
     _lock: Any = field(default_factory=threading.RLock)
     _stopped: bool = False
 
-    def complete(self, runs: Sequence[Run], *, subsets: Sequence[str]) -> None:
+    def complete(self, runs: Sequence[Run], *, evaluations: Sequence[str]) -> None:
         """Train and evaluate every run that is not done yet; the teachers of runs are only trained.
 
         Raises UserError at the end, with the end of the log of each run that failed; the others
@@ -67,16 +67,16 @@ class Runner:
         # Teachers first, so that a run that waits for its teacher does not keep it from beginning.
         teachers = {each.name: each for run in runs for each in run.teachers}
         ordered = list({**teachers, **scored}.values())
-        steps = {run.name: tuple(subsets) if run.name in scored else () for run in ordered}
+        steps = {run.name: tuple(evaluations) if run.name in scored else () for run in ordered}
         for run in ordered:
             run.claim(self.corpus)
             if self.records and self.records.take_over(run):
                 show(f"{run.name}: taken over from its record")
         if self.records:
-            _release(runs, subsets)
+            _release(runs, evaluations)
             for run in runs:
-                if is_done(run, subsets):
-                    self.records.keep(run, subsets)
+                if is_done(run, evaluations):
+                    self.records.keep(run, evaluations)
         waiting = [run for run in ordered if not is_done(run, steps[run.name])]
         before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
@@ -107,7 +107,7 @@ class Runner:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
 
-    def _run(self, run: Run, subsets: Sequence[str]) -> None:
+    def _run(self, run: Run, evaluations: Sequence[str]) -> None:
         with contextlib.suppress(_Stopped):
             try:
                 if not is_done(run, ()):
@@ -115,12 +115,12 @@ class Runner:
                     self._train(run)
             finally:
                 self._ended[run.name].set()
-            for subset in subsets:
-                if run.scores(subset) is None:
-                    seconds = self._execute(run, run.evaluate_command(subset))
-                    show(f"{run.name}: {subset} scored in {seconds:.0f} s")
-            if self.records and subsets:
-                self.records.keep(run, subsets)
+            for name in evaluations:
+                if run.scores(name) is None:
+                    seconds = self._execute(run, run.evaluate_command(name))
+                    show(f"{run.name}: {name} scored in {seconds:.0f} s")
+            if self.records and evaluations:
+                self.records.keep(run, evaluations)
 
     def _wait_for_teacher(self, run: Run) -> None:
         """Until it is trained; UserError if its training failed."""
@@ -188,19 +188,19 @@ class Runner:
         return time.monotonic() - started
 
 
-def _release(runs: Sequence[Run], subsets: Sequence[str]) -> None:
+def _release(runs: Sequence[Run], evaluations: Sequence[str]) -> None:
     """Let be trained again what the missing scores and students need, and only a record is left."""
-    missing = [run for run in runs if not is_done(run, subsets)]
+    missing = [run for run in runs if not is_done(run, evaluations)]
     needed = [*missing, *(teacher for run in missing for teacher in run.teachers)]
     for run in {run.name: run for run in needed}.values():
         if release(run):
             show(f"{run.name}: trained again, for its checkpoints are needed and gone")
 
 
-def is_done(run: Run, subsets: Sequence[str]) -> bool:
-    """Whether the run is trained and evaluated on all `subsets`."""
+def is_done(run: Run, evaluations: Sequence[str]) -> bool:
+    """Whether the run is trained and evaluated on all `evaluations`."""
     trained = (run.folder / TRAINED).exists()
-    return trained and all(run.scores(subset) is not None for subset in subsets)
+    return trained and all(run.scores(name) is not None for name in evaluations)
 
 
 def show(line: str) -> None:

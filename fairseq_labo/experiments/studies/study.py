@@ -15,6 +15,7 @@
       epochs: 3
       extra: --dropout 0.1          # passed on to fairseq-train
     evaluate: {checkpoint: best, beam: 5, lenpen: 1}
+    beams: [1, 20]                  # other widths of the search: score and length by beam
     methods:
       label_smoothing: {criterion: label_smoothed_cross_entropy, label_smoothing: 0.1}
       labo:
@@ -249,6 +250,7 @@ class Study(Model):
     baseline: str
     train: Training = Training.model_validate({})
     evaluate: Evaluation = Evaluation()
+    beams: Annotated[tuple[Positive, ...], AfterValidator(_different)] = ()
     search: Search = Search()
     significance: Significance = Significance()
 
@@ -261,6 +263,19 @@ class Study(Model):
     def search_seeds(self) -> tuple[int, ...]:
         """The seeds that every setting of a grid is trained with."""
         return self.search.seeds or self.seeds[:1]
+
+    @property
+    def evaluations(self) -> dict[str, tuple[str, int]]:
+        """What is scored at the end, by name: a test set and the width of the search.
+
+        With the study's own width the name is the test set's, else ``test-beam20``.
+        """
+        of_beam = {f"{test}-beam{n}": (test, n) for test in self.tests for n in self.beams}
+        return {**{test: (test, self.evaluate.beam) for test in self.tests}, **of_beam}
+
+    def evaluation(self, name: str) -> tuple[str, int]:
+        """Subset and width of the search of one of `evaluations`, or of the validation set."""
+        return self.evaluations.get(name, (name, self.evaluate.beam))
 
     @property
     def given(self) -> Given:
@@ -277,6 +292,18 @@ class Study(Model):
         if VALIDATION_SUBSET in value and len(value) > 1:
             raise ValueError(
                 f"expected test sets, or {VALIDATION_SUBSET} alone, found {', '.join(value)}"
+            )
+        return value
+
+    @field_validator("beams")
+    @classmethod
+    def _others_than_the_study_s(
+        cls, value: tuple[int, ...], info: ValidationInfo
+    ) -> tuple[int, ...]:
+        evaluate = info.data.get("evaluate")  # not there if it is wrong
+        if evaluate and evaluate.beam in value:
+            raise ValueError(
+                f"expected other widths than evaluate.beam, found {evaluate.beam}, too"
             )
         return value
 

@@ -137,15 +137,15 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         run for run in wanted(search_runs(study, root, choices=choices)) if run.name not in begun
     ]:
         show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
-        runner.complete(first, subsets=[VALIDATION_SUBSET])
+        runner.complete(first, evaluations=[VALIDATION_SUBSET])
         begun |= {run.name for run in first}
         choices = search.choose(study, root)
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
-    runner.complete(wanted(final), subsets=study.tests)
+    runner.complete(wanted(final), evaluations=[*study.evaluations])
     return choices.keys() == study.searched.keys() and all(
-        is_done(run, study.tests) for run in final
+        is_done(run, [*study.evaluations]) for run in final
     )
 
 

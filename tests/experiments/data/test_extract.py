@@ -41,6 +41,7 @@ def test_empty_text(release: tuple[str, Path], capsys: pytest.CaptureFixture[str
         assert str(path) in error and "found an empty text" in error
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process_fairseq")
 def test_a_line_of_100_000_tokens(tmp_path: Path) -> None:
     """Dropped where the recipe cleans; kept, on one line, where it does not."""

@@ -158,6 +158,7 @@ def test_a_change_prepares_again(
     assert not (destdir / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_run_goes_on_and_gives_the_same_bytes(
     raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def test_unsafe_checkpoints_are_refused(tmp_path: Path) -> None:
         average_checkpoints([tmp_path / "1.pt"], tmp_path / "mean.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_memory_stays_below_two_checkpoints(tmp_path: Path) -> None:
     """Six files with moments like Adam's; measured in a process of its own (peak resident set)."""

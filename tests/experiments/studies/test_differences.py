@@ -81,6 +81,7 @@ def test_a_copy_differs_by_nothing_and_a_clear_difference_is_found() -> None:
     assert found["better"].p < 0.001 and found["better"].low > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_equal_systems_are_found_different_as_rarely_as_the_level_says(seeds: int) -> None:
     """Seeds of one distribution on both sides, which differ far more than sentences make them.

@@ -8,6 +8,7 @@ import pytest
 
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures
+from fairseq_labo.experiments.studies.beams import BeamScore
 from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
 
 
@@ -96,3 +97,31 @@ def test_bins_of_several_runs_are_pooled_by_their_tokens(changed: Callable[..., 
     pooled = figures.pooled_bins(changed(with_bins).methods["labo"], "test")
     assert pooled[0]["tokens"] == 4
     assert (pooled[0]["accuracy"], pooled[0]["confidence"]) == pytest.approx((0.25, 0.8))
+
+
+def test_scores_and_lengths_over_the_width_of_the_search(
+    changed: Callable[..., Results], tmp_path: Path
+) -> None:
+    """Means over seeds, one line a method, the widths on the axis; kept in results.json."""
+    found = changed(
+        lambda run: run.model_copy(
+            update={
+                "beams": {
+                    "test": {
+                        beam: BeamScore(score=30 + run.seed, length_ratio=1 - beam / 100)
+                        for beam in (1, 5)
+                    }
+                }
+            }
+        )
+    )
+    for axes, values in zip(
+        figures.scores_over_beams(found, "test").axes, ([31.5, 31.5], [0.99, 0.95]), strict=True
+    ):
+        assert [line.get_label() for line in axes.lines] == list(found.methods)
+        for line in axes.lines:
+            assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 5], values)
+        assert [each.get_text() for each in axes.get_xticklabels()] == ["1", "5"]
+    assert "beams-test" in figures.draw_all(found, tmp_path)
+    write_json(tmp_path / "results.json", found.model_dump(mode="json"))
+    assert read_results(tmp_path / "results.json") == found

@@ -101,6 +101,7 @@ def test_a_recipe_is_its_task(name: str) -> None:
     assert labo.score in study.description
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iwslt14.de-en", "wmt14.en-de"])
 def test_a_recipe_trains_with_the_published_settings(name: str, tmp_path: Path) -> None:
     study = read_study(RECIPES / f"{name}.yaml")

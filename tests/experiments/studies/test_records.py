@@ -38,9 +38,9 @@ def run_in(root: Path, *, seed: int = 1) -> RecordedRun:
     return RecordedRun(run.study, run.method, run.setting, seed, root, run.train)
 
 
-def complete(run: RecordedRun, records: Path, *subsets: str) -> None:
+def complete(run: RecordedRun, records: Path, *evaluations: str) -> None:
     runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
-    runner.complete([run], subsets=subsets)
+    runner.complete([run], evaluations=evaluations)
 
 
 def trainings(root: Path) -> int:
@@ -77,9 +77,21 @@ def test_a_record_holds_neither_checkpoints_nor_paths(tmp_path: Path) -> None:
         assert "/home/me" not in text and str(tmp_path) not in text, path
 
 
+def test_of_another_beam_the_scores_alone_are_kept(tmp_path: Path) -> None:
+    first, again = (
+        replace(run, study=run.study.model_copy(update={"beams": (20,)}))
+        for run in (run_in(tmp_path / "first"), run_in(tmp_path / "again"))
+    )
+    complete(first, tmp_path / "records", "test", "test-beam20")
+    record = tmp_path / "records" / first.name
+    assert [path.name for path in (record / "test-beam20-scores").iterdir()] == ["scores.json"]
+    complete(again, tmp_path / "records", "test", "test-beam20")
+    assert is_done(again, ["test", "test-beam20"]) and trainings(again.root) == 0
+
+
 def test_runs_done_before_are_recorded_too(tmp_path: Path) -> None:
     run = run_in(tmp_path / "out")
-    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test"])
+    Runner(CORPUS, jobs=1, threads=1).complete([run], evaluations=["test"])
     complete(run, tmp_path / "records", "test")
     assert trainings(run.root) == 1
     assert (tmp_path / "records" / run.name / "train.json").exists()
@@ -162,7 +174,7 @@ def test_a_teacher_of_a_missing_run_is_trained_again(tmp_path: Path) -> None:
 
     def run_all(root: Path) -> None:
         runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
-        runner.complete(both(root), subsets=["test"])
+        runner.complete(both(root), evaluations=["test"])
 
     run_all(tmp_path / "first")
     run_all(tmp_path / "again")

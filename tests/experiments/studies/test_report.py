@@ -9,6 +9,7 @@ import markupsafe
 import pytest
 
 from fairseq_labo.experiments.studies import figures, report, report_tables
+from fairseq_labo.experiments.studies.beams import BeamScore
 from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
 from fairseq_labo.experiments.studies.search import Candidate
 from fairseq_labo.experiments.studies.translations import Translation
@@ -61,6 +62,15 @@ def test_resumed_runs_and_the_note_are_told(
     text = text_of(changed(resumed, note="Alone on the machine."))
     assert "of the last part: cross_entropy/seed-2, label_smoothing/seed-2, " in text
     assert text.endswith("\nAlone on the machine.\n")
+
+
+def test_widths_of_the_search_have_a_section(changed: Callable[..., Results]) -> None:
+    scores = {5: BeamScore(score=31, length_ratio=0.97), 50: BeamScore(score=30, length_ratio=0.9)}
+    found = changed(lambda run: run.model_copy(update={"beams": {"test": scores}}))
+    text = report.render(found, "md", {**pictures(Path("a.svg")), "beams-test": Path("b.svg")})
+    assert "\n## Widths of the search on test\n" in text and "figures/b.svg" in text
+    assert "| labo | BLEU | 31.00 ± 0.00 | 30.00 ± 0.00 |" in text
+    assert "Widths" not in text_of(changed())
 
 
 def test_published_figures_are_of_one_test_set(changed: Callable[..., Results]) -> None:

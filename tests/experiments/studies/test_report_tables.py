@@ -7,6 +7,7 @@ import pytest
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies import report_tables
+from fairseq_labo.experiments.studies.beams import BeamScore
 from fairseq_labo.experiments.studies.differences import Difference
 from fairseq_labo.experiments.studies.results import Results, RunResult
 
@@ -24,6 +25,19 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
     table = report_tables.differences(changed(differences={"test": {"labo": found}}), "test")
     assert table.rows == [["labo", "+0.46", "-0.10 to +1.01", "0.0300*", "0.0600", "0.84"]]
     assert len(table.header) == len(table.rows[0])
+
+
+def test_widths_of_the_search(changed: Callable[..., Results]) -> None:
+    def searched(run: RunResult) -> RunResult:
+        scores = {1: BeamScore(score=30 + run.seed, length_ratio=0.97)}
+        return run.model_copy(update={"beams": {"test": scores}})
+
+    table = report_tables.beams(changed(searched), "test")
+    assert table.header == ["method", "", "beam 1"] and len(table.rows) == 8
+    assert table.rows[:2] == [
+        ["cross_entropy", "BLEU", "31.50 ± 0.71"],
+        ["", "length ratio", "0.970 ± 0.000"],
+    ]
 
 
 def with_peaks(*gpu: int | None) -> Callable[[RunResult], RunResult]:

@@ -41,6 +41,9 @@ def test_files_from_before_have_no_note_and_no_translations(
     assert (read.paper, read.translations, read.note) == (None, {}, "")
 
 
+BEAM = {"score": 30.0, "length_ratio": 0.9}
+
+
 def without(name: str) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.pop(name)
 
@@ -69,6 +72,14 @@ def without(name: str) -> Callable[[dict[str, Any]], Any]:
         (
             lambda content: content["runs"][1].update(compared={}),
             r"runs.1.compared: .*, found \[\]",
+        ),
+        (
+            lambda content: content["runs"][1].update(beams={"test": {"20": BEAM}}),
+            r"runs.1.beams: expected {}, found {'test': \[20\]}",
+        ),
+        (
+            lambda content: content["runs"][1].update(beams={"test": {"wide": BEAM}}),
+            "runs.1.beams.test.wide: expected a valid integer",
         ),
         (
             lambda content: content["runs"][0]["scores"]["test"]["calibration"]["bins"].pop(),

@@ -62,12 +62,12 @@ FINISH = f"echo '{RESOURCES}' > $1/resources.json; cat > $1/train.log <<'END'\n{
 def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
     run = shell_run(tmp_path, FINISH + "echo trained >> $1/count")
     for _ in range(2):
-        Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test"])
+        Runner(CORPUS, jobs=1, threads=1).complete([run], evaluations=["test"])
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
     assert read_json(run.folder / "train.json")["peak_memory_mib"] == 77
     # Only what is missing: the scores, without another training.
     (run.scores_folder("test") / "scores.json").unlink()
-    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=["test", "test1"])
+    Runner(CORPUS, jobs=1, threads=1).complete([run], evaluations=["test", "test1"])
     assert run.scores("test") == run.scores("test1") == SCORES
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
 
@@ -75,7 +75,7 @@ def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
 def test_resources_that_are_not_known_are_none(tmp_path: Path) -> None:
     """Of a training that was finished by something else than `labo train`."""
     run = shell_run(tmp_path, FINISH + "rm $1/resources.json")
-    Runner(CORPUS, jobs=1, threads=1).complete([run], subsets=[])
+    Runner(CORPUS, jobs=1, threads=1).complete([run], evaluations=[])
     assert read_json(run.folder / "train.json")["peak_memory_mib"] is None
 
 
@@ -83,7 +83,7 @@ def test_a_failure_is_told_and_the_others_are_completed(tmp_path: Path) -> None:
     bad = shell_run(tmp_path, "echo something broke; exit 3", seed=1)
     good = shell_run(tmp_path, FINISH, seed=2)
     with pytest.raises(UserError, match=r"(?s)smooth/seed-1: .* status 3.*something broke"):
-        Runner(CORPUS, jobs=1, threads=1).complete([bad, good], subsets=["test"])
+        Runner(CORPUS, jobs=1, threads=1).complete([bad, good], evaluations=["test"])
     assert good.scores("test") == SCORES and bad.scores("test") is None
     assert not (bad.folder / "train.json").exists()
 
@@ -96,7 +96,7 @@ def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
         f"for i in $(seq 100); do {there} && break; sleep 0.05; done"
     )
     runs = [shell_run(tmp_path, f"set -e; {wait}; {there}\n{FINISH}", seed=seed) for seed in (1, 2)]
-    Runner(CORPUS, jobs=2, threads=1).complete(runs, subsets=["test"])
+    Runner(CORPUS, jobs=2, threads=1).complete(runs, evaluations=["test"])
 
 
 def taught_run(teacher: ShellRun, train: str) -> ShellRun:
@@ -112,10 +112,10 @@ def test_a_teacher_is_trained_before(tmp_path: Path) -> None:
     run = taught_run(teacher, f"set -e; [[ -e {teacher.folder}/train.log ]]\n{FINISH}")
     last = replace(run, setting={"label_smoothing": "0.5"}, teacher=run)
     other = shell_run(tmp_path, FINISH, seed=2)
-    Runner(CORPUS, jobs=2, threads=1).complete([last, run, other], subsets=["test"])
+    Runner(CORPUS, jobs=2, threads=1).complete([last, run, other], evaluations=["test"])
     assert last.scores("test") == run.scores("test") == SCORES
     assert (teacher.folder / "train.json").exists() and teacher.scores("test") is None
-    Runner(CORPUS, jobs=2, threads=1).complete([last, teacher], subsets=["test"])
+    Runner(CORPUS, jobs=2, threads=1).complete([last, teacher], evaluations=["test"])
     assert teacher.scores("test") == SCORES
 
 
@@ -125,7 +125,9 @@ def test_a_teacher_that_fails_stops_its_students(tmp_path: Path) -> None:
     last = replace(run, setting={"label_smoothing": "0.5"}, teacher=run)
     other = shell_run(tmp_path, FINISH, seed=2)
     with pytest.raises(UserError, match="something broke") as raised:
-        Runner(CORPUS, jobs=2, threads=1).complete([last, run, other, teacher], subsets=["test"])
+        Runner(CORPUS, jobs=2, threads=1).complete(
+            [last, run, other, teacher], evaluations=["test"]
+        )
     for name, of_name in (("pre", "smooth"), ("pre/label_smoothing=0.5", "pre")):
         said = f"{name}/seed-1: expected its teacher {of_name}/seed-1 to be trained, found that"
         assert said in str(raised.value)
@@ -137,7 +139,9 @@ def test_stop_ends_the_processes(tmp_path: Path) -> None:
     run = shell_run(tmp_path, "echo $$ > $1/pid; sleep 60 & wait")
     runner = Runner(CORPUS, jobs=2, threads=1)
     runs = [run, taught_run(run, FINISH)]  # which waits
-    thread = threading.Thread(target=runner.complete, args=(runs,), kwargs={"subsets": ["test"]})
+    thread = threading.Thread(
+        target=runner.complete, args=(runs,), kwargs={"evaluations": ["test"]}
+    )
     thread.start()
     wait_for(run.folder / "pid")
     started = time.monotonic()
@@ -167,7 +171,7 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
         "root = pathlib.Path(sys.argv[1])\n"
         "with locked(root) as lock:\n"
         "    run = shell_run(root, 'echo $$ > $1/pid; sleep 60')\n"
-        "    Runner(CORPUS, jobs=1, threads=1, lock=lock).complete([run], subsets=[])\n"
+        "    Runner(CORPUS, jobs=1, threads=1, lock=lock).complete([run], evaluations=[])\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path],

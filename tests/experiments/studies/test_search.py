@@ -22,12 +22,12 @@ class FakeRunner(Runner):
         self.valid, self.metric = valid, metric
         self.done: list[tuple[str, tuple[str, ...]]] = []
 
-    def complete(self, runs: Sequence[Run], *, subsets: Sequence[str]) -> None:
+    def complete(self, runs: Sequence[Run], *, evaluations: Sequence[str]) -> None:
         for run in runs:
             run.claim(CORPUS)
             write_json(run.folder / TRAINED, {"seconds": 1})
-            self.done.append((run.name, tuple(subsets)))
-            for subset in subsets:
+            self.done.append((run.name, tuple(evaluations)))
+            for subset in evaluations:
                 run.scores_folder(subset).mkdir(exist_ok=True)
                 value = self.valid.get(setting_name(run.setting), 0.0) + run.seed / 100
                 if subset == "test":  # what must not matter: test says the opposite
@@ -63,7 +63,9 @@ def test_chosen_by_valid_and_only_the_choice_is_tested(
 
 def test_means_over_the_searchs_seeds(tmp_path: Path) -> None:
     study = make_study()
-    FakeRunner({FIRST: 1.0, SECOND: 2.0}).complete(search_runs(study, tmp_path), subsets=["valid"])
+    FakeRunner({FIRST: 1.0, SECOND: 2.0}).complete(
+        search_runs(study, tmp_path), evaluations=["valid"]
+    )
     first, second = search.candidates(study, tmp_path, "labo") or []
     assert first.values == (1.01, 1.02) and first.mean == pytest.approx(1.015)
     assert second.mean == pytest.approx(2.015)

@@ -207,6 +207,7 @@ def test_refusals(changes: dict[str, Any], match: str, tmp_path: Path) -> None:
     assert str(raised.value).startswith(f"{tmp_path / 'tiny.yaml'}: ")
 
 
+@pytest.mark.slow
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         read(
@@ -227,6 +228,7 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     assert "did you mean label_smoothing?" in places[4] and "found 'labo'" in places[2]
 
 
+@pytest.mark.slow
 def test_criterions_of_fairseq_and_their_flags(tmp_path: Path) -> None:
     """R-Drop's criterion ships with fairseq-fixed; its flag goes behind --."""
     entries = {"criterion": "label_smoothed_cross_entropy_with_rdrop", "label_smoothing": 0.2}

@@ -33,6 +33,7 @@ def study_of(folder: Path, **changes: Any) -> Study:
     return read_study(path)
 
 
+@pytest.mark.slow
 def test_a_missing_corpus_is_prepared_and_a_present_one_left_alone(tmp_path: Path) -> None:
     releases.write_iwslt14_15k(tmp_path / "release")
     study = study_of(tmp_path, prepare=TED)

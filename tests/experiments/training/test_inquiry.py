@@ -61,6 +61,7 @@ def _end_like_argparse() -> None:
     raise SystemExit(2)
 
 
+@pytest.mark.slow
 def test_r_drop() -> None:
     """It has the flags of label smoothing and one of its own, and logs NLL apart."""
     found = apart(registered, "label_smoothed_cross_entropy_with_rdrop", None)
@@ -75,12 +76,14 @@ def test_r_drop() -> None:
     assert found.nll_metric == "nll_loss"
 
 
+@pytest.mark.slow
 def test_names_of_all_for_one_that_is_none() -> None:
     found = apart(registered, "label_smoothed", None)
     assert isinstance(found, list)
     assert {"cross_entropy", "labo_cross_entropy", "tsla_cross_entropy"} <= set(found)
 
 
+@pytest.mark.slow
 def test_a_criterion_of_another_plugin(tmp_path: Path) -> None:
     (tmp_path / "plugin").mkdir()
     (tmp_path / "plugin" / "__init__.py").write_text(PLUGIN, encoding="utf-8")

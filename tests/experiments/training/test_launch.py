@@ -104,6 +104,7 @@ def test_what_is_said_of_a_resume(
     assert capsys.readouterr().err == (message and f"{message}\n")
 
 
+@pytest.mark.slow
 def test_arguments_that_fairseq_refuses_are_left_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixtu
         arguments(data, smoothing_epochs=1, smoothing_updates=1)
 
 
+@pytest.mark.slow
 def test_a_criterion_of_fairseq_without_a_preset(tmp_path: Path) -> None:
     """R-Drop: what it shares with ours is a flag of labo train, the rest stands behind --."""
     data = corpus(tmp_path / "data")

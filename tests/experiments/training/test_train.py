@@ -190,6 +190,7 @@ def test_a_missing_fairseq_is_named(
     assert "pip install 'fairseq_labo[fairseq]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_machines_find_each_other(toy_corpus: Path, tmp_path: Path) -> None:
     """Two times labo train, as on two machines of two GPUs; torchrun is the real one."""
     fake = tmp_path / "fairseq_cli"

@@ -1,0 +1,39 @@
+"""Widths of the search: what other beams find with the same checkpoints, and how long it is."""
+
+import re
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.schema import Model, Number
+
+# As sacreBLEU writes its BLEU: of all hypotheses and references, in the tokens that it counts.
+LENGTHS = re.compile(r"hyp_len = (\d+) ref_len = (\d+)")
+
+
+class BeamScore(Model):
+    """The study's score with one width of the search; length of the hypotheses / references."""
+
+    score: Number
+    length_ratio: Number
+
+
+def beam_scores(run: Run, test: str) -> dict[int, BeamScore]:
+    """By width, the study's own among them; empty for a study without others.
+
+    Raises UserError for scores without lengths.
+    """
+    study = run.study
+    widths = {beam: name for name, (subset, beam) in study.evaluations.items() if subset == test}
+    found = {}
+    for beam, name in sorted(widths.items()) if study.beams else ():
+        scores = (run.scores(name) or {})[study.score]
+        lengths = LENGTHS.search(scores.get("text", ""))
+        if not lengths:
+            path = run.scores_folder(name) / "scores.json"
+            raise UserError(
+                f"{path}: {study.score}.text: expected BLEU with hyp_len and ref_len, found none; "
+                "remove that folder and run labo compare again"
+            )
+        ratio = int(lengths[1]) / max(1, int(lengths[2]))
+        found[beam] = BeamScore(score=scores["score"], length_ratio=round(ratio, 4))
+    return found
