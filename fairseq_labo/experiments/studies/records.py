@@ -21,9 +21,11 @@ from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.files import read_lines, write_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
-from fairseq_labo.experiments.training.log import is_recorded
+from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
+from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Records:
     def take_over(self, run: Run) -> bool:
         """Copy the record of a claimed run whose training has not begun; whether there was one.
 
-        Raises UserError if the record is of other settings.
+        Raises UserError if the record is of other settings, or damaged: then nothing is copied.
         """
         record = self.folder / run.name
         if (run.folder / LOG).exists() or not (record / TRAINED).is_file():
@@ -49,6 +51,7 @@ class Records:
                 f"{record}: expected the record of a run with the study's present settings, found "
                 f"another {', '.join(different)}; give another --records, or remove that folder"
             )
+        self._check(record, run)
         for path in sorted(record.glob("*-scores/*")):
             _copy(path, run.folder / path.relative_to(record))
         for name in (ENVIRONMENT, TRAINED, LOG):  # the log last: with it nothing is copied again
@@ -57,17 +60,42 @@ class Records:
 
     def keep(self, run: Run, evaluations: Sequence[str]) -> None:
         """Write the record of a run that is trained and has these evaluations."""
-        record, language = self.folder / run.name, self.corpus.languages[1]
-        tokens = CONVENTIONS[run.study.score].tokens
-        texts = [f"hyp.{language}", *([f"{of}.tok.{language}" for of in ("hyp", "ref")] * tokens)]
+        record = self.folder / run.name
         for evaluation in evaluations:
-            scores, (subset, _) = run.scores_folder(evaluation), run.study.evaluation(evaluation)
-            for name in (*(texts if evaluation == subset else ()), "scores.json"):
+            scores = run.scores_folder(evaluation)
+            for name in (*self._texts(run, evaluation), SCORES):
                 _copy(scores / name, record / scores.name / name)
         for name in (CONFIG, ENVIRONMENT):
             _copy(run.folder / name, record / name)
         write_lines(record / LOG, filter(is_recorded, read_lines(run.folder / LOG)))
         _copy(run.folder / TRAINED, record / TRAINED)
+
+    def _texts(self, run: Run, evaluation: str) -> list[str]:
+        """Names of the translations that a report reads; with another beam there are none."""
+        if run.study.evaluation(evaluation)[0] != evaluation:
+            return []
+        language, tokens = self.corpus.languages[1], CONVENTIONS[run.study.score].tokens
+        return [f"hyp.{language}", *([f"{of}.tok.{language}" for of in ("hyp", "ref")] * tokens)]
+
+    def _check(self, record: Path, run: Run) -> None:
+        """Raise UserError for a damaged record: a run that took it over would be lost."""
+        try:
+            for name, shape in ((TRAINED, Trained), (ENVIRONMENT, Environment)):
+                _read(record / name, shape)
+            read_training_log(record / LOG)
+            for folder in record.glob("*-scores"):
+                scores = _read(folder / SCORES, Scores)
+                for name in self._texts(run, folder.name.removesuffix("-scores")):
+                    found = sum(1 for _ in read_lines(folder / name))
+                    if found != (expected := scores["subset"]["sentences"]):
+                        raise UserError(
+                            f"{folder / name}: expected {expected} lines, found {found}"
+                        )
+        except (UserError, OSError) as error:
+            raise UserError(
+                f"{record}: expected a whole record, found a damaged one; restore it, or remove "
+                f"that folder, and the run is trained again ({error})"
+            ) from error
 
 
 def release(run: Run) -> bool:
@@ -80,6 +108,12 @@ def release(run: Run) -> bool:
     (run.folder / TRAINED).unlink()
     (run.folder / LOG).unlink(missing_ok=True)
     return True
+
+
+def _read(path: Path, shape: Any) -> Any:
+    if (found := read_entries(path, shape)) is None:
+        raise UserError(f"{path}: expected a file, found none")
+    return found
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ from fairseq_labo.experiments.studies.study_file import read_study
 from fairseq_labo.experiments.training.log import read_training_log
 from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import CORPUS, RESULTS, corpus_of
-from tests.experiments.studies.test_runner import FINISH, ShellRun, shell_run, taught_run
+from tests.experiments.studies.test_runner import FINISH, SCORES, ShellRun, shell_run, taught_run
 
 # Notes each training; then the log of one, with a path, and its checkpoint.
 TRAIN = f"echo x >> $1/../trainings; touch $1/checkpoint_best.pt; {FINISH}"
@@ -30,7 +30,8 @@ class RecordedRun(ShellRun):
     def evaluate_command(self, subset: str) -> list[str]:
         *shell, words = super().evaluate_command(subset)
         texts = f"{self.scores_folder(subset)}/hyp.{CORPUS.languages[1]}"
-        return [*shell, f"{words} && echo {subset} | tee {texts}"]
+        lines = SCORES["subset"]["sentences"]
+        return [*shell, f"{words} && yes {subset} | head -n {lines} | tee {texts}"]
 
 
 def run_in(root: Path, *, seed: int = 1) -> RecordedRun:
@@ -52,12 +53,12 @@ def test_a_lost_run_is_taken_over_without_training(tmp_path: Path) -> None:
     first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
     complete(first, tmp_path / "records", "test")
     log = read_training_log(first.folder / "train.log")
-    scores, texts = first.scores("test"), first.lines("test", "hyp.en", 1)
+    scores, texts = first.scores("test"), first.lines("test", "hyp.en", 500)
     shutil.rmtree(first.root)
     complete(again, tmp_path / "records", "test")
     assert is_done(again, ["test"])
     assert trainings(again.root) == 0
-    assert (again.scores("test"), again.lines("test", "hyp.en", 1)) == (scores, texts)
+    assert (again.scores("test"), again.lines("test", "hyp.en", 500)) == (scores, texts)
     # Whether it was resumed stands in train.json; the line of the log holds a path.
     assert log.resumed and replace(log, resumed=False) == read_training_log(
         again.folder / "train.log"
@@ -125,6 +126,45 @@ def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected the record of a run with .* another train; "):
         complete(again, tmp_path / "records", "test")
     assert trainings(again.root) == 0
+
+
+DAMAGE = {
+    "gone": lambda path: path.unlink(),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "bytes": lambda path: path.write_bytes(bytes(range(256))),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+FILES = [
+    "environment.json",
+    "train.json",
+    "train.log",
+    "test-scores/hyp.en",
+    "test-scores/scores.json",
+]
+# Without train.json there is no record.
+DAMAGED = [
+    (name, how)
+    for name in FILES
+    for how in DAMAGE
+    if name != "train.json" or how in ("cut", "bytes")
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGED)
+def test_a_damaged_record_is_refused_whole(name: str, damage: str, tmp_path: Path) -> None:
+    """Nothing of it is taken over, and when it is restored or removed the study goes on."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "test")
+    record = tmp_path / "records" / first.name
+    DAMAGE[damage](record / name)
+    with pytest.raises(UserError, match=rf"{record}: expected a whole record, .*{record / name}"):
+        complete(again, tmp_path / "records", "test")
+    assert [path.name for path in again.folder.iterdir()] == ["config.json"]
+    shutil.rmtree(record)
+    complete(again, tmp_path / "records", "test")
+    assert trainings(again.root) == 1 and (record / "train.json").exists()
 
 
 def test_a_record_that_was_cut_off_is_none(tmp_path: Path) -> None:
