@@ -11,9 +11,10 @@ from typing import Any
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
+from fairseq_labo.experiments.studies.method import TEACHER_PATH
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Scores
-from fairseq_labo.experiments.studies.study import TEACHER_PATH, Study, setting_name
+from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.presets import split_flags
 

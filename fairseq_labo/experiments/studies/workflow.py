@@ -15,13 +15,9 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.published import paper_task
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.studies import report, search
+from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.records import Records
-from fairseq_labo.experiments.studies.results import (
-    Results,
-    gather,
-    mean_with_deviation,
-    read_results,
-)
+from fairseq_labo.experiments.studies.results import Results, mean_with_deviation, read_results
 from fairseq_labo.experiments.studies.run import Run, final_runs, labo, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
 from fairseq_labo.experiments.studies.schema import read_entries

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
-from fairseq_labo.experiments.studies.study import Method, Search, Study
+from fairseq_labo.experiments.studies.study import Search, Study
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "results" / "studies"

@@ -12,8 +12,9 @@ from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import sha256_of, write_json
+from fairseq_labo.experiments.studies.method import Training
 from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256, search_runs
-from fairseq_labo.experiments.studies.study import Evaluation, Training, setting_name
+from fairseq_labo.experiments.studies.study import Evaluation, setting_name
 from fairseq_labo.experiments.studies.study_file import EMBEDDED, read_study
 from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import CORPUS, corpus_of, make_study

@@ -13,9 +13,9 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_json, write_json
+from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.runner import Runner
-from fairseq_labo.experiments.studies.study import Method
 from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 

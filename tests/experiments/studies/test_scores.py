@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
-from fairseq_labo.experiments.studies import results, search
+from fairseq_labo.experiments.studies import gather, search
 from fairseq_labo.experiments.studies.run import Run, final_runs
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 from tests.experiments.studies.test_runner import DONE
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def of_folder(run: Run) -> Any:
-    return results._result(run, {})
+    return gather._result(run, {})
 
 
 READERS: dict[str, Callable[[Run], Any]] = {

@@ -8,9 +8,10 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies import search, workflow
+from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.run import Run, search_runs
 from fairseq_labo.experiments.studies.runner import TRAINED, Runner
-from fairseq_labo.experiments.studies.study import Method, setting_name
+from fairseq_labo.experiments.studies.study import setting_name
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
 

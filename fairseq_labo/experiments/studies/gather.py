@@ -1,0 +1,137 @@
+"""Gather the results of a study from what its runs left."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.studies import runner, search
+from fairseq_labo.experiments.studies.beams import beam_scores
+from fairseq_labo.experiments.studies.differences import Difference, mean_differences
+from fairseq_labo.experiments.studies.results import (
+    CorpusResult,
+    Results,
+    RunResult,
+    SearchResult,
+    Signatures,
+)
+from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256
+from fairseq_labo.experiments.studies.schema import problems, read_entries
+from fairseq_labo.experiments.studies.scores import Environment, Trained
+from fairseq_labo.experiments.studies.significance import Comparison, compare_systems
+from fairseq_labo.experiments.studies.study import Study
+from fairseq_labo.experiments.studies.translations import choose_translations
+from fairseq_labo.experiments.training.log import read_training_log
+
+
+def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
+    """Read the runs of a finished study, and test the methods against the baseline.
+
+    Raises UserError naming the runs that are missing.
+    """
+    choices = search.choose(study, root)
+    runs = final_runs(study, root, choices=choices)
+    missing = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
+    missing += [f"the search of {name}" for name in study.searched if name not in choices]
+    if missing:
+        raise UserError(
+            "expected all runs of the study to be done, found these missing: "
+            f"{', '.join(missing)}; run labo compare without --report-only"
+        )
+    compared, signatures = _compare(study, runs, corpus)
+    hashes = raw_sha256(corpus)
+    among = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
+    searched = SearchResult(
+        metric=study.search.metric, seeds=study.search_seeds, methods=among, choices=choices
+    )
+    return Results(
+        study=study.name,
+        description=study.description,
+        corpus=CorpusResult(name=corpus.name, languages=corpus.languages, raw_sha256=hashes),
+        baseline=study.baseline,
+        score=study.score,
+        significance=Signatures(**signatures),
+        search=searched,
+        runs=tuple(_result(run, {test: compared[test][run.name] for test in study.tests})
+                   for run in runs),
+        paper=study.paper,
+        translations={test: choose_translations(runs, corpus, test) for test in study.tests},
+        differences={test: _differences(study, runs, corpus, test) for test in study.tests},
+    )  # fmt: skip
+
+
+def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
+    log = read_training_log(run.folder / "train.log")
+    found = {
+        "method": run.method,
+        "setting": run.setting,
+        "seed": run.seed,
+        "train_arguments": tuple(run.train_arguments()),
+        "evaluate_arguments": tuple(run.evaluate_arguments()),
+        "checkpoint": run.study.evaluate.checkpoint,
+        "scores": {test: run.scores(test) or {} for test in run.study.tests},
+        "compared": compared,
+        "validations": log.validations,
+        "stage_switch_updates": log.stage_switch,
+        "words_per_second": log.words_per_second,
+        "validation_bleu": dict(log.bleu),
+        "beams": {test: found for test in run.study.tests if (found := beam_scores(run, test))},
+        "trained": read_entries(run.folder / runner.TRAINED, Trained),
+        "environment": read_entries(run.folder / "environment.json", Environment) or {},
+    }
+    try:
+        return RunResult.model_validate(found)
+    except ValidationError as error:  # a speed of nan in the log
+        wrong = "; ".join(problems(error, RunResult))
+        raise UserError(f"{run.folder}: {wrong}; remove it and run labo compare again") from error
+
+
+def _differences(
+    study: Study, runs: Sequence[Run], corpus: PreparedCorpus, test: str
+) -> dict[str, Difference]:
+    """Each method against the baseline on one test set, over seeds and sentences."""
+    by_method: dict[str, list[Run]] = {}
+    for run in runs:
+        by_method.setdefault(run.method, []).append(run)
+    name, references = _texts(study, runs[0], corpus, test)
+    return mean_differences(
+        {
+            method: [run.lines(test, name, len(references)) for run in of_method]
+            for method, of_method in by_method.items()
+        },
+        references,
+        baseline=study.baseline,
+        convention=study.score,
+        samples=study.significance.bootstrap,
+    )
+
+
+def _texts(study: Study, run: Run, corpus: PreparedCorpus, test: str) -> tuple[str, Sequence[str]]:
+    """The name of the translations that the study's convention scores, and the references."""
+    language = corpus.languages[1]
+    references: Sequence[str] = corpus.raw(test, language)
+    if not CONVENTIONS[study.score].tokens:
+        return f"hyp.{language}", references
+    return f"hyp.tok.{language}", run.lines(test, f"ref.tok.{language}", len(references))
+
+
+def _compare(
+    study: Study, runs: Sequence[Run], corpus: PreparedCorpus
+) -> tuple[dict[str, dict[str, Comparison]], dict[str, str]]:
+    """By test set and run's name: the run against the baseline of the same seed."""
+    compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
+    settings: Any = {"convention": study.score, "settings": study.significance}
+    for test in study.tests:
+        for seed in study.seeds:
+            of_seed = [run for run in runs if run.seed == seed]
+            name, references = _texts(study, of_seed[0], corpus, test)
+            systems = {run.method: run.lines(test, name, len(references)) for run in of_seed}
+            by_method, signatures = compare_systems(
+                systems, references, baseline=study.baseline, **settings
+            )
+            compared[test] |= {run.name: by_method[run.method] for run in of_seed}
+    return compared, signatures

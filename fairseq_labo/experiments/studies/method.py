@@ -1,0 +1,119 @@
+"""A method of a study: its training flags, checked by what `labo train` and its criterion take."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.schema import Model, Name, Wrong
+from fairseq_labo.experiments.training.presets import check_flag, find_criterion
+
+TEACHER_PATH = "teacher_path"
+RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
+
+
+def _text(value: Any) -> str:
+    """A flag's value as the command line has it: .inf is inf, a switch true or false."""
+    if isinstance(value, str | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise ValueError(f"expected a number or a text, found {value!r}")
+
+
+def _underscored(entries: Any) -> Any:
+    if not isinstance(entries, dict):
+        return entries
+    return {str(key).replace("-", "_"): entry for key, entry in entries.items()}
+
+
+FlagText = Annotated[str, BeforeValidator(_text)]
+FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1)]
+
+
+class Training(Model):
+    """Flags of `labo train`, with - or _ in their names; `extra` is passed on to fairseq-train."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FlagText]
+    extra: Annotated[
+        tuple[FlagText, ...],
+        BeforeValidator(lambda value: shlex.split(value) if isinstance(value, str) else value),
+    ] = ()
+
+    @property
+    def flags(self) -> Mapping[str, str]:
+        return self.__pydantic_extra__
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_underscores(cls, value: Any) -> Any:
+        return _underscored(value)
+
+
+class Method(Training):
+    """A criterion, its flags, a grid of flags, and another method that teaches it."""
+
+    teacher: Name | None = None
+    grid: Annotated[Mapping[str, FlagTexts], BeforeValidator(_underscored)] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def criterion(self) -> str:
+        return self.flags["criterion"]
+
+    def settings(self) -> list[dict[str, str]]:
+        """Every combination of the grid's values; one empty setting without a grid."""
+        combinations = itertools.product(*self.grid.values())
+        return [dict(zip(self.grid, values, strict=True)) for values in combinations]
+
+    @model_validator(mode="after")
+    def _known_flags(self) -> Self:
+        if "criterion" not in self.flags:
+            raise Wrong("criterion: expected an entry, found none")
+        twice = [key for key in self.grid if key in self.flags]
+        if twice:
+            raise Wrong(*(f"grid.{key}: expected once, found outside, too" for key in twice))
+        # First, for without it no flag can be checked.
+        check_flags([("criterion", self.criterion)], [self.criterion])
+        in_grid = [(f"grid.{key}", each) for key, values in self.grid.items() for each in values]
+        check_flags([*self.flags.items(), *in_grid], [self.criterion])
+        if self.teacher is None:
+            return self
+        if TEACHER_PATH in {*self.flags, *self.grid}:
+            raise Wrong(f"teacher: expected it or {TEACHER_PATH}, found both; leave out one")
+        priors = [self.flags.get("label_prior", "uniform"), *self.grid.get("label_prior", [])]
+        if set(priors) != {"uniform"}:
+            raise Wrong(f"teacher: expected it or label_prior, found both ({', '.join(priors)})")
+        if TEACHER_PATH not in find_criterion(self.criterion).flags:
+            raise Wrong(
+                f"teacher: expected a criterion with --teacher-path, found {self.criterion}; take "
+                "tsla_cross_entropy, or leave it out"
+            )
+        return self
+
+
+def check_flags(flags: Iterable[tuple[str, str]], criterions: Sequence[str]) -> None:
+    """Raise an error with each flag (by its place) that one of the criterions does not take."""
+    wrong = []
+    for place, value in flags:
+        name = place.removeprefix("grid.")
+        reasons = [_reason(name, value, criterion) for criterion in criterions]
+        wrong += [f"{place}: {reason}" for reason in reasons if reason][:1]
+    if wrong:
+        raise Wrong(*wrong)
+
+
+def _reason(name: str, value: str, criterion: str) -> str:
+    """Why a criterion's training does not take a flag; empty if it does."""
+    if name in RESERVED:
+        return "expected no such flag: the study itself gives it; leave it out"
+    try:
+        check_flag(name, value, criterion=criterion)
+    except UserError as error:
+        # The error names the flag; in a study its place does.
+        return re.sub(r"^(--)?[\w-]+: (?=expected)", "", str(error))
+    return ""
