@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ def study(name: str) -> Results:
     return read_results(RESULTS / "studies" / name / "results.json")
 
 
-def label(run: RunResult) -> str:
+def label(train_arguments: Sequence[str]) -> str:
     """A method as its training's flags name it."""
-    flags = dict(zip(run.train_arguments, run.train_arguments[1:], strict=False))
+    flags = dict(pairwise(train_arguments))
     updates = int(flags.get("--smoothing-updates", 0))
     of = int(flags.get("--max-update", 0))
     alpha, beta = flags.get("--label-smoothing"), flags.get("--labo-beta")
@@ -79,7 +80,7 @@ def label(run: RunResult) -> str:
 def of_study(name: str, columns: dict[str, Cell]) -> str:
     """One row a method."""
     rows = [
-        [label(runs[0]), *(cell(runs) for cell in columns.values())]
+        [label(runs[0].train_arguments), *(cell(runs) for cell in columns.values())]
         for runs in study(name).methods.values()
     ]
     return markdown(["mean ± standard deviation over seeds", *columns], rows)
@@ -116,7 +117,10 @@ def table_beams(name: str, test: str) -> str:
 
     methods = study(name).methods
     widths = list(next(iter(methods.values()))[0].beams[test])
-    rows = [[label(runs[0]), *(cell(runs, beam) for beam in widths)] for runs in methods.values()]
+    rows = [
+        [label(runs[0].train_arguments), *(cell(runs, beam) for beam in widths)]
+        for runs in methods.values()
+    ]
     header = ["BLEU (length ratio)", *(f"beam {beam}" for beam in widths)]
     return markdown(header, rows)
 
@@ -142,7 +146,7 @@ def table_summary() -> str:
         header += [f"{direction} {YEARS[test]}" if len(tests) > 1 else direction for test in tests]
         for method, runs in study(name).methods.items():
             if method != "tsla_early":
-                row = rows.setdefault(label(runs[0]), [])
+                row = rows.setdefault(label(runs[0].train_arguments), [])
                 row += [score(test, "bleu")(runs) for test in tests]
     return markdown(header, [[method, *cells] for method, cells in rows.items()])
 
@@ -176,6 +180,28 @@ def table_search(name: str) -> str:
             ]
         )
     return markdown(["validation set", "BLEU", "NLL (bits)", "ECE (%)"], rows)
+
+
+def table_records(name: str) -> str:
+    """One row a recorded run, on the validation set: of a study that is not done yet."""
+    found = {}
+    for path in (RESULTS / "studies" / name / "runs").rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        scores = json.loads((path.parent / "valid-scores" / "scores.json").read_text("utf-8"))
+        alpha, beta = (
+            float(config["setting"].get(key, "inf")) for key in ("label_smoothing", "labo_beta")
+        )
+        of = scores["calibration"]
+        cells = [
+            f"{scores['bleu']['score']:.2f}",
+            f"{of['nll_bits']:.3f}",
+            f"{100 * of['ece']:.2f}",
+        ]
+        found[alpha > 0, -beta, alpha] = [label(config["train"]), *cells]
+    return markdown(
+        ["validation set, seed 1", "BLEU", "NLL (bits)", "ECE (%)"],
+        [found[key] for key in sorted(found)],
+    )
 
 
 def table_demo() -> str:
@@ -310,7 +336,7 @@ def table_launches() -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    "summary": table_summary, "beams": table_beams,
+    "summary": table_summary, "beams": table_beams, "records": table_records,
     "multi30k": table_multi30k, "iwslt": table_iwslt,
     "search": table_search, "cost": table_cost, "demo": table_demo, "digits": table_digits,
     "headline": table_headline, "conventions": table_conventions, "loss": table_loss,
