@@ -13,28 +13,20 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from fairseq_labo.experiments.studies.report_tables import Cell, headline, mean, measure, score
+from fairseq_labo.experiments.studies import report_tables
+from fairseq_labo.experiments.studies.report_tables import Cell, mean, measure, score
 from fairseq_labo.experiments.studies.results import (
     Results,
-    RunResult,
     mean_with_deviation,
     read_results,
 )
+from scripts import benchmark_tables
+from scripts.table_sources import REPOSITORY, RESULTS, Row, load, markdown
 
-REPOSITORY = Path(__file__).parent.parent
-RESULTS = REPOSITORY / "results"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Tests of the studies as they are called in the documents.
 YEARS = {"test": "2016", "test1": "2017"}
-Row = dict[str, Any]
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; all columns but the first are numbers, to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def document_files() -> list[Path]:
@@ -50,11 +42,6 @@ def filled(text: str) -> str:
         return f"{found[1]}{TABLES[name](*arguments)}\n{found[3]}"
 
     return MARKED.sub(fill, text)
-
-
-def load(name: str) -> Any:
-    """A JSON file of results/."""
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
 def study(name: str) -> Results:
@@ -108,21 +95,9 @@ def table_iwslt(name: str) -> str:
 
 
 def table_beams(name: str, test: str) -> str:
-    """BLEU and length ratio with each width of the search."""
-
-    def cell(runs: Sequence[RunResult], beam: int) -> str:
-        found = [run.beams[test][beam] for run in runs]
-        ratio = mean_with_deviation([each.length_ratio for each in found], 3)
-        return f"{mean_with_deviation([each.score for each in found], 2)} ({ratio})"
-
-    methods = study(name).methods
-    widths = list(next(iter(methods.values()))[0].beams[test])
-    rows = [
-        [label(runs[0].train_arguments), *(cell(runs, beam) for beam in widths)]
-        for runs in methods.values()
-    ]
-    header = ["BLEU (length ratio)", *(f"beam {beam}" for beam in widths)]
-    return markdown(header, rows)
+    """Score and length ratio with each width of the search, as in the study's report."""
+    table = report_tables.beams(study(name), test)
+    return markdown(table.header, table.rows)
 
 
 def table_cost(name: str) -> str:
@@ -153,7 +128,7 @@ def table_summary() -> str:
 
 def table_headline(name: str) -> str:
     """The first table of a study's report."""
-    table = headline(study(name), "test")
+    table = report_tables.headline(study(name), "test")
     return markdown(table.header, table.rows)
 
 
@@ -243,105 +218,11 @@ def table_digits() -> str:
     return markdown(["method", "test accuracy (%)", "test NLL (nats)"], rows)
 
 
-PROVIDERS = {
-    "fairseq": "fairseq's label smoothing",
-    "torch": "`F.cross_entropy(label_smoothing=)`",
-    "torch-linear": "`F.linear_cross_entropy(label_smoothing=)`",
-    "labo-linear-unfused": "projection, then our loss",
-    "labo-linear-fused": "`labo_linear_loss`",
-}
-
-
-def both_passes(file: str, vocab_size: int, *, linear: bool = False) -> dict[str, Row]:
-    """By provider and β the row of forward and backward at an upstream gradient of 1."""
-    rows: dict[str, Row] = {}
-    for row in load(f"benchmark/{file}.json")["rows"]:
-        wanted = row["mode"] == "both" and row["upstream"] == 1 and row["status"] == "ok"
-        if wanted and row["vocab_size"] == vocab_size and linear == bool(row["hidden_dim"]):
-            name = PROVIDERS.get(row["provider"], "ours")
-            rows[f"{name}, β = {row['beta']}" if row["beta"] else name] = row
-    return rows
-
-
-def table_loss(*files: str) -> str:
-    """Time, speed beside fairseq's, memory and error of each provider, a block for each V."""
-    units = ("ms", "times as fast", "MiB", "error")
-    header, rows = ["forward and backward"], dict[str, list[str]]()
-    for vocab_size, file in zip((7872, 32000), files * (2 // len(files)), strict=True):
-        header += [f"V = {vocab_size}: {units[0]}", *units[1:]]
-        measured = both_passes(file, vocab_size)
-        slowest = measured[PROVIDERS["fairseq"]]["p50_ms"]
-        for name, row in measured.items():
-            ratio = slowest / row["p50_ms"]
-            memory, error = row["peak_mib_beyond_logits"], row["max_error"]
-            cells = rows.setdefault(name, [])
-            cells += [f"{row['p50_ms']:.1f}", f"{ratio:.2f}", f"{memory:.0f}", f"{error:.1e}"]
-    return markdown(header, [[name, *cells] for name, cells in rows.items()])
-
-
-def table_speed() -> str:
-    """The README's: V = 32,000 with fresh pages and with kept memory."""
-    fresh, kept = both_passes("cpu-32000", 32000), both_passes("cpu-kept-memory", 32000)
-    first = PROVIDERS["fairseq"]
-    rows = [
-        [
-            name,
-            f"{fresh[name]['p50_ms']:.0f}",
-            f"{fresh[first]['p50_ms'] / fresh[name]['p50_ms']:.2f}",
-            f"{kept[first]['p50_ms'] / kept[name]['p50_ms']:.2f}",
-            f"{fresh[name]['peak_mib_beyond_logits']:.0f}",
-        ]
-        for name in kept
-    ]
-    header = ["forward and backward", "ms", "times as fast", "… with freed memory kept", "MiB"]
-    return markdown(header, rows)
-
-
-def table_projection() -> str:
-    """Projection and loss, fused or not."""
-    rows = [
-        [name, f"{row['p50_ms']:.0f}", f"{row['peak_mib_beyond_logits']:.0f}"]
-        for name, row in both_passes("cpu-7872", 7872, linear=True).items()
-        if row["beta"] in (None, "2")
-    ]
-    return markdown(["projection and loss, D = 128, V = 7872", "ms", "MiB"], rows)
-
-
-def table_training() -> str:
-    """Whole trainings beside `label_smoothed_cross_entropy`."""
-    medians = load("benchmark/cpu-training.json")["medians"]
-    slowest = next(iter(medians.values()))["words_per_second"]
-    rows = [
-        [
-            f"`{name.replace(' fused', ' --fused-projection')}`",
-            f"{each['words_per_second']:.0f}",
-            f"{each['words_per_second'] / slowest:.2f}",
-            f"{each['peak_resident_mib']:.0f}",
-        ]
-        for name, each in medians.items()
-    ]
-    return markdown(["criterion", "words/s", "times as fast", "peak resident MiB"], rows)
-
-
-def table_launches() -> str:
-    """Launches of a criterion's step, and those of fairseq's over them."""
-    rows = load("benchmark/launches.json")["rows"]
-    shown = []
-    for row in rows:
-        times = f"{rows[0]['launches'] / row['launches']:.1f}"
-        counts = [str(row["launches"]), times, str(row["with_the_model"])]
-        shown.append([f"`{row['criterion']}`", *counts])
-    columns = ["launches", "times as few", "with a model of 2+2 layers"]
-    return markdown(["forward and backward", *columns], shown)
-
-
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "beams": table_beams, "records": table_records,
-    "multi30k": table_multi30k, "iwslt": table_iwslt,
-    "search": table_search, "cost": table_cost, "demo": table_demo, "digits": table_digits,
-    "headline": table_headline, "conventions": table_conventions, "loss": table_loss,
-    "speed": table_speed, "projection": table_projection, "training": table_training,
-    "launches": table_launches,
+    "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
+    "demo": table_demo, "digits": table_digits, "headline": table_headline,
+    "conventions": table_conventions, **benchmark_tables.TABLES,
 }  # fmt: skip
 
 

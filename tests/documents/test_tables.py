@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import figure_of_p_star, tables
+from scripts import benchmark_tables, figure_of_p_star, table_sources, tables
 from tests.conftest import REPOSITORY
 from tests.documents import texts
 
@@ -53,7 +53,7 @@ def test_the_demo_s_output_has_the_scores_of_the_results() -> None:
     assert len(printed) == 4
     for name, bleu, nll in printed:
         stem = {"cross_entropy": "", "label_smoothing": "label_smoothed_"}.get(name, f"{name}_")
-        path = tables.RESULTS / "demo-microworld" / f"{stem}cross_entropy.json"
+        path = table_sources.RESULTS / "demo-microworld" / f"{stem}cross_entropy.json"
         scores = json.loads(path.read_text(encoding="utf-8"))
         assert bleu == f"{scores['bleu']['score']:.2f}"
         assert nll == f"{scores['calibration']['nll_bits']:.3f}"
@@ -90,8 +90,8 @@ def test_the_sentences_on_the_results_hold() -> None:
 def test_the_sentence_on_the_speed_holds() -> None:
     fastest, memory = [], []
     for file, vocab_size in (("cpu-32000", 32000), ("cpu-7872", 7872)):
-        rows = tables.both_passes(file, vocab_size)
-        fairseq, ours = rows[tables.PROVIDERS["fairseq"]], rows["ours, β = 2"]
+        rows = benchmark_tables.both_passes(file, vocab_size)
+        fairseq, ours = rows[benchmark_tables.PROVIDERS["fairseq"]], rows["ours, β = 2"]
         fastest.append(f"{fairseq['p50_ms'] / ours['p50_ms']:.1f}")
         share = ours["peak_mib_beyond_logits"] / fairseq["peak_mib_beyond_logits"]
         memory.append(f"{100 * share:.0f}")

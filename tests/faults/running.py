@@ -26,6 +26,7 @@ class Running:
             try:
                 os.dup2(into, 1)
                 os.dup2(into, 2)
+                # Open until the process ends, so there is no `with` to close it.
                 sys.stdout = sys.stderr = open(into, "w", closefd=False)  # noqa: SIM115
                 if most_bytes is not None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))

@@ -250,7 +250,8 @@ def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:
         except RuntimeError as error:
             if not re.search("CUDA driver|not linked with support for cuda", str(error)):
                 raise
-            # torch 2.6 with CUDA and without a driver; 2.13 without CUDA.
+            # torch 2.6 with CUDA and without a driver, and 2.13 without CUDA, fail in torch's own
+            # indexing, before any of our code is counted; the locked CUDA build counts.
             pytest.skip(f"torch {torch.__version__} takes no part of a tensor without data there")
     chunks = math.ceil(8192 * vocab_size * 4 / 2**26)
     assert launches.total <= 80 * chunks + 10, launches.counts

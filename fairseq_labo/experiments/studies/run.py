@@ -91,7 +91,7 @@ class Run:
         subset, beam = study.evaluation(name)
         best_or_last = "last" if study.evaluate.checkpoint == "last" else "best"
         given = study.corpus_flags("subwords", "tokenizer")
-        given += [f"--references={name}={path}" for name, path in study.references.items()]
+        given += [f"--references={test}={path}" for test, path in study.references.items()]
         return labo(
             "evaluate", "--data", study.corpus, *given, "--subset", subset,
             "--checkpoint", self.folder / f"checkpoint_{best_or_last}.pt",
