@@ -18,5 +18,6 @@ find_python
 cd "$repo"
 # A thread each: tiny models only wait for each other.
 export OMP_NUM_THREADS=1 PYTHONPATH=$repo
+unset PYTHONDONTWRITEBYTECODE # or each of the processes that are started compiles all that it imports
 cores=$("$python" -c 'from fairseq_labo.experiments.provenance import available_cores as n; print(n())')
 run "$python" -m pytest -n "$cores" --dist loadfile ${selection[@]+"${selection[@]}"} "$@"

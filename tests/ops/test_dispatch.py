@@ -68,7 +68,7 @@ def disagreement(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("teacher", "prior"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
-@pytest.mark.parametrize("vocab_size", [3, 203, 5003])
+@pytest.mark.parametrize("vocab_size", [3, 203, pytest.param(5003, marks=pytest.mark.slow)])
 def test_right_kernels_agree(
     device: str, dtype: torch.dtype, teacher: bool, prior: bool, alpha: float, vocab_size: int
 ) -> None:

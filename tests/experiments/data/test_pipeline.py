@@ -68,6 +68,7 @@ def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return destdir
 
 
+@pytest.mark.slow
 def test_layout_and_alignment(raw: Path, prepared: Path) -> None:
     for split, size in SIZES.items():
         for lang in LANGUAGES:
