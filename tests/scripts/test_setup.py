@@ -99,6 +99,43 @@ def test_prefers_the_python_that_has_a_wheel(tmp_path: Path) -> None:
     assert f"+ {tmp_path}/pyenv/versions/3.12.9/bin/python3.12 -m venv" in done.stderr, done.stderr
 
 
+STAND_IN = """#!{bash}
+case "$*" in
+    *version_info*) echo 312 ;;
+    *"-m venv"*) mkdir -p "$VENV/bin"; cp "$0" "$VENV/bin/python" ;;
+    *"import fairseq_cli.train"*)
+        echo "${{PYTHONDONTWRITEBYTECODE-written}}" >"{seen}"
+        echo "{error}" >&2
+        exit {status}
+        ;;
+    -*) cat >/dev/null; echo 0 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("error", ["", "OSError: libtorch.so: cannot open shared object file"])
+def test_byte_code_is_kept_of_what_loads(error: str, tmp_path: Path) -> None:
+    """Also where an image of Docker says that there be none; an environment that fails is no one's."""
+    seen, python, tools = tmp_path / "seen", tmp_path / "python", tmp_path / "tools"
+    tools.mkdir()
+    bash = shutil.which("bash")
+    python.write_text(STAND_IN.format(bash=bash, seen=seen, error=error, status=int(bool(error))))
+    python.chmod(0o755)
+    done = shell(
+        "scripts/setup.sh",
+        VENV=str(tmp_path / "venv"),
+        PYTHON=str(python),
+        PATH=path_of(tools, *TOOLS, "cat", "cp"),
+        PYTHONDONTWRITEBYTECODE="1",
+        MIN_FREE_MIB="0",
+    )
+    assert seen.read_text(encoding="utf-8") == "written\n"
+    assert done.returncode == int(bool(error)), done.stderr
+    if error:
+        assert done.stderr.endswith(f"error: what was installed does not load: {error}\n")
+    assert (tmp_path / "venv" / "unfinished").exists() == bool(error)
+
+
 @pytest.mark.skipif(shutil.which("flock") is None, reason="without flock there is no lock")
 def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
