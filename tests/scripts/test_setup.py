@@ -115,7 +115,7 @@ esac
 
 @pytest.mark.parametrize("error", ["", "OSError: libtorch.so: cannot open shared object file"])
 def test_byte_code_is_kept_of_what_loads(error: str, tmp_path: Path) -> None:
-    """Also where an image of Docker says that there be none; an environment that fails is no one's."""
+    """Also where an image of Docker says that there be none; what does not load is not done."""
     seen, python, tools = tmp_path / "seen", tmp_path / "python", tmp_path / "tools"
     tools.mkdir()
     bash = shutil.which("bash")
