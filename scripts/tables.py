@@ -55,7 +55,7 @@ def label(train_arguments: Sequence[str]) -> str:
     updates = int(flags.get("--smoothing-updates", 0))
     of = int(flags.get("--max-update", 0))
     alpha, beta = flags.get("--label-smoothing"), flags.get("--labo-beta")
-    labo = f"LABO, α = {alpha}, β = {beta}" if beta != "inf" else f"label smoothing, ε = {alpha}"
+    labo = f"LABO, α = {alpha}, β = {beta}" if beta != "inf" else f"label smoothing, α = {alpha}"
     return {
         "cross_entropy": "cross entropy",
         "label_smoothed_cross_entropy": f"label smoothing, ε = {alpha}",

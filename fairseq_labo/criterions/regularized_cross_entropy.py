@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RegularizedCrossEntropyConfig(FairseqDataclass):
-    """Flags of both criterions; the first three are those of label_smoothed_cross_entropy."""
+    """Flags of both; label_smoothing, report_accuracy, ignore_prefix_size are as in fairseq."""
 
     label_smoothing: float = field(
         default=DEFAULT_ALPHA, metadata={"help": "weight alpha of the regularizer, in [0, 1)"}

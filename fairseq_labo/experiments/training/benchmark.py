@@ -29,7 +29,8 @@ from fairseq_labo.experiments.training.presets import PRESETS, SEED, TRAINING_FL
 
 DESCRIPTION = """
 Train the same model on the same data with label_smoothed_cross_entropy, labo_cross_entropy
-(beta 2) and tsla_cross_entropy (stage 1), for a few updates, in turns of alternating order.
+(beta 2) and tsla_cross_entropy (stage 1), ours also with --fused-projection, for a few updates, in
+turns of alternating order.
 Prints words per second and peak memory of each, their medians, and ours over fairseq's.
 Leave the machine alone meanwhile. A GPU is used when there is one.
 
