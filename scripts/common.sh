@@ -3,6 +3,7 @@
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$repo/.venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
 
 die() {
     printf 'error: %s\n' "$*" >&2

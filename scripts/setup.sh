@@ -112,9 +112,9 @@ install_torch() {
 install_all() {
     local first
     check_compiler
-    rm -rf "$venv"
     mkdir -p "$venv"
-    touch "$venv/unfinished"
+    touch "$venv/unfinished" # first: what is killed while it removes files is made anew, too
+    find "$venv" -mindepth 1 -maxdepth 1 ! -name unfinished -exec rm -rf {} +
     run "$base" -m venv "$venv" ||
         die "could not make a virtual environment in $venv (Debian: apt install python3-venv)"
     # Everything but fairseq, which is built with torch, numpy and Cython where it has no wheel.
@@ -128,7 +128,6 @@ install_all() {
     pip --no-build-isolation --require-hashes -r "$locks/py$version.txt"
     pip --no-build-isolation "$repo"
     keep_byte_code
-    rm -f "$venv/unfinished"
 }
 
 # Of what a training and an evaluation import: with PYTHONDONTWRITEBYTECODE, which images of Docker
@@ -174,4 +173,5 @@ elif [[ $(sed -n 2p "$stamp") != "$sources" ]]; then
     pip --no-build-isolation --force-reinstall "$repo"
 fi
 printf '%s\n%s\n' "$requirements" "$sources" >"$stamp"
+rm -f "$venv/unfinished"
 echo "ready: $venv ($("$venv/bin/python" --version))"

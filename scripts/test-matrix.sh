@@ -25,6 +25,7 @@ export PIP_USER=0 OMP_NUM_THREADS=1
 results=$repo/results/compatibility
 work=${WORK:-$(mktemp -d)}
 mkdir -p "$results" "$work"
+work=$(cd "$work" && pwd)
 
 python_of() { # 3.12
     local candidate

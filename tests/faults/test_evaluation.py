@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fairseq_labo.experiments import cli
-from fairseq_labo.experiments.evaluation import generation
+from fairseq_labo.experiments.evaluation import evaluate, generation
 from fairseq_labo.experiments.files import locked, read_json, read_lines, write_json, write_lines
 from tests.faults.running import Running
 
@@ -203,6 +203,20 @@ def test_what_fails_leaves_earlier_files(
     assert after == before
 
 
+def test_a_checkpoint_that_is_replaced_meanwhile(
+    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the training that goes on: BLEU would be of one model, NLL of another."""
+
+    def train_on(words: list[str]) -> None:
+        translated(words)
+        changed(save, lambda state: state["extra_state"].update(best=1.0))
+
+    monkeypatch.setattr(generation, "_fairseq_generate", train_on)
+    assert "that a training has replaced it" in refused(words(corpus, save), capsys)
+    assert not (save / "test-scores" / "scores.json").exists()
+
+
 def test_one_at_a_time_in_a_folder(
     corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,11 +227,20 @@ def test_one_at_a_time_in_a_folder(
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("place", ["--output", "--references", "--sources"])
 def test_other_kinds_of_file(
-    place: str, corpus: Path, save: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: str,
+    corpus: Path,
+    save: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if place == "--output":
         said = refused(words(corpus, save, place, save / BEST), capsys)
         assert str(save / BEST) in said
+    elif place == "--sources":
+        monkeypatch.setattr(evaluate.comet, "check_comet", lambda model: None)
+        said = refused(words(corpus, save, "--comet", "x", place, tmp_path), capsys)
+        assert str(tmp_path) in said
     else:
         bare = shutil.copytree(corpus / "bin", tmp_path / "bare")
         flags: list[object] = ["--subwords", "subword-nmt", "--tokenizer", "moses"]

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 from tests.scripts.test_shell import shell
 
 TOOLS = (
-    "bash env dirname basename mkdir df awk sed grep ls rm mktemp touch flock".split()  # noqa: SIM905
+    "bash env dirname basename mkdir df awk sed grep ls rm find mktemp touch flock".split()  # noqa: SIM905
 )
 
 
@@ -134,6 +134,29 @@ def test_byte_code_is_kept_of_what_loads(error: str, tmp_path: Path) -> None:
     if error:
         assert done.stderr.endswith(f"error: what was installed does not load: {error}\n")
     assert (tmp_path / "venv" / "unfinished").exists() == bool(error)
+
+
+def test_killed_while_the_old_environment_is_removed(tmp_path: Path) -> None:
+    """It is known again as one that this script made, and made anew."""
+    venv, tools = tmp_path / "venv", tmp_path / "tools"
+    for folder in (venv, tools):
+        folder.mkdir()
+    (venv / "fairseq_labo.setup").write_text("of older requirements\n", encoding="utf-8")
+    python = tmp_path / "python"
+    python.write_text(f"#!{shutil.which('bash')}\n[[ $* != *version_info* ]] || echo 312\n")
+    python.chmod(0o755)
+    path = path_of(tools, *(tool for tool in TOOLS if tool not in ("rm", "find")))
+    for removes in ("rm", "find"):
+        (tools / removes).write_text(
+            f'#!{shutil.which("bash")}\nunlink "$VENV/fairseq_labo.setup"\nexit 9\n'
+        )
+        (tools / removes).chmod(0o755)
+    (tools / "unlink").symlink_to(str(shutil.which("unlink")))
+    given = {"VENV": str(venv), "PYTHON": str(python), "PATH": path, "MIN_FREE_MIB": "0"}
+    assert shell("scripts/setup.sh", **given).returncode != 0
+    assert not (venv / "fairseq_labo.setup").exists()
+    (venv / "lib").mkdir()  # what was not removed yet
+    assert "found something else" not in shell("scripts/setup.sh", **given).stderr
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="without flock there is no lock")

@@ -33,7 +33,13 @@ def score_comet(model: Path, texts: Texts, *, sources: Sequence[str], cpu: bool)
     triples = zip(sources, texts.hypotheses, texts.references, strict=True)
     samples = [{"src": source, "mt": ours, "ref": reference} for source, ours, reference in triples]
     gpus = int(torch.cuda.is_available() and not cpu)
-    prediction = comet.load_from_checkpoint(str(model)).predict(samples, gpus=gpus)
+    try:
+        prediction = comet.load_from_checkpoint(str(model)).predict(samples, gpus=gpus)
+    except Exception as error:  # whatever its many libraries raise
+        raise UserError(
+            f"--comet: expected a model that COMET loads and runs here, found "
+            f"{type(error).__name__}: {error}; leave --comet out, or try {model} with comet-score"
+        ) from error
     score = 100 * float(prediction.system_score)
     return {
         "label": "COMET, detokenized, cased",

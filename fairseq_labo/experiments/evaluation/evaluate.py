@@ -2,14 +2,14 @@
 
 import argparse
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments import provenance
-from fairseq_labo.experiments.checkpoints import check_corpus
+from fairseq_labo.experiments.checkpoints import check_corpus, fingerprint
 from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import prepared
 from fairseq_labo.experiments.data.intact import check_intact
@@ -108,6 +108,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         checkpoint = paths[0]
         if options.average is not None:
             checkpoint = averaging.average_checkpoints(paths, output / "averaged.pt")
+            check_unchanged(paths, report)
         words = generation.arguments(options, corpus, checkpoint, fit)
         expected = len(references) - len(fit.skipped)
         with finished_together(output) as work:
@@ -135,8 +136,19 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
                 "skipped": list(fit.skipped),
                 "machine": provenance.describe_machine(cpu=options.cpu),
             }
+            if options.average is None:
+                check_unchanged(paths, report)
             write_json(work / SCORES, report)
     return report
+
+
+def check_unchanged(checkpoints: Sequence[Path], report: Mapping[str, Any]) -> None:
+    """Raise UserError if a training has replaced a checkpoint since the report was begun."""
+    if fingerprint(checkpoints) != report["checkpoint"]["sha256"]:
+        raise UserError(
+            f"{checkpoints[-1]}: expected a checkpoint that stays as it is, found that a training "
+            "has replaced it meanwhile; evaluate a copy of it, or wait until the training has ended"
+        )
 
 
 @contextmanager

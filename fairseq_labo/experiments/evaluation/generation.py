@@ -24,6 +24,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
 from fairseq_labo.experiments.files import read_lines, write_lines
+from fairseq_labo.experiments.training.flags import value_of
 
 USER_DIR = Path(fairseq_labo.__file__).parent
 PROGRESS_SECONDS = 5.0
@@ -31,6 +32,7 @@ USAGE = 2  # argparse's exit status
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
 RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 KINDS = {"D": "hypotheses", "T": "references (T-)"}
+OURS = {"--path": "--checkpoint", "--gen-subset": "--subset"}  # fairseq's flag: ours
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
@@ -40,8 +42,16 @@ def arguments(
 ) -> list[str]:
     """The words behind fairseq-generate, by the options of ``labo evaluate``.
 
-    Raises UserError for a path that fairseq would take apart.
+    Raises UserError for a path that fairseq would take apart, and for a flag behind ``--`` that is
+    one of ours.
     """
+    for flag, ours in OURS.items():
+        found = value_of(flag, options.passed_on)
+        if found is not None:
+            raise UserError(
+                f"{flag}: expected it as {ours}, of which all scores are, found {found} behind --; "
+                f"give {ours} {found}"
+            )
     for path in (checkpoint, corpus.bin_dir):
         if ":" in str(path):
             raise UserError(
@@ -147,7 +157,7 @@ class _Output(io.TextIOBase):
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             (self.results if RESULT_LINE.match(line) else self.log).write(line + "\n")
-            self.count += line.startswith("D-")
+            self.count += line.startswith("T-")
         if time.monotonic() - self._shown > PROGRESS_SECONDS:
             self.show()
         return len(text)
@@ -163,11 +173,15 @@ def read_numbered(
 ) -> list[str]:
     """Lines of a kind (D or T) of a generation log, as tokens, in the order of the test set.
 
+    Of several D of a sentence (``--nbest``) the first, which is the best.
+
     Raises UserError if they are not exactly numbers 0 to `expected` − 1 without those skipped.
     """
     pattern = re.compile(rf"{kind}-(\d+)\t(?:[^\t]*\t)?(.*)$")  # number, score of D, tokens
     matches = filter(None, map(pattern.match, read_lines(generated)))
-    by_number = {int(match[1]): match[2] for match in matches}
+    by_number: dict[int, str] = {}
+    for match in matches:
+        by_number.setdefault(int(match[1]), match[2])
     numbers = [number for number in range(expected) if number not in skipped]
     missing = [number for number in numbers if number not in by_number]
     if missing or len(by_number) != len(numbers):

@@ -1,6 +1,7 @@
 """``labo inspect``: what a loss teaches at each target token of some sentences."""
 
 import argparse
+import re
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def run(options: argparse.Namespace) -> None:
 
             suffix = f"-{number}" if len(inspected) > 1 else ""
             figure = draw(sentence, label_smoothing=options.label_smoothing)
-            path = options.figure.with_name(f"{options.figure.stem}{suffix}.png")
+            name = re.sub(r"\.(png|svg)$", "", options.figure.name)  # beta0.5 has another dot
+            path = options.figure.with_name(f"{name}{suffix}.png")
             print(f"written: {', '.join(map(str, save(figure, path)))}")
         print()

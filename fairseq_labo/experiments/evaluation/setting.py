@@ -21,6 +21,8 @@ NAMES = {
     ("dictionaries",): "dictionaries",
     ("subset", "name"): "subset",
     ("subset", "sha256"): "references",
+    ("preprocessing", "subwords"): "--subwords",
+    ("preprocessing", "tokenizer"): "--tokenizer",
     ("generation", "beam"): "--beam",
     ("generation", "lenpen"): "--lenpen",
     ("generation", "extra"): "flags behind --",
@@ -49,6 +51,7 @@ def setting(
             "sentences": len(references),
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         },
+        "preprocessing": {"subwords": corpus.subwords, "tokenizer": corpus.tokenizer},
         "generation": {**generation, "extra": options.passed_on},
         "checkpoint": {
             "path": checkpoints[0].name if options.average is None else "averaged.pt",

@@ -145,6 +145,8 @@ def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> i
                     stderr=subprocess.STDOUT,
                     encoding="utf-8",
                     errors="replace",
+                    # fairseq logs by it, and its log is what tells how a training went.
+                    env={**os.environ, "LOGLEVEL": "INFO"},
                     pass_fds=inherited,
                     preexec_fn=with_us,
                 )

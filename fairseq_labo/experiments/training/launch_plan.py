@@ -198,6 +198,9 @@ def plan(options: argparse.Namespace, training: list[str], *, environ: Mapping[s
             address = ["--master-addr", host, "--master-port", port]
             command = _torchrun(training, gpus, workers, *nodes, *address)
         return Launch([command], f"train.{kind}-{rank}.log" if rank else MAIN_LOG)
+    if options.gpus == 0 and workers == 1:  # also where CUDA finds one that nvidia-smi does not
+        training = [*training, "--cpu", "--distributed-world-size", "1"]
+        return Launch([[sys.executable, *TRAIN, *training]])
     return _on_one_machine(training, found=found, gpus=gpus, workers=workers)
 
 
@@ -211,8 +214,7 @@ def _on_one_machine(training: list[str], *, found: int, gpus: int, workers: int)
         ranks = range(workers)
         return Launch([_worker([*training, *cpu], rank, workers, own) for rank in ranks])
     # By itself fairseq takes every GPU that it sees.
-    device = ["--cpu"] if found and not gpus else []
-    alone = [*device, "--distributed-world-size", "1"] if found > 1 or device else []
+    alone = ["--distributed-world-size", "1"] if found > 1 else []
     return Launch([[sys.executable, *TRAIN, *training, *alone]])
 
 

@@ -40,5 +40,8 @@ def test_scores_sources_hypotheses_and_references(
     model.touch()
     texts = Texts(["a dog"], ["the dog"], ["x"], ["y"])
     found = comet.score_comet(model, texts, sources=["ein Hund"], cpu=True)
+    monkeypatch.delattr(package, "load_from_checkpoint")
+    with pytest.raises(UserError, match=r"expected a model that COMET loads .* AttributeError"):
+        comet.score_comet(model, texts, sources=["ein Hund"], cpu=True)
     assert seen == [[{"src": "ein Hund", "mt": "a dog", "ref": "the dog"}], 0]
     assert found["score"] == 81.24 and found["signature"] == "wmt22|version:2.2"

@@ -33,6 +33,19 @@ def test_flags(toy_corpus: Path) -> None:
     assert "--cpu" not in arguments(cli.parse(command), corpus, Path("m.pt"), FIT)
 
 
+@pytest.mark.parametrize(
+    ("flag", "ours"),
+    [("--path=b.pt", "--checkpoint b.pt"), ("--gen-subset valid", "--subset valid")],
+)
+def test_another_model_or_subset_behind_the_dashes_is_refused(
+    flag: str, ours: str, toy_corpus: Path
+) -> None:
+    """Its BLEU would stand beside the NLL, and under the name, of the one that was given."""
+    command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
+    with pytest.raises(UserError, match=f"give {ours}$"):
+        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+
+
 def test_a_colon_in_a_path_is_refused(toy_corpus: Path) -> None:
     """fairseq would take it for two checkpoints."""
     options = cli.parse(["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"])
@@ -47,10 +60,11 @@ def test_user_dir_is_the_plugin() -> None:
 def test_output_is_parted(capsys: pytest.CaptureFixture[str]) -> None:
     results, log = io.StringIO(), io.StringIO()
     stream = _Output(results, log, expected=2)
-    for text in ("S-0\tein", " Hund\nD-0\t-1\ta dog\nGenerate", " test\nD-1\t-2\t\n", "rest"):
+    texts = ("T-0\tein", " Hund\nD-0\t-1\ta\nD-0\t-2\tb\nGenerate", " test\nT-1\t\n", "rest")
+    for text in texts:
         stream.write(text)
     stream.show()
-    assert results.getvalue() == "S-0\tein Hund\nD-0\t-1\ta dog\nD-1\t-2\t\n"
+    assert results.getvalue() == "T-0\tein Hund\nD-0\t-1\ta\nD-0\t-2\tb\nT-1\t\n"
     assert log.getvalue() == "Generate test\n"
     assert "translated 2 of 2 sentences" in capsys.readouterr().err
 

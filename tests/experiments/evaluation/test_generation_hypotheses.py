@@ -38,6 +38,13 @@ def test_empty_hypothesis_keeps_its_line(tmp_path: Path) -> None:
     assert read_numbered(log, "D", expected=2) == ["", "dog"]
 
 
+def test_the_best_of_several_hypotheses_is_taken(tmp_path: Path) -> None:
+    """fairseq prints it first (--nbest), and scores it."""
+    log = tmp_path / "generate-test.txt"
+    log.write_text("T-0\tx\nD-0\t-0.1\tbest\nD-0\t-0.9\tworse\n", encoding="utf-8")
+    assert read_numbered(log, "D", expected=1) == ["best"]
+
+
 @pytest.mark.parametrize(
     ("expected", "match"), [(3, "found 2, without number 2"), (1, "0 to 0, found 2")]
 )

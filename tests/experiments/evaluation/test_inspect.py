@@ -52,7 +52,8 @@ def test_priors_side_by_side(
     torch.save(state, tmp_path / "checkpoint_best.pt")
     command = ["inspect", "--data", str(toy_corpus), "--cpu", "--checkpoint"]
     command += [str(tmp_path / "checkpoint_best.pt")]
-    assert cli.main([*command, "--figure", str(tmp_path / "labels.png")]) == 0
+    assert cli.main([*command, "--figure", str(tmp_path / "labels.of.0.5")]) == 0
+    assert (tmp_path / "labels.of.0.5.png").exists() and (tmp_path / "labels.of.0.5.svg").exists()
     printed = capsys.readouterr().out
     beta = f"β={DEFAULT_BETA:g}"
     for name in ("masked label smoothing", f"LABO {beta} ", f"LABO {beta}, target prior"):

@@ -17,6 +17,7 @@ EARLIER: dict[str, Any] = {
     "languages": ["de", "en"],
     "dictionaries": {"de": "a", "en": "a"},
     "subset": {"name": "test", "release_name": "test", "sentences": 3, "sha256": "b"},
+    "preprocessing": {"subwords": "subword-nmt", "tokenizer": "moses"},
     "generation": {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []},
     "checkpoint": {"path": "checkpoint_best.pt", "sha256": "c"},
 }
@@ -39,6 +40,7 @@ def changed(*keys: str, value: object) -> dict[str, Any]:
         (["dictionaries"], {"de": "x", "en": "x"}, "dictionaries"),
         (["subset", "name"], "valid", "subset (test, now valid)"),
         (["subset", "sha256"], "x", "references"),
+        (["preprocessing", "tokenizer"], "none", "--tokenizer (moses, now none)"),
         (["generation", "beam"], 4, "--beam (5, now 4)"),
         (["generation", "lenpen"], 0.6, "--lenpen (1.0, now 0.6)"),
         (["generation", "extra"], ["--nbest", "2"], "flags behind --"),

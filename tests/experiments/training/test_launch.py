@@ -44,6 +44,16 @@ def test_output_is_logged_and_shortened(tmp_path: Path, capfd: pytest.CaptureFix
     assert (tmp_path / "new" / "train.worker-1.log").read_text(encoding="utf-8") == "quiet\n"
 
 
+def test_the_log_does_not_depend_on_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fairseq takes its level of logging from the environment; studies read what it logs."""
+    monkeypatch.setenv("LOGLEVEL", "ERROR")
+    tell = program("import os; print(os.environ['LOGLEVEL'])")
+    assert run(Launch([tell]), save_dir=tmp_path) == 0
+    assert (tmp_path / "train.log").read_text(encoding="utf-8") == "INFO\n"
+
+
 def test_status_of_a_failure(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(Launch([program("raise SystemExit(3)")]), save_dir=tmp_path) == 3
     killed = program("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")

@@ -85,6 +85,8 @@ def program(folder: Path, name: str, *lines: str) -> dict[str, str]:
                 *("--distributed-world-size", "4"),
             ],
         ),
+        # Also where torch may see a GPU that nvidia-smi does not.
+        (0, {"gpus": 0}, [*ALONE, "--cpu", "--distributed-world-size", "1"]),
         (
             1,  # one GPU each: without the flag fairseq would train twice, each alone
             {"nodes": 2, "node_rank": 1, "master": "gpu07"},
