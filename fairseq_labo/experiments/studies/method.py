@@ -26,7 +26,23 @@ def _text(value: Any) -> str:
 def _underscored(entries: Any) -> Any:
     if not isinstance(entries, dict):
         return entries
-    return {str(key).replace("-", "_"): entry for key, entry in entries.items()}
+    names = [str(key).replace("-", "_") for key in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Wrong(f"{twice[0]}: expected it once, found it with - and with _; leave one out")
+    return dict(zip(names, entries.values(), strict=True))
+
+
+def _words(value: Any) -> Any:
+    """Flags behind `--`, as a shell parts them; none that the study itself gives."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"expected flags of fairseq-train, found {value!r} ({error})") from error
+    for word in words if isinstance(words, list | tuple) else ():
+        flag = str(word).partition("=")[0]
+        if flag in (f"--{name.replace('_', '-')}" for name in RESERVED[1:]):
+            raise ValueError(f"expected no {flag}: the study itself gives it; leave it out")
+    return words
 
 
 FlagText = Annotated[str, BeforeValidator(_text)]
@@ -40,7 +56,7 @@ class Training(Model):
     __pydantic_extra__: dict[str, FlagText]
     extra: Annotated[
         tuple[FlagText, ...],
-        BeforeValidator(lambda value: shlex.split(value) if isinstance(value, str) else value),
+        BeforeValidator(_words),
     ] = ()
 
     @property

@@ -22,6 +22,7 @@ from fairseq_labo.experiments.files import read_lines, write_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
+from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET
 from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
@@ -38,19 +39,15 @@ class Records:
     def take_over(self, run: Run) -> bool:
         """Copy the record of a claimed run whose training has not begun; whether there was one.
 
-        Raises UserError if the record is of other settings, or damaged: then nothing is copied.
+        Raises UserError if the record is of other settings, whether training has begun or not, or
+        damaged: then nothing is copied.
         """
         record = self.folder / run.name
-        if (run.folder / LOG).exists() or not (record / TRAINED).is_file():
+        is_whole = (record / TRAINED).is_file()
+        if is_whole or (record / CONFIG).exists():  # also where it would be written over
+            self._check_settings(record, run)
+        if (run.folder / LOG).exists() or not is_whole:
             return False
-        found = read_entries(record / CONFIG, dict[str, Any])
-        expected = json.loads(json.dumps(run.config(self.corpus)))
-        if found != expected:
-            different = [key for key in expected if (found or {}).get(key) != expected[key]]
-            raise UserError(
-                f"{record}: expected the record of a run with the study's present settings, found "
-                f"another {', '.join(different)}; give another --records, or remove that folder"
-            )
         self._check(record, run)
         for path in sorted(record.glob("*-scores/*")):
             _copy(path, run.folder / path.relative_to(record))
@@ -67,7 +64,9 @@ class Records:
                 _copy(scores / name, record / scores.name / name)
         for name in (CONFIG, ENVIRONMENT):
             _copy(run.folder / name, record / name)
-        write_lines(record / LOG, filter(is_recorded, read_lines(run.folder / LOG)))
+        part = record / f"{LOG}.part"
+        write_lines(part, filter(is_recorded, read_lines(run.folder / LOG)))
+        os.replace(part, record / LOG)
         _copy(run.folder / TRAINED, record / TRAINED)
 
     def _texts(self, run: Run, evaluation: str) -> list[str]:
@@ -77,15 +76,28 @@ class Records:
         language, tokens = self.corpus.languages[1], CONVENTIONS[run.study.score].tokens
         return [f"hyp.{language}", *([f"{of}.tok.{language}" for of in ("hyp", "ref")] * tokens)]
 
+    def _check_settings(self, record: Path, run: Run) -> None:
+        found = read_entries(record / CONFIG, dict[str, Any])
+        expected = json.loads(json.dumps(run.config(self.corpus)))
+        if found != expected:
+            different = [key for key in expected if (found or {}).get(key) != expected[key]]
+            raise UserError(
+                f"{record}: expected the record of a run with the study's present settings, found "
+                f"another {', '.join(different)}; give another --records, or remove that folder"
+            )
+
     def _check(self, record: Path, run: Run) -> None:
         """Raise UserError for a damaged record: a run that took it over would be lost."""
         try:
             for name, shape in ((TRAINED, Trained), (ENVIRONMENT, Environment)):
                 _read(record / name, shape)
             read_training_log(record / LOG)
-            for folder in record.glob("*-scores"):
+            for evaluation in (*run.study.evaluations, VALIDATION_SUBSET):  # no earlier beams
+                folder = record / run.scores_folder(evaluation).name
+                if not folder.exists():
+                    continue
                 scores = _read(folder / SCORES, Scores)
-                for name in self._texts(run, folder.name.removesuffix("-scores")):
+                for name in self._texts(run, evaluation):
                     found = sum(1 for _ in read_lines(folder / name))
                     if found != (expected := scores["subset"]["sentences"]):
                         raise UserError(
@@ -101,12 +113,14 @@ class Records:
 def release(run: Run) -> bool:
     """Let a run be trained again if its checkpoints are gone, as those of a record are; whether so.
 
-    Its scores stay.
+    The scores of the search stay, for its choice; those at the end are to be of one checkpoint.
     """
     if not (run.folder / TRAINED).exists() or any(run.folder.glob("checkpoint*.pt")):
         return False
     (run.folder / TRAINED).unlink()
     (run.folder / LOG).unlink(missing_ok=True)
+    for evaluation in run.study.evaluations:
+        shutil.rmtree(run.scores_folder(evaluation), ignore_errors=True)
     return True
 
 

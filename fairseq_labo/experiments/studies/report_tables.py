@@ -1,5 +1,6 @@
 """The tables of a study's report."""
 
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,9 @@ def training(results: Results) -> Table:
     def flags(runs: Sequence[RunResult]) -> str:  # but for the seed, in which the runs differ
         words = runs[0].train_arguments
         pairs = zip(words, ("", *words), strict=False)
-        return " ".join(word for word, before in pairs if "--seed" not in (word, before))
+        kept = " ".join(word for word, before in pairs if "--seed" not in (word, before))
+        # A teacher is the run of the same seed.
+        return kept if len(runs) == 1 else re.sub(r"(?<=/)seed-\d+(?=/)", "seed-*", kept)
 
     def updates(runs: Sequence[RunResult]) -> str:
         return "/".join(map(str, sorted({each.validations[-1].updates for each in runs})))

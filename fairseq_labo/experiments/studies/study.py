@@ -121,7 +121,7 @@ class Search(Model):
 class Significance(Model):
     """Samples of the paired bootstrap, trials of approximate randomization."""
 
-    bootstrap: Positive = 1000
+    bootstrap: Annotated[int, Field(ge=2, strict=True)] = 1000
     randomization: Positive = 10000
 
 

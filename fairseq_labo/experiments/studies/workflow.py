@@ -70,6 +70,11 @@ def complete(
         )
     if records and records.exists() and not records.is_dir():
         raise UserError(f"--records: expected a folder, found a file: {records}; choose another")
+    if records and records.resolve().is_relative_to((root / "runs").resolve()):
+        raise UserError(
+            f"--records: expected a folder beside the runs, found one among them: {records}; "
+            "choose another"
+        )
     corpus = PreparedCorpus.read(study.corpus, study.given)
     check_corpus(study, corpus)
     claim_output(root, study.name)

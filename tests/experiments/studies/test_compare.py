@@ -256,6 +256,9 @@ def test_a_study_that_is_not_done_has_no_report(
     assert "--jobs: expected a number of at least 1, found 0" in capsys.readouterr().err
     assert cli.main([*words, "--report-only", "--records", str(tmp_path)]) == 1
     assert "--records: expected no --report-only beside it" in capsys.readouterr().err
+    output = words[words.index("--output") + 1]
+    assert cli.main([*words, "--records", f"{output}/runs"]) == 1
+    assert "--records: expected a folder beside the runs" in capsys.readouterr().err
     assert cli.main([*words, "--records", str(tmp_path / "small.yaml")]) == 1
     assert "--records: expected a folder, found a file" in capsys.readouterr().err
 

@@ -107,6 +107,32 @@ def test_what_needs_a_checkpoint_is_trained_again(tmp_path: Path) -> None:
     assert trainings(again.root) == 1
 
 
+def test_all_scores_at_the_end_are_of_one_checkpoint(tmp_path: Path) -> None:
+    """A beam that is added to recorded runs: the test set is scored again with the new model."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "valid", "test")
+    for scores in (tmp_path / "records").rglob("scores.json"):
+        write_json(scores, read_json(scores) | {"of": "the record"})
+    again = replace(again, study=again.study.model_copy(update={"beams": (20,)}))
+    complete(again, tmp_path / "records", "valid", "test", "test-beam20")
+    made_of = {name: (again.scores(name) or {}).get("of") for name in ("valid", "test")}
+    assert trainings(again.root) == 1
+    assert made_of == {"valid": "the record", "test": None}
+
+
+def test_a_record_of_other_settings_is_not_written_over(tmp_path: Path) -> None:
+    first, other = run_in(tmp_path / "first"), run_in(tmp_path / "other")
+    complete(first, tmp_path / "records", "test")
+    method = other.study.methods["smooth"].model_copy(update={"label_smoothing": "0.3"})
+    methods = {**other.study.methods, "smooth": method}
+    other = replace(other, study=other.study.model_copy(update={"methods": methods}))
+    Runner(CORPUS, jobs=1, threads=1).complete([other], evaluations=["test"])
+    before = {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.*")}
+    with pytest.raises(UserError, match="present settings, found another"):
+        complete(other, tmp_path / "records", "test")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.*")}
+
+
 def test_a_training_under_way_is_not_replaced_by_a_record(tmp_path: Path) -> None:
     """Else its unfinished checkpoint would be taken for that of the record."""
     first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")

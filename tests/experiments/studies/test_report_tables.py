@@ -110,7 +110,7 @@ def test_straightened_scores_are_shown_where_all_runs_have_them(
 
 
 def test_the_prior_and_the_teacher_of_a_method_are_shown(changed: Callable[..., Results]) -> None:
-    """Like the other flags."""
+    """Like the other flags; the teacher of each seed is the run of that seed."""
     flags = "--label-prior unigram --teacher-path runs/cross_entropy/seed-1/checkpoint_best.pt"
 
     def taught(run: RunResult) -> RunResult:
@@ -118,4 +118,4 @@ def test_the_prior_and_the_teacher_of_a_method_are_shown(changed: Callable[..., 
         return run.model_copy(update={"train_arguments": words})
 
     for row in report_tables.training(changed(taught)).rows:
-        assert row[1].startswith(f"{flags} --") and "--seed" not in row[1]
+        assert row[1].startswith(flags.replace("seed-1", "seed-*")) and "--seed" not in row[1]

@@ -111,8 +111,8 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         ),
         ({"search": {"metric": "test"}}, "search.metric: expected one of nll, bleu"),
         (
-            {"significance": {"bootstrap": 0}},
-            "significance.bootstrap: expected at least 1",
+            {"significance": {"bootstrap": 1}},
+            "significance.bootstrap: expected at least 2",
         ),
         (
             {"prepare": "rm -r x"},
@@ -133,7 +133,17 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         ({"references": {"test": 5}}, "references.test: .*path.*, found 5"),
         ({"train": {"seed": 1}}, "train.seed: expected no such flag: the study itself gives it"),
         ({"train": {"extra": 5}}, "train.extra: expected a list, found 5"),
-        ({"train": {"extra": "a 'b"}}, "train.extra: No closing quotation"),
+        (
+            {"train": {"extra": "a 'b"}},
+            "train.extra: expected flags of fairseq-train, found \"a 'b",
+        ),
+        ({"train": {"extra": "--seed=7"}}, "train.extra: expected no --seed: the study itself"),
+        ({"train": {"extra": ["--save-dir", "x"]}}, "train.extra: expected no --save-dir"),
+        ({"train": {"best-by": "nll", "best_by": "nll"}}, "train.best_by: expected it once"),
+        (
+            {"significance": {"bootstrap": 1}},
+            "significance.bootstrap: expected at least 2, found 1",
+        ),
         ({"train": {"epochs": "many"}}, "train.epochs: expected a whole number.*, found 'many'"),
         ({"train": {"grid": {}}}, "train.grid: expected a number or a text, found {}"),
         ({"train": {"sise": "small"}}, "train.sise: expected a flag .*; did you mean size[?]"),
