@@ -4,7 +4,7 @@ A record is small and holds no paths, so it can be committed; a study that lost 
 it over and trains only what has no record. Its files are those of the run's folder: config.json,
 environment.json, the reports of each epoch and validation of train.log, the translations and
 scores.json of each evaluation (the scores alone, with another beam than the study's), train.json
-(last: without it there is no record).
+(last: without it there is no record). Beside the runs: choices.json, the settings that were chosen.
 """
 
 import json
@@ -22,6 +22,7 @@ from fairseq_labo.experiments.files import read_lines, write_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
+from fairseq_labo.experiments.studies.search import CHOICES
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET
 from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
@@ -55,9 +56,16 @@ class Records:
             _copy(record / name, run.folder / name)
         return True
 
+    def take_over_choices(self, root: Path) -> None:
+        """Copy what was chosen by a search, where `root` has no choice: it stays."""
+        if (self.folder / CHOICES).is_file() and not (root / CHOICES).exists():
+            _copy(self.folder / CHOICES, root / CHOICES)
+
     def keep(self, run: Run, evaluations: Sequence[str]) -> None:
         """Write the record of a run that is trained and has these evaluations."""
         record = self.folder / run.name
+        if (run.root / CHOICES).exists():  # before the scores that were made for a choice
+            _copy(run.root / CHOICES, self.folder / CHOICES)
         for evaluation in evaluations:
             scores = run.scores_folder(evaluation)
             for name in (*self._texts(run, evaluation), SCORES):

@@ -80,6 +80,8 @@ def complete(
     claim_output(root, study.name)
     with locked(root) as lock:
         kept = Records(records, corpus) if records else None
+        if kept:
+            kept.take_over_choices(root)
         runner = Runner(corpus, jobs, threads_of_each(jobs), lock, kept)
         if not report_only and not run_study(study, root, runner, only=only):
             print(printable("\n".join(scores_so_far(study, root))))

@@ -120,6 +120,20 @@ def test_all_scores_at_the_end_are_of_one_checkpoint(tmp_path: Path) -> None:
     assert made_of == {"valid": "the record", "test": None}
 
 
+def test_a_choice_stays_on_another_machine(tmp_path: Path) -> None:
+    """Else a larger grid would get the test set a second time, without the error."""
+    first = run_in(tmp_path / "first")
+    first.root.mkdir()
+    write_json(first.root / "choices.json", {"labo": {"labo_beta": "2"}})
+    complete(first, tmp_path / "records", "test")
+    records, again = Records(tmp_path / "records", CORPUS), tmp_path / "again"
+    again.mkdir()
+    for here in ({"labo": {"labo_beta": "2"}}, {"labo": {"labo_beta": "4"}}):
+        records.take_over_choices(again)
+        assert read_json(again / "choices.json") == here
+        write_json(again / "choices.json", {"labo": {"labo_beta": "4"}})  # its own stays, too
+
+
 def test_a_record_of_other_settings_is_not_written_over(tmp_path: Path) -> None:
     first, other = run_in(tmp_path / "first"), run_in(tmp_path / "other")
     complete(first, tmp_path / "records", "test")
