@@ -70,7 +70,9 @@ def complete(
         )
     if records and records.exists() and not records.is_dir():
         raise UserError(f"--records: expected a folder, found a file: {records}; choose another")
-    if records and records.resolve().is_relative_to((root / "runs").resolve()):
+    # realpath, unlike Path.resolve, takes links in a circle.
+    among = Path(os.path.realpath(root / "runs"))
+    if records and Path(os.path.realpath(records)).is_relative_to(among):
         raise UserError(
             f"--records: expected a folder beside the runs, found one among them: {records}; "
             "choose another"
