@@ -137,7 +137,8 @@ def standard_errors(of_seeds: Any, drawn: Any) -> Any:
     of_sentences = drawn.mean(axis=-1).var(axis=0, ddof=1)
     shared = (drawn - of_seeds).var(axis=-1, ddof=1).mean(axis=0) / seeds
     # An estimate: where noise makes the sum smaller than one of its parts, that part.
-    return np.sqrt(np.maximum.reduce([of_both, of_sentences, of_both + of_sentences - shared]))
+    parts = np.stack([of_both, of_sentences, of_both + of_sentences - shared])
+    return np.sqrt(parts.max(axis=0))
 
 
 def _degrees_of_freedom(differences: Any, error: float) -> float:
