@@ -131,7 +131,7 @@ install_all() {
 }
 
 # Of what a training and an evaluation import: with PYTHONDONTWRITEBYTECODE, which images of Docker
-# like to set, every command would compile it anew, for 7 seconds. (pip would compile all: a minute.)
+# like to set, every command would compile it anew, for 7 seconds.
 keep_byte_code() {
     local modules="fairseq_cli.train, fairseq_cli.generate, matplotlib.pyplot, sacrebleu, scipy.stats"
     env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX "$venv/bin/python" -W ignore -c "import $modules" \

@@ -125,10 +125,11 @@ def release(run: Run) -> bool:
     """
     if not (run.folder / TRAINED).exists() or any(run.folder.glob("checkpoint*.pt")):
         return False
+    for evaluation in run.study.evaluations:  # first: killed after this it is released again
+        if (scores := run.scores_folder(evaluation)).exists():
+            shutil.rmtree(scores)
     (run.folder / TRAINED).unlink()
     (run.folder / LOG).unlink(missing_ok=True)
-    for evaluation in run.study.evaluations:
-        shutil.rmtree(run.scores_folder(evaluation), ignore_errors=True)
     return True
 
 

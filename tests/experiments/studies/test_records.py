@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
-from fairseq_labo.experiments.studies.records import Records
+from fairseq_labo.experiments.studies.records import Records, release
 from fairseq_labo.experiments.studies.run import final_runs, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done
 from fairseq_labo.experiments.studies.study_file import read_study
@@ -118,6 +118,20 @@ def test_all_scores_at_the_end_are_of_one_checkpoint(tmp_path: Path) -> None:
     made_of = {name: (again.scores(name) or {}).get("of") for name in ("valid", "test")}
     assert trainings(again.root) == 1
     assert made_of == {"valid": "the record", "test": None}
+
+
+def test_a_release_that_is_cut_off_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the scores of the old checkpoint would stand beside the new one's."""
+    run = run_in(tmp_path / "out")
+    complete(run, tmp_path / "records", "test")
+    (run.folder / "checkpoint_best.pt").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            release(run)
+    assert release(run) and run.scores("test") is None
 
 
 def test_a_choice_stays_on_another_machine(tmp_path: Path) -> None:
