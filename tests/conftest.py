@@ -27,6 +27,8 @@ for number in (signal.SIGINT, signal.SIGHUP):
 
 REPOSITORY = Path(__file__).parent.parent
 USER_DIR = REPOSITORY / "fairseq_labo"
+QUICK_IMPORTS = REPOSITORY / "tests" / "quick_imports"
+os.environ["PYTHONPATH"] = f"{QUICK_IMPORTS}:{REPOSITORY}"
 
 # Words that Moses and BPE leave whole; translation is word by word.
 WORDS = {
@@ -119,14 +121,13 @@ def run_fairseq(
 
     Only what the plugin needs is on the path: nothing of the repository is.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd or "/",
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(QUICK_IMPORTS)},
         timeout=300,
     )
     assert not check or done.returncode == 0, done.stdout[-4000:]

@@ -151,7 +151,6 @@ def test_any_terminal_will_do(encoding: str, tmp_path: Path) -> None:
         words += [f"--{split}", str(tmp_path / "ü€")]
     command = [sys.executable, "-m", "fairseq_labo.experiments.cli", *words]
     environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": encoding}
-    environment["PYTHONPATH"] = str(REPOSITORY)
     for status in (1, 0):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
         shown = (done.stderr if status else done.stdout).decode(encoding)

@@ -14,15 +14,11 @@ import torch
 from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.data import binarize
 from fairseq_labo.experiments.provenance import available_cores
-from tests.conftest import REPOSITORY
 
 
 def test_it_is_light() -> None:
     code = "import sys, fairseq_labo.experiments.provenance\nprint('torch' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
 

@@ -13,7 +13,7 @@ from fairseq_labo.experiments.checkpoints import load_checkpoint
 from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.training.presets import fairseq_arguments
-from tests.conftest import REPOSITORY, TINY_MODEL
+from tests.conftest import TINY_MODEL
 from tests.training.runs import fairseq_train
 
 LABO = [sys.executable, "-m", "fairseq_labo.experiments.cli"]
@@ -41,7 +41,7 @@ def labo(words: list[str], **options: Any) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         **options,
     )
 

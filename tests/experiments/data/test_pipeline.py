@@ -1,7 +1,6 @@
 """Raw text to fairseq's data, with its real preprocessor; a few seconds for each run of it."""
 
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from fairseq_labo.experiments.data import binarize, bpe, pipeline
 from fairseq_labo.experiments.data.recipe import Corpus, Part, Recipe
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, read_lines, sealed, write_lines
-from tests.conftest import REPOSITORY
 from tests.experiments.data import releases
 
 LANGUAGES = ("de", "en")
@@ -257,12 +255,10 @@ def test_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     code += "sys.exit("
     code += f"releases.run('multi30k', Path({str(tmp_path / 'release')!r}), Path(sys.argv[1]),"
     code += " '--workers', '2'))"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     def start(destdir: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-c", code, str(destdir)],
-            env=environment,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -16,7 +16,6 @@ from fairseq_labo.experiments.files import locked, read_json, write_json
 from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.runner import Runner
-from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
 SCORES = scores_of()
@@ -173,10 +172,7 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
         "    run = shell_run(root, 'echo $$ > $1/pid; sleep 60')\n"
         "    Runner(CORPUS, jobs=1, threads=1, lock=lock).complete([run], evaluations=[])\n"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
+    parent = subprocess.Popen([sys.executable, "-c", program, tmp_path])
     child = int(wait_for(tmp_path / "runs" / "smooth" / "seed-1" / "pid"))
     parent.kill()
     parent.wait()

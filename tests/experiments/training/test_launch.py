@@ -1,7 +1,6 @@
 """Running the planned processes: lock, logs, failures, signals, memory."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from fairseq_labo.experiments.training.launch import (
     train_in,
 )
 from fairseq_labo.experiments.training.launch_plan import Launch
-from tests.conftest import REPOSITORY
 
 
 def program(text: str) -> list[str]:
@@ -193,9 +191,8 @@ def test_memory_is_not_that_of_whoever_started_it(tmp_path: Path) -> None:
     peaks = []
     for mib in (100, 150):
         folder = tmp_path / str(mib)
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         command = [sys.executable, "-c", MEASURE, folder, str(mib)]
-        subprocess.run(command, check=True, env=environment)
+        subprocess.run(command, check=True)
         found = json.loads((folder / "resources.json").read_text(encoding="utf-8"))
         peaks.append(found["peak_memory_mib"])
     assert 100 <= peaks[0] < 130 and 45 < peaks[1] - peaks[0] < 55
@@ -208,8 +205,5 @@ def test_labo_train_imports_neither_torch_nor_fairseq() -> None:
         "import sys, fairseq_labo.experiments.training.train\n"
         "print([name for name in ('torch', 'fairseq', 'numpy') if name in sys.modules])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
