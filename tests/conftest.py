@@ -28,7 +28,6 @@ for number in (signal.SIGINT, signal.SIGHUP):
 REPOSITORY = Path(__file__).parent.parent
 USER_DIR = REPOSITORY / "fairseq_labo"
 QUICK_IMPORTS = REPOSITORY / "tests" / "quick_imports"
-os.environ["PYTHONPATH"] = f"{QUICK_IMPORTS}:{REPOSITORY}"
 
 # Words that Moses and BPE leave whole; translation is word by word.
 WORDS = {
@@ -56,6 +55,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=["cpu", "cuda"], default="cpu")
     text = "N cases, kills or updates in tests/faults, instead of the few that fit into CI"
     parser.addoption("--soak", type=int, metavar="N", help=text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_imports_of_processes() -> None:
+    """For what the tests start, and not for the workers that run them, which import more."""
+    os.environ["PYTHONPATH"] = f"{QUICK_IMPORTS}:{REPOSITORY}"
 
 
 @contextmanager

@@ -205,6 +205,19 @@ def test_a_wrong_gradient_is_found_out(
     assert disagreement(dtype, 5000, device=device) is None
 
 
+def test_what_cancels_may_differ_by_the_rounding_of_its_terms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An entry is p − α P*: where the two are nearly equal, AVX2 and AVX-512 differ by more."""
+
+    def rounded(gradient: Tensor, logits: Tensor, *_: Any) -> Tensor:
+        return gradient + 4e-6 * UPSTREAM * torch.softmax(logits, -1)
+
+    sharp = Settings(0.1, 0.03, 1, statistics=True, argmax=True)
+    monkeypatch.setattr(dispatch, "triton_token_losses", with_gradient(rounded))
+    assert disagreement(vocab_size=5003, settings=sharp) is None
+
+
 def wrong_by(name: str, factor: float) -> dispatch.Implementation:
     """An implementation that is off in one of its results."""
 

@@ -118,19 +118,21 @@ class Records:
             ) from error
 
 
-def release(run: Run) -> bool:
-    """Let a run be trained again if its checkpoints are gone, as those of a record are; whether so.
+def is_without_checkpoint(run: Run) -> bool:
+    """Whether a run is trained and its checkpoints are gone, as those of a record are."""
+    return (run.folder / TRAINED).exists() and not any(run.folder.glob("checkpoint*.pt"))
+
+
+def release(run: Run) -> None:
+    """Let a run be trained again.
 
     The scores of the search stay, for its choice; those at the end are to be of one checkpoint.
     """
-    if not (run.folder / TRAINED).exists() or any(run.folder.glob("checkpoint*.pt")):
-        return False
     for evaluation in run.study.evaluations:  # first: killed after this it is released again
         if (scores := run.scores_folder(evaluation)).exists():
             shutil.rmtree(scores)
     (run.folder / TRAINED).unlink()
     (run.folder / LOG).unlink(missing_ok=True)
-    return True
 
 
 def _read(path: Path, shape: Any) -> Any:

@@ -21,7 +21,7 @@ from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
-from fairseq_labo.experiments.studies.records import Records, release
+from fairseq_labo.experiments.studies.records import Records, is_without_checkpoint, release
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Trained
@@ -58,22 +58,16 @@ class Runner:
     _stopped: bool = False
 
     def complete(self, runs: Sequence[Run], *, evaluations: Sequence[str]) -> None:
-        """Train and evaluate every run that is not done yet; the teachers of runs are only trained.
+        """Train and evaluate every run that is not done yet; teachers that it needs are trained.
 
         Raises UserError at the end, with the end of the log of each run that failed; the others
-        are completed all the same.
+        are completed all the same. At once if checkpoints of a trained run are needed and gone,
+        and there are no records.
         """
-        scored = {run.name: run for run in runs}
-        # Teachers first, so that a run that waits for its teacher does not keep it from beginning.
-        teachers = {each.name: each for run in runs for each in run.teachers}
-        ordered = list({**teachers, **scored}.values())
+        ordered = list(self._claim(runs, evaluations).values())
+        scored = {run.name for run in runs}
         steps = {run.name: tuple(evaluations) if run.name in scored else () for run in ordered}
-        for run in ordered:
-            run.claim(self.corpus)
-            if self.records and self.records.take_over(run):
-                show(f"{run.name}: taken over from its record")
         if self.records:
-            _release(runs, evaluations)
             for run in runs:
                 if is_done(run, evaluations):
                     self.records.keep(run, evaluations)
@@ -98,6 +92,31 @@ class Runner:
                 raise
         if failures:
             raise UserError("\n".join(failures))
+
+    def _claim(
+        self, runs: Sequence[Run], evaluations: Sequence[str], *, teach: bool = False
+    ) -> dict[str, Run]:
+        """Claim the runs, take over what is recorded; all that are needed, by name.
+
+        Teachers first, so that a run that waits for its teacher does not keep it from beginning.
+        """
+        for run in runs:
+            run.claim(self.corpus)
+            if self.records and self.records.take_over(run):
+                show(f"{run.name}: taken over from its record")
+            if (teach or not is_done(run, evaluations)) and is_without_checkpoint(run):
+                if not self.records:
+                    raise UserError(
+                        f"{run.folder}: expected its checkpoints, for what is missing of the study "
+                        "needs them, found none; give --records DIR, and the run is trained again, "
+                        "or remove that folder"
+                    )
+                release(run)
+                show(f"{run.name}: trained again, for its checkpoints are needed and gone")
+        untaught = [run for run in runs if run.teacher and not is_done(run, ())]
+        teachers = {run.teacher.name: run.teacher for run in untaught if run.teacher}
+        needed = self._claim(list(teachers.values()), (), teach=True) if teachers else {}
+        return {**needed, **{run.name: run for run in runs}}
 
     def stop(self) -> None:
         """End the processes under way, and begin no others."""
@@ -186,15 +205,6 @@ class Runner:
                 f"end of {log_path}:\n" + "\n".join(lines[-TAIL_LINES:])
             )
         return time.monotonic() - started
-
-
-def _release(runs: Sequence[Run], evaluations: Sequence[str]) -> None:
-    """Let be trained again what the missing scores and students need, and only a record is left."""
-    missing = [run for run in runs if not is_done(run, evaluations)]
-    needed = [*missing, *(teacher for run in missing for teacher in run.teachers)]
-    for run in {run.name: run for run in needed}.values():
-        if release(run):
-            show(f"{run.name}: trained again, for its checkpoints are needed and gone")
 
 
 def is_done(run: Run, evaluations: Sequence[str]) -> bool:

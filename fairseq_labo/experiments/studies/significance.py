@@ -5,16 +5,19 @@ Paired bootstrap resampling (Koehn 2004, EMNLP) and approximate randomization (R
 They know nothing of other seeds; the standard deviation over seeds does.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sacrebleu.significance import PairedTest
 
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.study import Significance
 
 LEVEL = 0.05
+SEED = "SACREBLEU_SEED"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,10 @@ def compare_systems(
 
     `hypotheses` and `references` are text or tokens, as the convention asks. The seed of the
     resampling is sacreBLEU's, 12345 unless $SACREBLEU_SEED says otherwise.
+
+    Raises UserError if that is no seed.
     """
+    check_seed()
     chosen = CONVENTIONS[convention]
     names = dict.fromkeys((baseline, *hypotheses))
     systems: Any = [(name, chosen.prepared(hypotheses[name])) for name in names]
@@ -67,6 +73,13 @@ def compare_systems(
         for name, bootstrap in results["bs"].items()
     }
     return compared, signatures
+
+
+def check_seed() -> None:
+    """Raise UserError unless sacreBLEU takes it: a number, or none for another one each time."""
+    seed = os.environ.get(SEED, "none")
+    if seed.lower() != "none" and not seed.isdecimal():
+        raise UserError(f"${SEED}: expected a number of at least 0, or none, found {seed!r}")
 
 
 def _p(result: Any, *, baseline: Any) -> float | None:

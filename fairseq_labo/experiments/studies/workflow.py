@@ -131,10 +131,17 @@ def threads_of_each(jobs: int) -> int:
 
 
 def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) -> bool:
-    """Run what is missing; the grids' searches first. Whether the whole study is done."""
+    """Run what is missing; the grids' searches first. Whether the whole study is done.
+
+    Raises UserError if a run fails, or, when the others are done, for a pattern of no run.
+    """
+    names, matched = list[str](), set[str]()
 
     def wanted(runs: Sequence[Run]) -> list[Run]:
-        return [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in only or "*")]
+        names.extend(run.name for run in runs)
+        matches = [[each for each in only if fnmatch.fnmatch(run.name, each)] for run in runs]
+        matched.update(*matches)
+        return [run for run, found in zip(runs, matches, strict=True) if found or not only]
 
     choices, begun = search.choose(study, root), set[str]()
     # A choice lets the searches begin of those that it teaches.
@@ -149,6 +156,16 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
     runner.complete(wanted(final), evaluations=[*study.evaluations])
+    waiting = study.methods.keys() - {name.partition("/")[0] for name in names}  # for a teacher
+    if unknown := [
+        each
+        for each in only
+        if each not in matched and not fnmatch.filter(waiting, each.partition("/")[0])
+    ]:
+        raise UserError(
+            f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "
+            f"has; there are {', '.join(dict.fromkeys(names))}"
+        )
     return choices.keys() == study.searched.keys() and all(
         is_done(run, [*study.evaluations]) for run in final
     )

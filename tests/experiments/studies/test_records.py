@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
-from fairseq_labo.experiments.studies.records import Records, release
+from fairseq_labo.experiments.studies.records import Records, is_without_checkpoint
 from fairseq_labo.experiments.studies.run import final_runs, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done
 from fairseq_labo.experiments.studies.study_file import read_study
@@ -130,8 +130,10 @@ def test_a_release_that_is_cut_off_is_taken_up(
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            release(run)
-    assert release(run) and run.scores("test") is None
+            complete(run, tmp_path / "records", "test", "test1")
+    assert is_without_checkpoint(run)
+    complete(run, tmp_path / "records", "test", "test1")
+    assert trainings(run.root) == 2
 
 
 def test_a_choice_stays_on_another_machine(tmp_path: Path) -> None:
@@ -276,3 +278,35 @@ def test_a_teacher_of_a_missing_run_is_trained_again(tmp_path: Path) -> None:
     shutil.rmtree(records / both(tmp_path)[1].name)
     run_all(tmp_path / "third")
     assert trainings(tmp_path / "third") == 2
+
+
+def test_no_teacher_is_trained_for_pupils_that_are_done(tmp_path: Path) -> None:
+    """Though it has neither a record nor a folder here."""
+    records = tmp_path / "records"
+
+    def pupil(root: Path) -> RecordedRun:
+        teacher = run_in(root)
+        return taught_run(teacher, teacher.train)
+
+    complete(pupil(tmp_path / "first"), records, "test")
+    assert trainings(tmp_path / "first") == 2
+    complete(pupil(tmp_path / "again"), records, "test")
+    assert trainings(tmp_path / "again") == 0
+
+
+def test_a_checkpoint_that_is_gone_is_missed_at_once(tmp_path: Path) -> None:
+    """Without records it is not trained again unasked, and what it has stays."""
+    run = run_in(tmp_path / "out")
+    complete(run, tmp_path / "records", "test")
+    (run.folder / "checkpoint_best.pt").unlink()
+    runner = Runner(CORPUS, jobs=1, threads=1)
+    runner.complete([run], evaluations=["test"])
+    remedy = r"expected its checkpoints, .* found none; give --records DIR, .*, or remove that fold"
+    with pytest.raises(UserError, match=f"{run.folder}: {remedy}"):
+        runner.complete([run], evaluations=["test", "test1"])
+    assert is_done(run, ["test"])
+    pupil = taught_run(run, run.train)
+    with pytest.raises(UserError, match=f"{run.folder}: {remedy}"):
+        runner.complete([pupil], evaluations=["test"])
+    complete(pupil, tmp_path / "records", "test")
+    assert is_done(pupil, ["test"]) and trainings(run.root) == 3

@@ -55,7 +55,10 @@ def shell_run(root: Path, train: str, *, seed: int = 1) -> ShellRun:
 
 
 RESOURCES = '{"seconds": 7, "peak_memory_mib": 77}'  # less than this process has
-FINISH = f"echo '{RESOURCES}' > $1/resources.json; cat > $1/train.log <<'END'\n{DONE}END\n"
+FINISH = (
+    f"touch $1/checkpoint_best.pt; echo '{RESOURCES}' > $1/resources.json\n"
+    f"cat > $1/train.log <<'END'\n{DONE}END\n"
+)
 
 
 def test_done_steps_are_not_done_again(tmp_path: Path) -> None:

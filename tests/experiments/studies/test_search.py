@@ -85,6 +85,15 @@ def test_nothing_is_chosen_before_the_search_is_complete(tmp_path: Path) -> None
     assert not any("labo" in name and "test" in subsets for name, subsets in runner.done)
 
 
+def test_a_pattern_of_no_run_is_refused(tmp_path: Path) -> None:
+    """Beside one that has runs, which are run; the names are told."""
+    runner = FakeRunner({FIRST: 1.0, SECOND: 2.0})
+    message = r"--only: expected .*, found loba/\*, which no run has; there are .*smooth/seed-1"
+    with pytest.raises(UserError, match=message):
+        workflow.run_study(make_study(), tmp_path, runner, only=["smooth/*", "loba/*"])
+    assert {name.partition("/")[0] for name, _ in runner.done} == {"smooth"}
+
+
 def test_a_choice_stays(tmp_path: Path) -> None:
     """A larger grid with a better setting does not get the test set a second time."""
     study = make_study()

@@ -6,7 +6,8 @@ import pytest
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
-from fairseq_labo.experiments.studies.significance import compare_systems
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.significance import check_seed, compare_systems
 from fairseq_labo.experiments.studies.study import Significance
 
 GENERATOR = random.Random(3)
@@ -82,3 +83,21 @@ def test_convention_of_the_study_is_used() -> None:
     split = 100 * (11 / 12 * 10 / 11 * 9 / 10 * 8 / 9) ** 0.25
     assert scores["bleu_tokenized"] == pytest.approx(plain)
     assert scores["bleu_tokenized_compounds"] == pytest.approx(split)
+
+
+@pytest.mark.parametrize("seed", ["7", "0", "none", "NONE"])
+def test_seeds_that_sacrebleu_takes(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACREBLEU_SEED", seed)
+    check_seed()
+    compare_systems(
+        {"a": worse(0.5, 1)}, REFERENCES, baseline="a", convention="bleu", settings=SETTINGS
+    )
+
+
+@pytest.mark.parametrize("seed", ["", "abc", "-1", "1.5", "²"])
+def test_a_seed_that_is_none_is_refused(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACREBLEU_SEED", seed)
+    with pytest.raises(UserError, match=r"\$SACREBLEU_SEED: expected a number"):
+        compare_systems(
+            {"a": REFERENCES}, REFERENCES, baseline="a", convention="bleu", settings=SETTINGS
+        )
