@@ -17,9 +17,12 @@ from torch import Tensor
 from fairseq_labo.criterions.labo_cross_entropy import (
     LaboCrossEntropyConfig,
     LaboCrossEntropyCriterion,
+    warn_of_beta,
 )
 from fairseq_labo.criterions.logits import model_logits
+from fairseq_labo.criterions.regularized_cross_entropy import RegularizedCrossEntropyCriterion
 from fairseq_labo.ops import TokenLosses
+from fairseq_labo.ops.arguments import check_beta
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +40,9 @@ class LaboAutoCrossEntropyCriterion(LaboCrossEntropyCriterion):
     """LABO with α moved after each validation until the model is as confident as it is right."""
 
     def __init__(self, cfg: Any, task: Any) -> None:
-        cfg.teacher_path = None
-        super().__init__(cfg, task)
+        self.temperature = check_beta(cfg.labo_beta)
+        warn_of_beta(self.temperature, uniform=cfg.label_prior == "uniform")
+        RegularizedCrossEntropyCriterion.__init__(self, cfg, task)
         if cfg.fused_projection:
             raise ValueError("this attempt needs the logits, found --fused-projection")
         first = self.label_smoothing
