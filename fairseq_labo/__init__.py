@@ -19,11 +19,7 @@ def _allow_checkpoints() -> None:
 
 
 def _register_criterions() -> None:
-    from fairseq_labo.criterions import (  # noqa: F401
-        labo_auto_cross_entropy,
-        labo_cross_entropy,
-        tsla_cross_entropy,
-    )
+    from fairseq_labo.criterions import labo_cross_entropy, tsla_cross_entropy  # noqa: F401
     from fairseq_labo.numpy_names import restore_dropped_names
 
     restore_dropped_names()

@@ -30,8 +30,9 @@ YEARS = {"test": "2016", "test1": "2017"}
 
 
 def document_files() -> list[Path]:
-    """README, and every page of docs/."""
-    return [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    """README, every page of docs/, and the reports of attempts that failed."""
+    pages = sorted((REPOSITORY / "docs").rglob("*.md"))
+    return [REPOSITORY / "README.md", *pages, *sorted(RESULTS.glob("attempts/*/report.md"))]
 
 
 def filled(text: str) -> str:
@@ -179,6 +180,24 @@ def table_records(name: str) -> str:
     )
 
 
+def table_attempt(name: str) -> str:
+    """One row a seed of an attempt that failed: how well calibrated it is on each set."""
+    sets = {"valid": "validation", **YEARS, "test2": "COCO"}
+    rows = []
+    for folder in sorted((RESULTS / "attempts" / name).glob("seed-*")):
+        scores = [load(f"attempts/{name}/{folder.name}/{each}-scores/scores.json") for each in sets]
+        of = [each["calibration"] for each in scores]
+        gaps = [100 * (each["confidence"] - each["accuracy"]) for each in of]
+        cells = [
+            f"{gap:+.2f} / {100 * each['ece']:.2f}" for gap, each in zip(gaps, of, strict=True)
+        ]
+        mean_ece = sum(each["ece"] for each in of[1:]) / len(of[1:])
+        bleu, seed = scores[0]["bleu"]["score"], folder.name.removeprefix("seed-")
+        rows.append([seed, f"{bleu:.2f}", *cells, f"{100 * mean_ece:.2f}"])
+    gaps_of = [f"gap / ECE, {each} (%)" for each in sets.values()]
+    return markdown(["seed", "BLEU, validation", *gaps_of, "ECE, mean of tests (%)"], rows)
+
+
 def table_demo() -> str:
     """The demo's runs, a seed each."""
     names = ("cross", "label_smoothed_cross", "tsla_cross", "labo_cross")
@@ -220,6 +239,7 @@ def table_digits() -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "beams": table_beams, "records": table_records,
+    "attempt": table_attempt,
     "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
     "demo": table_demo, "digits": table_digits, "headline": table_headline,
     "conventions": table_conventions, **benchmark_tables.TABLES,
