@@ -63,6 +63,17 @@ def quick_imports_of_processes() -> None:
     os.environ["PYTHONPATH"] = f"{QUICK_IMPORTS}:{REPOSITORY}"
 
 
+# Files of few tests that take minutes: begun first, or one worker would be left with them.
+LONG = ["benchmarks/test_acceptance", "test_wheel", "faults/test_wrong_files"]
+LONG += ["experiments/studies/test_compare", "faults/test_training_kills", "faults/test_fuzz"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files in the order in which the workers shall take them."""
+    ranks = {REPOSITORY / "tests" / f"{name}.py": rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @contextmanager
 def preprocessing_in_process() -> Iterator[None]:
     """fairseq-preprocess in this process: another takes seconds to start."""

@@ -128,8 +128,8 @@ def test_a_gpu_gets_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for number in (1, 2):
         monkeypatch.setattr(acceptance.torch.cuda, "device_count", lambda n=number: n)
         steps = {step.name: step for step in acceptance.list_steps("cuda", tmp_path)}
-        names = {*NAMES, "updates-fp16", "updates-amp"} - ({"two"} if number == 1 else set())
-        assert set(steps) == names
+        more = {"loss-fp16", "loss-fp32", "updates-fp32", "updates-fp16", "updates-amp"}
+        assert set(steps) == {*NAMES, *more} - ({"two"} if number == 1 else set())
         assert not set(acceptance.SMALL_LOSS) & set(steps["loss-fp16"].arguments)
         assert "-k" not in steps["kernels"].arguments
 

@@ -79,8 +79,10 @@ def test_signals_leave_no_process_and_the_next_run_goes_on(
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
-        while not list(destdir.glob(f"work/.partial-*/**/{moment}")) and process.poll() is None:
+        is_there = False
+        while process.poll() is None and not (is_there and len(_tree(process.pid)) > 1):
             time.sleep(0.01)
+            is_there = is_there or any(destdir.glob(f"work/.partial-*/**/{moment}"))
         time.sleep(delay)
         started = _tree(process.pid)
         assert process.poll() is None and len(started) > 1  # so there is something to end
