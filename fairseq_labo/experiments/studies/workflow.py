@@ -21,6 +21,7 @@ from fairseq_labo.experiments.studies.results import Results, mean_with_deviatio
 from fairseq_labo.experiments.studies.run import Run, final_runs, labo, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
 from fairseq_labo.experiments.studies.schema import read_entries
+from fairseq_labo.experiments.studies.significance import check_seed
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study
 
 THREADS = "OMP_NUM_THREADS"
@@ -63,6 +64,7 @@ def complete(
     """
     if jobs < 1:
         raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
+    check_seed()  # now, and not when all runs are done
     if records and report_only:
         raise UserError(
             "--records: expected no --report-only beside it; leave that out: only what is missing "

@@ -52,6 +52,15 @@ def test_a_preparation_that_fails_is_an_error(
     assert "train15k.en.gz" in capfd.readouterr().err  # what is missing
 
 
+def test_a_seed_of_the_tests_is_looked_at_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SACREBLEU_SEED", "abc")
+    with pytest.raises(UserError, match=r"\$SACREBLEU_SEED: expected a number .* found 'abc'"):
+        workflow.complete(make_study(), tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
 def failure(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     """What `labo compare` says when it fails."""
     assert cli.main(["compare", *map(str, words)]) == 1
