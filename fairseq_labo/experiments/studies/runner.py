@@ -60,9 +60,9 @@ class Runner:
     def complete(self, runs: Sequence[Run], *, evaluations: Sequence[str]) -> None:
         """Train and evaluate every run that is not done yet; teachers that it needs are trained.
 
-        Raises UserError at the end, with the end of the log of each run that failed; the others
-        are completed all the same. At once if checkpoints of a trained run are needed and gone,
-        and there are no records.
+        Raises UserError at once where checkpoints of a trained run are needed and gone, and there
+        are no records; and at the end, with the end of the log of each run that failed: the others
+        are completed all the same.
         """
         ordered = list(self._claim(runs, evaluations).values())
         scored = {run.name for run in runs}
