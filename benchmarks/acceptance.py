@@ -74,9 +74,10 @@ def list_steps(device: str, folder: Path) -> list[Step]:
     for precision in ("fp32", "fp16", "bf16", "amp") if cuda else ("bf16",):
         name = f"updates-{precision}"
         words = ["-m", "benchmarks.updates", *on, "--precision", precision, *result(name)]
+        words += [] if cuda else ["--updates", "2", "--max-tokens", "64"]
         steps.append(Step(name, "losses, speed and memory of updates", words, 240))
     words = ["-m", "benchmarks.largest_batch", *on, *result("largest")]
-    words += [] if cuda else ["--memory-mib", "12"]
+    words += [] if cuda else ["--memory-mib", "5"]
     steps.append(Step("largest", "goal 12: the largest batch", words, 240))
     return steps + list_whole_steps(cuda, folder)
 

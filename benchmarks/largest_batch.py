@@ -52,6 +52,8 @@ def largest(options: argparse.Namespace) -> dict[str, Any]:
 def _largest_of(flags: list[str], options: argparse.Namespace) -> int:
     """The most sentences of a batch that fit."""
     trainer, dictionary = make_trainer(flags, options, options.precision, device=options.device)
+    if options.device == "cpu":  # what the optimizer keeps is not of a batch
+        trainer.train_step([next(batches(dictionary, SENTENCE_TOKENS))])
     return most(
         lambda number: _fits(trainer, next(batches(dictionary, number * SENTENCE_TOKENS)), options)
     )

@@ -5,6 +5,10 @@ import sys
 
 import pytest
 
+BOARD = "import tempfile; from torch.utils.tensorboard"
+EMPTY = "(folder := tempfile.TemporaryDirectory()).name"
+WRITER = "<class 'torch.utils.tensorboard.writer.SummaryWriter'>"
+
 
 def output(program: str) -> list[str]:
     """The lines that a new process prints, with what conftest puts on its path."""
@@ -21,7 +25,7 @@ def test_training_imports_no_compiler() -> None:
         "optimizer = Adam([x], lr=0.5)\n"
         "x.backward()\n"
         "optimizer.step()\n"
-        "loaded = ('torch._dynamo', 'sklearn.base', 'scipy.stats._stats_py')\n"
+        "loaded = ['torch._dynamo', 'sklearn.base', 'scipy.stats._stats_py', 'tensorboard']\n"
         "print(round(x.item(), 3), [name for name in loaded if name in sys.modules])\n"
     )
     assert output(program)[-1] == "0.5 []"
@@ -53,6 +57,7 @@ def test_what_is_not_to_be_compiled_is_not() -> None:
         ("from scipy import stats; print(stats.norm.cdf(0))", "0.5"),
         ("import scipy.stats; print(scipy.stats.norm.cdf(0))", "0.5"),
         ("from sklearn.metrics import f1_score; print(f1_score([1, 0], [1, 0]))", "1.0"),
+        (f"{BOARD} import SummaryWriter; print(type(SummaryWriter({EMPTY})))", WRITER),
         ("from sklearn import metrics; print(metrics.accuracy_score([1, 0], [1, 1]))", "0.5"),
     ],
 )  # fmt: skip

@@ -29,10 +29,13 @@ Build = Callable[..., Built]
 
 @functools.cache
 def configuration(arguments: tuple[str, ...]) -> Any:
-    """What fairseq-train makes of its command line; hydra takes a third of a second for it."""
+    """What fairseq-train makes of its command line."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+    from tests import quick_configuration
+
+    quick_configuration.install()
     namespace = options.parse_args_and_arch(options.get_training_parser(), list(arguments))
     return convert_namespace_to_omegaconf(namespace)
 

@@ -287,6 +287,9 @@ def harmless(materials: Path) -> Iterator[None]:
     from fairseq_labo.experiments.data import binarize, download, parallel
     from fairseq_labo.experiments.studies import workflow  # noqa: F401  (before Popen is none)
     from fairseq_labo.experiments.training import inquiry, launch, presets
+    from tests import quick_configuration
+
+    quick_configuration.install()
 
     # In this order: what is patched last is undone first.
     with preprocessing_in_process(), pytest.MonkeyPatch.context() as patch:

@@ -1,9 +1,14 @@
 """Where the kernels' tests run: on the CPU by Triton's interpreter, or on a GPU (--device cuda)."""
 
+import contextlib
+
 import pytest
 import torch
 
 from fairseq_labo.ops.triton_loss import triton_unavailable
+
+with contextlib.suppress(ImportError):  # without Triton these tests are skipped
+    import tests.quick_interpreter  # noqa: F401
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ as soon as it is used:
   and imports the compiler at the first call of one, to tell it so. Here it is told where something
   else has imported it.
 - scikit-learn and ``scipy.stats``: fairseq takes functions from them for tasks other than
-  translation.
+  translation. TensorBoard: only --tensorboard-logdir uses it.
 """
 
 import functools
@@ -21,6 +21,7 @@ DEFERRED = {
     "sklearn": (),
     "sklearn.metrics": ("f1_score", "matthews_corrcoef"),
     "scipy.stats": ("pearsonr", "spearmanr"),
+    "torch.utils.tensorboard": ("SummaryWriter",),
 }
 
 
@@ -33,19 +34,21 @@ class Deferred(ModuleType):
         for each in functions:
             setattr(self, each, functools.partial(self._call, each))
 
-    def _imported(self) -> Any:
-        for name in DEFERRED:
-            if isinstance(sys.modules.get(name), Deferred):
-                del sys.modules[name]
-        return importlib.import_module(self.__name__)
-
     def _call(self, function: str, *arguments: Any, **keywords: Any) -> Any:
-        return getattr(self._imported(), function)(*arguments, **keywords)
+        return getattr(_import(self.__name__), function)(*arguments, **keywords)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._imported(), name)
+        return getattr(_import(self.__name__), name)
+
+
+def _import(name: str) -> Any:
+    package = name.partition(".")[0]
+    for each in DEFERRED:
+        if isinstance(sys.modules.get(each), Deferred) and each.partition(".")[0] == package:
+            del sys.modules[each]
+    return importlib.import_module(name)
 
 
 class CompilerFinder(importlib.machinery.PathFinder):

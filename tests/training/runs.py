@@ -103,6 +103,9 @@ def fairseq_train(
     from fairseq_cli.train import main
     from omegaconf import OmegaConf
 
+    from tests import quick_configuration
+
+    quick_configuration.install()
     forget_earlier_runs()
     arguments = [str(data), "--save-dir", str(save_dir), *map(str, flags)]
     with captured_output() as output:

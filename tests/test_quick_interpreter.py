@@ -1,0 +1,36 @@
+"""The interpreter puts its own in the place of every builtin, also where some already stand."""
+
+import inspect
+import os
+
+import pytest
+import torch
+
+from fairseq_labo.ops import labo_loss
+
+pytest.importorskip("triton")
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="kernels are compiled")
+def test_finds_every_builtin() -> None:
+    import triton.language as tl
+    from triton.language.core import is_builtin
+    from triton.runtime import interpreter
+
+    import tests.quick_interpreter
+
+    def check() -> list[int]:
+        counts = []
+        for namespace in (tl, tl.core, tl.tensor, tl.math):
+            ours, real = (
+                {name for name, member in where.getmembers(namespace) if is_builtin(member)}
+                for where in (interpreter.inspect, inspect)
+            )
+            assert ours == real
+            counts.append(len(real))
+        return counts
+
+    assert isinstance(interpreter.inspect, tests.quick_interpreter._Inspect)
+    check()
+    labo_loss(torch.randn(2, 5), torch.tensor([0, 1]), label_smoothing=0.1, beta=2.0, impl="triton")
+    assert check()[0] > 50  # of `tl`: what stood there does so again
