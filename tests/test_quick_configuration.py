@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import TRAINING
 from tests.training.runs import LABO, TSLA
 
+pytestmark = pytest.mark.slow
+
 
 def configurations(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """Of the same command line: hydra's, and that of the tests."""
