@@ -8,6 +8,7 @@ import functools
 import inspect
 from typing import Any
 
+import triton.language as tl
 from triton.language.core import is_builtin
 from triton.runtime import interpreter
 
@@ -28,4 +29,6 @@ class _Inspect:
         return [(name, getattr(namespace, name)) for name in _names_of_builtins(namespace)]
 
 
+for each in (tl, tl.core, tl.tensor, tl.math):  # now, when none of its own stand in their places
+    _names_of_builtins(each)
 interpreter.inspect = _Inspect()
