@@ -95,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Search, print, and write what was found; 1 if no batch of a criterion fits."""
     parser = make_parser("largest_batch", __doc__, DEFAULTS)
     parser.add_argument("--precision", choices=PRECISIONS)
-    parser.add_argument("--memory-mib", type=float, default=20.0, help="of a CPU (default: 20)")
+    memory = "of a CPU, beside the model and what its optimizer keeps (default: 20)"
+    parser.add_argument("--memory-mib", type=float, default=20.0, help=memory)
     options = parse(parser, arguments, DEFAULTS)
     results = largest(options)
     write_results(results, options)

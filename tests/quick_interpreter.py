@@ -29,6 +29,8 @@ class _Inspect:
         return [(name, getattr(namespace, name)) for name in _names_of_builtins(namespace)]
 
 
-for each in (tl, tl.core, tl.tensor, tl.math):  # now, when none of its own stand in their places
-    _names_of_builtins(each)
-interpreter.inspect = _Inspect()
+def install() -> None:
+    """Let the interpreter use it, in this process; to be called outside a kernel."""
+    for namespace in (tl, tl.core, tl.tensor, tl.math):  # before its own stand in their places
+        _names_of_builtins(namespace)
+    interpreter.inspect = _Inspect()

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 pytestmark = pytest.mark.slow
+
 BOARD = "import tempfile; from torch.utils.tensorboard"
 EMPTY = "(folder := tempfile.TemporaryDirectory()).name"
 WRITER = "<class 'torch.utils.tensorboard.writer.SummaryWriter'>"

@@ -1,14 +1,16 @@
 """Where the kernels' tests run: on the CPU by Triton's interpreter, or on a GPU (--device cuda)."""
 
-import contextlib
+import importlib.util
 
 import pytest
 import torch
 
 from fairseq_labo.ops.triton_loss import triton_unavailable
 
-with contextlib.suppress(ImportError):  # without Triton these tests are skipped
-    import tests.quick_interpreter  # noqa: F401
+if importlib.util.find_spec("triton"):  # without it these tests are skipped
+    from tests import quick_interpreter
+
+    quick_interpreter.install()
 
 
 @pytest.fixture
