@@ -12,6 +12,7 @@ from fairseq_labo.ops.settings import Settings
 CPU_CHUNK_BYTES = 4 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # few enough launches
 CHUNKED_POWERS = (2.0, 3.0, 4.0)
+CUDA_CHUNKED_POWERS = (2.0,)  # a GPU's exponential is less exact, and a power magnifies that
 # Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
 CHUNKED_LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
@@ -148,7 +149,8 @@ def distributions(
     else:
         largest = z.amax(1)
     out.largest[rows] = largest = largest.to(d.dtype)
-    if settings.in_loss and settings.beta in CHUNKED_POWERS and teacher is None:
+    powers = CUDA_CHUNKED_POWERS if d.is_cuda else CHUNKED_POWERS
+    if settings.in_loss and settings.beta in powers and teacher is None:
         _scaled_difference(z, largest.unsqueeze(1), settings.beta, out=d)
         found = _by_powers(d, smoothing, prior, rows, out, scratch, settings, p)
         if found is not None:

@@ -150,7 +150,7 @@ def forward_kernel(
             if PRIOR:
                 pi = tl.load(prior_ptr + columns, mask=inside, other=0.0)
                 M += tl.sum(tl.where(pi > 0.0, pi * x, 0.0), 1)
-                seen += tl.sum(pi, 1)
+                seen += tl.sum(tl.where(inside, pi, 0.0), 1)
                 if ENTROPY:
                     H += tl.sum(tl.load(prior_log_ptr + columns, mask=inside, other=0.0), 1)
             else:
@@ -166,7 +166,7 @@ def forward_kernel(
                     pi_log_pi = tl.load(prior_log_ptr + columns, mask=inside, other=0.0)
                     H += beta * tl.sum(e * pi_log_pi, 1)
                 e *= pi
-                seen += tl.sum(pi, 1)
+                seen += tl.sum(tl.where(inside, pi, 0.0), 1)
             T += tl.sum(e, 1)
             if MODE == TEACHER:
                 M += tl.sum(tl.where(e > 0.0, e * x, 0.0), 1)

@@ -28,6 +28,9 @@ NUM_WARPS = 4
 LANES = 256  # of a forward program: two per thread, two accesses under way
 BLOCK = 2048  # of a backward program, in vocabulary entries
 KERNEL_POWERS = (1.0, 2.0, 3.0, 4.0)
+# A power magnifies the error of the GPU's exponential. In half precision the gradient's rounding is
+# far larger; in float32 an exponential of its own costs no time, for the memory is what is slow.
+FLOAT32_KERNEL_POWERS = (1.0, 2.0)
 # Above, β log(T/V) would magnify the rounding of T, by which R is off by 1e-7 at 16; then
 # `triton_math.expm1` is summed instead.
 KERNEL_LARGEST_BETA_BY_LOG = 16.0
@@ -76,7 +79,9 @@ class _Plan(NamedTuple):
     inverse_beta: float
 
     @classmethod
-    def for_call(cls, settings: Settings, *, regularized: bool, teacher: bool) -> "_Plan":
+    def for_call(
+        cls, dtype: torch.dtype, settings: Settings, *, regularized: bool, teacher: bool
+    ) -> "_Plan":
         from fairseq_labo.ops import triton_math
 
         if not regularized:
@@ -86,7 +91,8 @@ class _Plan(NamedTuple):
             return cls(triton_math.UNIFORM.value, 0, False, 1.0, 1.0)
         if teacher:
             return cls(triton_math.TEACHER.value, 0, False, beta, 1.0 / beta)
-        power = int(beta) if beta in KERNEL_POWERS else 0
+        powers = FLOAT32_KERNEL_POWERS if dtype == torch.float32 else KERNEL_POWERS
+        power = int(beta) if beta in powers else 0
         by_expm1 = beta > KERNEL_LARGEST_BETA_BY_LOG
         return cls(triton_math.LABO.value, power, by_expm1, beta, 1.0 / beta)
 
@@ -141,7 +147,8 @@ def _losses(
     entropy = row_results(settings.statistics)
     argmax = row_results(settings.argmax, torch.int64)
     saved = torch.empty(num_tokens, 4, dtype=torch.float32, device=logits.device)
-    plan = _Plan.for_call(settings, regularized=settings.regularized, teacher=teacher is not None)
+    taught = teacher is not None
+    plan = _Plan.for_call(logits.dtype, settings, regularized=settings.regularized, teacher=taught)
     lanes = _Lanes.for_logits(logits)
     valid = torch.ones((), dtype=torch.int32, device=logits.device)
     weights = prior if settings.regularized else None
@@ -241,7 +248,8 @@ def _gradient(
         gradient = torch.empty(num_tokens, vocab_size, dtype=logits.dtype, device=logits.device)
     if num_tokens == 0:
         return gradient
-    plan = _Plan.for_call(settings, regularized=settings.in_loss, teacher=teacher is not None)
+    taught = teacher is not None
+    plan = _Plan.for_call(logits.dtype, settings, regularized=settings.in_loss, teacher=taught)
     prior = prior if settings.in_loss else None
     block = min(BLOCK, max(WARP_SIZE * NUM_WARPS, 1 << (vocab_size - 1).bit_length()))
     with _on_device(logits):
