@@ -31,6 +31,10 @@ second look at the row, and sums T, X and H relative to their own maximum.
 Layout: a lane's STEPS entries are neighbours in memory and fill one 16-byte access
 (LANE_STRIDE = STEPS, STEP_STRIDE = 1) where rows are aligned; elsewhere neighbouring lanes read
 neighbouring entries (LANE_STRIDE = 1, STEP_STRIDE = LANES). Either way a thread owns its lanes.
+
+Triton 3.6 and 3.7 at least miscompile a sum that its loop also reads, if what is summed is loaded
+as it is: the loop then reads 0 (issue 11836 of triton-lang/triton). n under a prior is such a sum;
+a `where` that changes nothing keeps it from that.
 """
 
 import triton
