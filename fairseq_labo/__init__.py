@@ -19,9 +19,13 @@ def _allow_checkpoints() -> None:
 
 
 def _register_criterions() -> None:
+    import atexit
+
     from fairseq_labo.criterions import labo_cross_entropy, tsla_cross_entropy  # noqa: F401
+    from fairseq_labo.data_buffer import end_buffering
     from fairseq_labo.numpy_names import restore_dropped_names
 
+    atexit.register(end_buffering)
     restore_dropped_names()
     _allow_checkpoints()  # now with fairseq's own types
 
