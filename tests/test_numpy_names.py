@@ -44,6 +44,7 @@ def dropped_names() -> Iterator[tuple[str, str]]:
                     yield str(path.relative_to(root)), ast.unparse(node.func).removeprefix("np.")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_every_dropped_name_is_covered() -> None:
     covered = {module.removeprefix("fairseq.").replace(".", "/") + ".py" for module in MODULES}

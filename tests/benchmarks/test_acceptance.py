@@ -60,6 +60,7 @@ def test_the_whole_in_miniature(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "| updates-bf16 |" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_failure_costs_no_other_step(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -74,6 +75,7 @@ def test_a_failure_costs_no_other_step(
     assert acceptance.main([str(tmp_path), "--device", "cpu"]) == 0  # only that one runs again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", FAILURES)
 def test_kinds_of_failures(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, largest=code)
@@ -89,6 +91,7 @@ def test_half_a_result_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert json.loads((tmp_path / "acceptance.json").read_text("utf-8"))["results"] == {}
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_the_minutes_is_left_for_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import REPOSITORY
 SMOOTHED = "label_smoothed_cross_entropy"
 
 
+@pytest.mark.slow
 def test_a_step_of_ours_launches_a_third_of_fairseqs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +36,7 @@ def test_a_step_of_ours_launches_a_third_of_fairseqs(
     assert "labo_cross_entropy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_counted() -> None:
     x = torch.rand(4, 5)
     # A view, a tensor that is not filled, and two launches.

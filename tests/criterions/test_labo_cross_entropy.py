@@ -12,6 +12,7 @@ from tests.criterions.conftest import Build
 from tests.criterions.steps import COMMON_FLAGS, LABO, SMOOTHED, assert_same_step, step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", COMMON_FLAGS)
 def test_labo_of_beta_inf_is_fairseqs_label_smoothing(build: Build, flags: tuple[str, ...]) -> None:
     fairseqs = build(*SMOOTHED, *flags)

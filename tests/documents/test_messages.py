@@ -47,11 +47,13 @@ def is_known(message: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", MESSAGES)
 def test_message_is_one_of_today_s(message: str) -> None:
     assert is_known(message)
 
 
+@pytest.mark.slow
 def test_a_stale_message_is_noticed() -> None:
     assert len(MESSAGES) > 20
     assert not is_known("expected hypotheses 0 to N, found fewer")

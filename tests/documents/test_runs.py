@@ -50,6 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language, code", MARKED)
 def test_marked_block_runs(language: str, code: str, run: Run) -> None:
     if language == "python":

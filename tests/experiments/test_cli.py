@@ -143,6 +143,7 @@ def test_no_control_character_reaches_the_terminal(capsys: pytest.CaptureFixture
     assert "\\x1b]0;x\\x07: expected a study file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_any_terminal_will_do(encoding: str, tmp_path: Path) -> None:
     """What its encoding lacks is shown as an escape, in messages and in results."""

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 
+@pytest.mark.slow
 def test_the_plugin_imports_no_evaluation() -> None:
     modules = ("fairseq_labo.experiments", "microworld", "matplotlib", "jinja2", "torchmetrics")
     program = (

@@ -40,6 +40,7 @@ def test_versions_of_whatever_provides_fairseq(monkeypatch: pytest.MonkeyPatch) 
     assert described["versions"] | {"python": ""} == versions | {"python": ""}
 
 
+@pytest.mark.slow
 def test_the_installed_fairseq_is_recorded() -> None:
     providers = importlib.metadata.packages_distributions()["fairseq"]
     assert set(providers) <= provenance.describe_machine(cpu=True)["versions"].keys()

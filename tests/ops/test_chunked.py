@@ -233,6 +233,7 @@ def test_no_dense_buffer_but_the_gradient(
     assert others and max(others) <= 8 * 2000 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocab_size", [10_152, 32_000, 50_304])
 @pytest.mark.parametrize("beta", [1.5, 4.0, 10.0, math.inf])
 def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:

@@ -41,6 +41,7 @@ def test_several_blocks(device: str, dtype: torch.dtype, beta: float) -> None:
     check(logits, target, upstream, settings(beta, 0.9, statistics=True, argmax=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [4.5, 10.0, 16.0, 16.5, 64.0])
 @pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 3.0])
 def test_the_regularizer_on_either_side_of_the_limit(
@@ -206,7 +207,7 @@ def test_one_upstream_gradient_for_all(device: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("beta", [2.0, math.inf])
-@pytest.mark.parametrize("vocab_size", [99, 4104])
+@pytest.mark.parametrize("vocab_size", [99, pytest.param(4104, marks=pytest.mark.slow)])
 def test_the_gradient_may_be_written_over_the_logits(
     device: str, dtype: torch.dtype, beta: float, vocab_size: int
 ) -> None:

@@ -21,6 +21,7 @@ case "$*" in {failing}) exit 3 ;; esac
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failing", "outcome"),
     [

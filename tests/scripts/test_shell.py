@@ -42,6 +42,7 @@ def test_every_script_of_before_is_still_there() -> None:
     assert expected <= set(SCRIPTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_from_any_folder(script: str, tmp_path: Path) -> None:
     done = shell(script, "-h", cwd=tmp_path)

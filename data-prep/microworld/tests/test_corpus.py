@@ -24,6 +24,7 @@ def corpus() -> microworld.Corpus:
     return microworld.generate(seed=1)
 
 
+@pytest.mark.slow
 def test_sizes_and_distinct_pairs(corpus: microworld.Corpus) -> None:
     assert {split: len(pairs) for split, pairs in corpus.items()} == {
         "train": 24_000, "valid": 500, "test": 500,
@@ -32,6 +33,7 @@ def test_sizes_and_distinct_pairs(corpus: microworld.Corpus) -> None:
     assert len(set(everything)) == len(everything)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [0, 1])
 def test_held_out_sides_do_not_occur_elsewhere(corpus: microworld.Corpus, side: int) -> None:
     train, valid, test = ({pair[side] for pair in corpus[split]} for split in microworld.SPLITS)
@@ -93,6 +95,7 @@ def test_too_many_pairs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         microworld.generate(seed=1, train=2, valid=0, test=0)
 
 
+@pytest.mark.slow
 def test_every_sentence_is_well_formed(corpus: microworld.Corpus) -> None:
     letters = {"de": "A-Za-zÄÖÜäöüßé", "en": "A-Za-zéü'"}
     for pairs in corpus.values():
@@ -104,6 +107,7 @@ def test_every_sentence_is_well_formed(corpus: microworld.Corpus) -> None:
             assert german_text[-1] == english_text[-1], (german_text, english_text)
 
 
+@pytest.mark.slow
 def test_english_articles_and_negations(corpus: microworld.Corpus) -> None:
     for _, text in corpus["train"]:
         assert not re.search(r"\b[Aa] [aeio]", text), text
@@ -112,6 +116,7 @@ def test_english_articles_and_negations(corpus: microworld.Corpus) -> None:
         assert not re.search(r"\b(\w+) \1\b", text), text
 
 
+@pytest.mark.slow
 def test_lengths_and_vocabulary(corpus: microworld.Corpus) -> None:
     words = [Counter[str](), Counter[str]()]
     for pair in corpus["train"]:
@@ -187,6 +192,7 @@ PHENOMENA = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("german_pattern", "english_pattern", "least"), PHENOMENA)
 def test_phenomenon_occurs(
     corpus: microworld.Corpus, german_pattern: str, english_pattern: str, least: int

@@ -79,6 +79,7 @@ def test_signals_come_when_the_pool_is_whole(tmp_path: Path) -> None:
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def test_layout_and_alignment(raw: Path, prepared: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_manifest(prepared: Path) -> None:
     manifest = read_json(prepared / "manifest.json")
     names = {split: entry["name"] for split, entry in manifest["splits"].items()}

@@ -46,6 +46,7 @@ def test_pairs_of_tatoeba(tmp_path: Path) -> None:
     assert extracted("tatoeba", folder_of("tatoeba-de-en"), tmp_path) == {"all": 169_197}
 
 
+@pytest.mark.slow
 def test_subwords_of_iwslt14_are_as_recorded(tmp_path: Path) -> None:
     """The recorded merges, applied by the project, give the recorded numbers of tokens."""
     folder = folder_of("iwslt14-de-en")

@@ -148,6 +148,7 @@ def _killed_at(event: int, work: Callable[[], None]) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 def test_killed_before_every_change_on_disk(tmp_path: Path) -> None:
     """First from nothing, then while other settings replace finished outputs."""
     expected = {}

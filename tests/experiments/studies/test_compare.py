@@ -19,9 +19,6 @@ from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.studies.study_file import EMBEDDED
 from tests.experiments.studies.conftest import RESULTS
 
-# All that use the finished study stand in this file, so that one worker makes it, once.
-of_study = pytest.mark.xdist_group("study")
-
 METHODS = ["label_smoothing", "tsla"]
 STUDY = """\
 name: small
@@ -93,7 +90,6 @@ def results(study: FinishedStudy) -> dict[str, Any]:
     return json.loads((study.folder / "report" / "results.json").read_text(encoding="utf-8"))
 
 
-@of_study
 @pytest.mark.slow
 def test_a_terminated_study_is_taken_up(study: FinishedStudy) -> None:
     """What was trained stays as it was; every run has its config, logs, environment, scores."""
@@ -108,7 +104,6 @@ def test_a_terminated_study_is_taken_up(study: FinishedStudy) -> None:
             assert (folder / "test-scores" / "scores.json").exists()
 
 
-@of_study
 @pytest.mark.slow
 def test_results_are_those_of_the_runs(study: FinishedStudy, results: dict[str, Any]) -> None:
     assert [(run["method"], run["seed"]) for run in results["runs"]] == [
@@ -144,7 +139,6 @@ def test_results_are_those_of_the_runs(study: FinishedStudy, results: dict[str, 
             assert teacher == str(study.folder / place)
 
 
-@of_study
 @pytest.mark.slow
 def test_differences_are_those_of_the_means(results: dict[str, Any]) -> None:
     means = {
@@ -159,7 +153,6 @@ def test_differences_are_those_of_the_means(results: dict[str, Any]) -> None:
     assert found["low"] <= found["difference"] <= found["high"]
 
 
-@of_study
 @pytest.mark.slow
 def test_report_holds_every_part(study: FinishedStudy, results: dict[str, Any]) -> None:
     text = (study.folder / "report" / "report.md").read_text(encoding="utf-8")
@@ -188,7 +181,6 @@ def test_report_holds_every_part(study: FinishedStudy, results: dict[str, Any]) 
     assert f"written: {study.folder}/report/report.md, " in study.output
 
 
-@of_study
 @pytest.mark.slow
 def test_html_is_self_contained(study: FinishedStudy) -> None:
     text = (study.folder / "report" / "report.html").read_text(encoding="utf-8")
@@ -203,7 +195,6 @@ def test_html_is_self_contained(study: FinishedStudy) -> None:
         assert f"<td>{method}</td>" in text
 
 
-@of_study
 @pytest.mark.slow
 def test_the_report_is_written_again_without_running(
     study: FinishedStudy, toy_corpus: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -156,6 +156,7 @@ def fairseq_words(run: Run, corpus: PreparedCorpus) -> list[str]:
     return fairseq_arguments(cli.parse(run.train_command()[3:]), corpus)
 
 
+@pytest.mark.slow
 def test_every_rival_is_trained_by_fairseq(tmp_path: Path) -> None:
     """fairseq's own parser knows every word of the commands; a teacher is a run of the study."""
     study = read_study(REPOSITORY / "studies" / "rivals.yaml")

@@ -163,6 +163,7 @@ def wait_for(path: Path, seconds: float = 60) -> str:
     raise AssertionError(f"{path} was not written")
 
 
+@pytest.mark.slow
 def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
     """kill -9 of labo compare leaves its trainings: two must not write into one folder."""
     program = (

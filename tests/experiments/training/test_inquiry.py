@@ -147,6 +147,7 @@ def test_flags_of_the_command_line(tmp_path: Path) -> None:
     assert inquiry.state_of(more, tmp_path, "train.log", True) == (False, [])
 
 
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint(tmp_path: Path) -> None:
     """Mended if asked to, else an error with the way out; what is named by a flag is not ours."""
     good = checkpoint(tmp_path / "checkpoint_best.pt")

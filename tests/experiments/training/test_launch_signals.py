@@ -112,6 +112,7 @@ def start_fake_training(data: Path, folder: Path, on_sigterm: str, **options: An
     return launcher
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_interrupted_launcher_leaves_nobody(
     number: signal.Signals, toy_corpus: Path, tmp_path: Path
