@@ -8,11 +8,15 @@ A table stands between ``<!-- table: NAME ARGUMENT ... -->`` and ``<!-- end -->`
 
 import argparse
 import json
+import math
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+
+from scipy import stats
 
 from fairseq_labo.experiments.studies import report_tables
 from fairseq_labo.experiments.studies.report_tables import Cell, mean, measure, score
@@ -27,6 +31,9 @@ from scripts.table_sources import REPOSITORY, RESULTS, Row, load, markdown
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Tests of the studies as they are called in the documents.
 YEARS = {"test": "2016", "test1": "2017"}
+NAMES = {"labo": "LABO", "label_smoothing": "label smoothing", "cross_entropy": "cross entropy"}
+PAIRS = [("labo", "label_smoothing"), ("label_smoothing", "cross_entropy")]
+PAIRS += [("labo", "cross_entropy")]
 
 
 def document_files() -> list[Path]:
@@ -110,21 +117,44 @@ def table_cost(name: str) -> str:
     return of_study(name, columns)
 
 
+def columns() -> dict[str, tuple[Results, str]]:
+    """The test sets of three studies side by side: each one's results and subset, by its title."""
+    studies = {name: study(f"multi30k-{name}") for name in ("de-en", "en-de")}
+    found = {
+        f"{name.title()} {year}": (results, test)
+        for name, results in studies.items()
+        for test, year in YEARS.items()
+    }
+    return {**found, "TED-15k De-En": (study("iwslt14-15k-de-en"), "test")}
+
+
 def table_summary() -> str:
     """BLEU of three studies side by side; of TSLA the setting that all of them have."""
-    studies = {
-        ("De-En", *YEARS): "multi30k-de-en",
-        ("En-De", *YEARS): "multi30k-en-de",
-        ("TED-15k De-En", "test"): "iwslt14-15k-de-en",
-    }
-    header, rows = ["BLEU"], dict[str, list[str]]()
-    for (direction, *tests), name in studies.items():
-        header += [f"{direction} {YEARS[test]}" if len(tests) > 1 else direction for test in tests]
-        for method, runs in study(name).methods.items():
+    rows = dict[str, list[str]]()
+    for results, test in columns().values():
+        for method, runs in results.methods.items():
             if method != "tsla_early":
                 row = rows.setdefault(label(runs[0].train_arguments), [])
-                row += [score(test, "bleu")(runs) for test in tests]
-    return markdown(header, [[method, *cells] for method, cells in rows.items()])
+                row.append(score(test, "bleu")(runs))
+    return markdown(["BLEU", *columns()], [[method, *cells] for method, cells in rows.items()])
+
+
+def table_differences() -> str:
+    """BLEU of a method less another's with the same seed: mean, half of the 95 % interval."""
+    rows = []
+    for one, other in PAIRS:
+        cells = []
+        for results, test in columns().values():
+            scores = [
+                [run.scores[test]["bleu"]["score"] for run in results.methods[name]]
+                for name in (one, other)
+            ]
+            each = [ours - theirs for ours, theirs in zip(*scores, strict=True)]
+            error = statistics.stdev(each) / math.sqrt(len(each))
+            half = float(stats.t.ppf(0.975, len(each) - 1)) * error
+            cells.append(f"{statistics.fmean(each):+.2f} ± {half:.2f}")
+        rows.append([f"{NAMES[one]} − {NAMES[other]}", *cells])
+    return markdown(["difference in BLEU", *columns()], rows)
 
 
 def table_headline(name: str) -> str:
@@ -238,8 +268,8 @@ def table_digits() -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    "summary": table_summary, "beams": table_beams, "records": table_records,
-    "attempt": table_attempt,
+    "summary": table_summary, "differences": table_differences, "beams": table_beams,
+    "records": table_records, "attempt": table_attempt,
     "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
     "demo": table_demo, "digits": table_digits, "headline": table_headline,
     "conventions": table_conventions, **benchmark_tables.TABLES,

@@ -45,12 +45,14 @@ def describe_machine(*, cpu: bool = False) -> dict[str, Any]:
     import torch
 
     gpu = torch.cuda.is_available() and not cpu
+    # With other instructions it rounds otherwise, which moves a training's scores as a seed does.
+    processor = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     versions = {"python": platform.python_version()}
     for name in (*DISTRIBUTIONS, *providers_of_fairseq()):
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {
-        "device": torch.cuda.get_device_name() if gpu else f"CPU ({platform.machine()})",
+        "device": torch.cuda.get_device_name() if gpu else f"CPU ({processor})",
         "threads": torch.get_num_threads(),
         "versions": versions,
         "commit": current_commit(),
