@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,30 +62,40 @@ def test_the_demo_s_output_has_the_scores_of_the_results() -> None:
 
 def test_the_sentences_on_the_results_hold() -> None:
     """LABO, label smoothing and cross entropy in the three studies: what README and docs say."""
-    tests = {"multi30k-de-en": 2, "multi30k-en-de": 2, "iwslt14-15k-de-en": 1}
-    labo, over_cross_entropy, deviations = [], [], []
-    for name, number in tests.items():
-        methods = tables.study(name).methods
-        for test in list(tables.YEARS)[:number]:
-            bleu = {
-                method: [run.scores[test]["bleu"]["score"] for run in methods[method]]
+    labo, over_cross_entropy, calibrated = [], [], []
+    for results, test in tables.columns().values():
+        bleu, ece = (
+            {
+                method: [value(run.scores[test]) for run in results.methods[method]]
                 for method in ("cross_entropy", "label_smoothing", "labo")
             }
-            cross_entropy, smoothing, ours = map(statistics.fmean, bleu.values())
-            labo.append(abs(ours - smoothing))
-            over_cross_entropy.append(smoothing - cross_entropy)
-            deviations += map(statistics.stdev, (bleu["label_smoothing"], bleu["labo"]))
-            assert ours > cross_entropy
+            for value in (
+                lambda scores: scores["bleu"]["score"],
+                lambda scores: 100 * scores["calibration"]["ece"],
+            )
+        )
+        cross_entropy, smoothing, ours = map(statistics.fmean, bleu.values())
+        labo.append(abs(ours - smoothing))
+        over_cross_entropy.append(smoothing - cross_entropy)
+        assert ours > cross_entropy
+        before, *after = ece.values()
+        for each in after:
+            assert all(new < old for old, new in zip(before, each, strict=True))
+            calibrated.append(statistics.fmean(before) - statistics.fmean(each))
+    halves = re.findall(r"± ([\d.]+)", tables.table_differences().splitlines()[2])
 
-    def span(values: list[float]) -> str:
-        return f"{min(values):.1f} to {max(values):.1f}"
+    def span(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
+        return f"{sign}{min(values):.{digits}f} to {sign}{max(values):.{digits}f}"
 
     page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     for text in (README, page):
         words = " ".join(text.split())
         assert f"differ by {span(labo)}" in words
-        assert f"standard deviations over seeds are {span(deviations)}" in words
-    assert f"above cross entropy's by {span(over_cross_entropy)} BLEU" in " ".join(page.split())
+        assert f"by {span(calibrated, 0)} points, with every seed" in words
+    assert f"is {span(list(map(float, halves)), sign='±')}" in " ".join(README.split())
+    assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in " ".join(
+        page.split()
+    )
 
 
 def test_the_sentence_on_the_speed_holds() -> None:
