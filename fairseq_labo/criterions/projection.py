@@ -1,5 +1,6 @@
 """The decoder's features and its output layer, for the loss that is fused with the projection."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fairseq.distributed.fully_sharded_data_parallel import FullyShardedDataParallel
@@ -18,22 +19,29 @@ class Features(NamedTuple):
     bias: Tensor | None  # [V]
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrappers of data-parallel training.
+def _layers_of(model: nn.Module) -> list[nn.Module]:
+    """The wrappers of data-parallel training, outermost first, and the model itself."""
+    found = [model]
+    while isinstance(inner := getattr(found[-1], "module", None), nn.Module):
+        found.append(inner)
+    return found
 
-    Raises:
-        RuntimeError: the weights are sharded, so the output layer's are not at hand here.
+
+def _check_wrappers(wrappers: Sequence[nn.Module], *, tied: bool) -> None:
+    """Raise RuntimeError if one of them loses the output layer, which only the loss uses.
+
+    tied: the forward pass uses its weight as an embedding.
     """
-    while True:
-        if isinstance(model, FullyShardedDataParallel):
-            raise RuntimeError(
-                "--fused-projection needs the whole output layer, found fully sharded weights: "
-                "leave out --fused-projection, or choose another --ddp-backend"
-            )
-        inner = getattr(model, "module", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
+    if any(isinstance(each, FullyShardedDataParallel) for each in wrappers):
+        raise RuntimeError(
+            "--fused-projection needs the whole output layer, found fully sharded weights: "
+            "leave out --fused-projection, or choose another --ddp-backend"
+        )
+    if not tied and any(getattr(each, "find_unused_parameters", False) for each in wrappers):
+        raise RuntimeError(
+            "--fused-projection uses the output layer outside the model's forward pass, where "
+            "--find-unused-parameters takes it for unused: leave out one of the two"
+        )
 
 
 def why_not_fused(model: nn.Module) -> str | None:
@@ -60,15 +68,17 @@ def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:
     """Run the model up to, and without, its output layer.
 
     Raises:
-        RuntimeError: the model has no such layer, or it is sharded.
+        RuntimeError: the model has no such layer, or it is sharded, or taken for unused.
     """
-    inner = _unwrapped(model)
+    *wrappers, inner = _layers_of(model)
     reason = why_not_fused(inner)
     if reason is not None:
         raise RuntimeError(
             f"--fused-projection needs a transformer decoder with a linear output layer (tied or "
             f"not), but {type(inner).__name__} {reason}: leave out --fused-projection"
         )
+    decoder: Any = inner.decoder
+    layer = decoder.output_projection
+    _check_wrappers(wrappers, tied=layer.weight is decoder.embed_tokens.weight)
     hidden, _ = model(**net_input, features_only=True)  # [B, T, D]; through the wrappers
-    layer = inner.decoder.output_projection  # type: ignore[union-attr]
-    return Features(hidden.reshape(-1, hidden.size(-1)), layer.weight, layer.bias)  # type: ignore
+    return Features(hidden.reshape(-1, hidden.size(-1)), layer.weight, layer.bias)

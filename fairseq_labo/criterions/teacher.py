@@ -52,9 +52,11 @@ class Teacher:
         """
         if self._model is None:
             parameter = next(student.parameters())
-            self._model = load_teacher(self.path, self.task).to(
-                device=parameter.device, dtype=parameter.dtype
-            )
+            # Its weights are drawn before they are read, and the student's dropout must not differ
+            # by whether this update has read the teacher, as that after a restart does.
+            with torch.random.fork_rng(devices=[]):
+                model = load_teacher(self.path, self.task)
+            self._model = model.to(device=parameter.device, dtype=parameter.dtype)
         return model_logits(self._model, self._model(**sample["net_input"]))
 
     def release(self) -> None:

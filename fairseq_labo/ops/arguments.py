@@ -76,12 +76,11 @@ def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     tensors = [hidden, weight] if bias is None else [hidden, weight, bias]
     if any(x.device != hidden.device for x in tensors):
         raise ValueError(f"expected one device, found {[str(x.device) for x in tensors]}")
-    mixed = not torch.is_autocast_enabled(hidden.device.type) and any(
-        x.dtype != hidden.dtype for x in tensors
-    )
+    mixed = any(x.dtype != hidden.dtype for x in tensors)
     if mixed or not all(x.is_floating_point() for x in tensors):
         raise TypeError(
-            f"hidden, weight and bias must share one floating dtype (autocast makes them), found "
+            f"hidden, weight and bias must share one floating dtype (autocast makes them, but for "
+            f"float64, which it leaves), found "
             f"{[str(x.dtype) for x in tensors]}"
         )
 
@@ -160,7 +159,8 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
             )
         if version is not None:
             _checked_priors[prior] = version
-    return prior.detach().to(compute_dtype(logits))
+    prior = prior.detach().to(compute_dtype(logits))
+    return prior.clone() if prior.is_inference() else prior  # autograd saves no such tensor
 
 
 def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:

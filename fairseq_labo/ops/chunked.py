@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
 from fairseq_labo.ops.chunked_rows import (
     PerRow,
     Prior,
@@ -40,7 +41,6 @@ from fairseq_labo.ops.chunked_rows import (
 )
 from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.reference import compute_dtype
-from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 # Gathering the rows that are not ignored (logits in forward and again in backward) and scattering
@@ -142,7 +142,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
         results = _losses_in_one_pass(
             logits, target, settings, teacher, prior, not_ignored=not_ignored, gradient=gradient
         )
-        ctx.save_for_backward(logits, target, teacher, prior)
+        keep(ctx, logits, target, teacher, prior)
         ctx.not_ignored, ctx.settings, ctx.gradient = not_ignored, settings, gradient
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in results[1:] if x is not None))
@@ -152,7 +152,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 6
-        logits, target, *_ = ctx.saved_tensors
+        logits, target = kept(ctx)[:2]
         ignored = target.eq(ctx.settings.ignore_index)
         g = upstream.to(compute_dtype(logits)).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
         with torch.no_grad():
@@ -171,7 +171,7 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     @staticmethod
     def _gradient(ctx: Any, g: float | Tensor) -> Tensor:
         """The gradient of Σ g L  [N, V], computed from the logits again."""
-        logits, target, teacher, prior = ctx.saved_tensors
+        logits, target, teacher, prior = kept(ctx)
         settings = ctx.settings._replace(statistics=False, argmax=False)
         gradient = empty_contiguous(logits)
         _losses_in_one_pass(

@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
 from fairseq_labo.ops.chunked import LossesAndGradient, chunked_token_losses
 from fairseq_labo.ops.dispatch import Implementation
 from fairseq_labo.ops.memory import empty_contiguous
 from fairseq_labo.ops.reference import compute_dtype
-from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
 from fairseq_labo.ops.settings import Settings, TokenLosses
 from fairseq_labo.ops.triton_loss import triton_losses_and_gradient, triton_token_losses
 
@@ -230,9 +230,9 @@ class _LinearTokenLosses(torch.autograd.Function):
         ctx.gradients, ctx.wanted = gradients, wanted
         ctx.settings, ctx.compute = settings, compute
         if gradients is None:
-            ctx.save_for_backward(hidden, weight, bias, target, teacher, prior)
+            keep(ctx, hidden, weight, bias, target, teacher, prior)
         else:
-            ctx.save_for_backward(hidden)
+            keep(ctx, hidden, weight, bias)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in out[1:] if x is not None))
         return (out[0].sum() if summed and out[0] is not None else out[0]), *out[1:]
@@ -241,12 +241,12 @@ class _LinearTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 10
-        hidden = ctx.saved_tensors[0]
+        hidden, weight, bias, *others = kept(ctx)
         with torch.no_grad():
             if ctx.gradients is not None:
                 results = ctx.gradients.times(upstream, ctx.dtypes)
             else:
-                _, weight, bias, target, teacher, prior = ctx.saved_tensors
+                target, teacher, prior = others
                 layer = Projection(weight, bias)
                 settings = ctx.settings._replace(statistics=False, argmax=False)
                 gradients = _Gradients(hidden, layer, ctx.wanted)
@@ -255,7 +255,7 @@ class _LinearTokenLosses(torch.autograd.Function):
                 results = gradients.times(None, ctx.dtypes)
         if torch.is_grad_enabled():  # create_graph=True
             results = [
-                None if x is None else FirstDerivativeOnly.apply(x, hidden, upstream)
+                None if x is None else FirstDerivativeOnly.apply(x, hidden, weight, bias, upstream)
                 for x in results
             ]
         return *results, *(None,) * 7

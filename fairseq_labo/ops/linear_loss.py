@@ -29,12 +29,11 @@ def linear_token_losses(
     the sum over the tokens (a scalar), whose gradients are taken along in the forward pass; else it
     is [N], and backward computes the logits a second time.
     """
-    arguments.check_linear(hidden, weight, bias)
     device_type = hidden.device.type
-    if torch.is_autocast_enabled(device_type):  # as autocast does for a linear layer
-        dtype = torch.get_autocast_dtype(device_type)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
+    if torch.is_autocast_enabled(device_type):
+        hidden, weight = _autocast(hidden), _autocast(weight)
+        bias = None if bias is None else _autocast(bias)
+    arguments.check_linear(hidden, weight, bias)
     like_logits = hidden.new_empty(()).expand(hidden.size(0), weight.size(0))  # takes no memory
     compute, case = route(like_logits, target, **options)
     with torch.autocast(device_type=device_type, enabled=False):
@@ -43,6 +42,13 @@ def linear_token_losses(
             return losses._replace(loss=losses.loss.sum()) if summed else losses
         layer = Projection(weight, bias)
         return chunked_linear_token_losses(hidden, layer, *case, compute=compute, summed=summed)
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """What autocast makes of a tensor for a linear layer: float64 stays."""
+    if not tensor.is_floating_point() or tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))
 
 
 @uncompiled
@@ -86,4 +92,6 @@ def labo_linear_loss(
     ).loss  # fmt: skip
     if reduction != "mean":
         return loss
-    return loss / target.ne(options.get("ignore_index", IGNORE_INDEX)).sum()
+    counted = target.ne(options.get("ignore_index", IGNORE_INDEX)).sum()
+    # Of no token the mean is NaN and its gradient 0: with 1/0 upstream that would be NaN, too.
+    return torch.where(counted > 0, loss / counted.clamp(min=1), torch.nan)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops.arguments import representable_beta
-from fairseq_labo.ops.second_derivative import FirstDerivativeOnly
+from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -207,8 +207,8 @@ class _TritonTokenLosses(torch.autograd.Function):
         teacher: Tensor | None,
         prior: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
-        losses, saved = _losses(settings, logits, target, teacher, prior)
-        ctx.save_for_backward(logits, target, teacher, prior, saved)
+        losses, of_rows = _losses(settings, logits, target, teacher, prior)
+        keep(ctx, logits, target, teacher, prior, of_rows)
         ctx.settings = settings
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in losses[1:] if x is not None))
@@ -218,10 +218,10 @@ class _TritonTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 5
-        logits = ctx.saved_tensors[0]
-        gradient = _gradient(ctx.settings, upstream.detach(), *ctx.saved_tensors)
+        case = kept(ctx)
+        gradient = _gradient(ctx.settings, upstream.detach(), *case)
         if torch.is_grad_enabled():  # create_graph=True
-            gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
+            gradient = FirstDerivativeOnly.apply(gradient, case[0], upstream)
         return gradient, *(None,) * 4
 
 

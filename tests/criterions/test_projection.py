@@ -114,3 +114,21 @@ def test_training_is_the_same_to_rounding(train: Train, criterion: tuple[str, ..
     assert losses == pytest.approx(plain.logged("train_loss", "train"), abs=2e-3)
     for key in ("loss", "reg_loss", "accuracy"):
         assert fused.last(key) == pytest.approx(plain.last(key), abs=5e-3), key
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_layer_that_would_be_taken_for_unused_is_refused(build: Build, tied: bool) -> None:
+    """By DistributedDataParallel, with an error of torch's that names no flag."""
+    built = build(*LABO, "--fused-projection")
+    if not tied:
+        layer = built.model.decoder.output_projection
+        layer.weight = torch.nn.Parameter(layer.weight.detach().clone())
+    wrapped = torch.nn.Module()
+    wrapped.module = built.model
+    wrapped.forward = built.model.forward  # type: ignore[method-assign]
+    wrapped.find_unused_parameters = True  # type: ignore[assignment]
+    if tied:
+        assert decoder_features(wrapped, built.batch["net_input"]).hidden.requires_grad
+    else:
+        with pytest.raises(RuntimeError, match="--find-unused-parameters takes it for unused"):
+            decoder_features(wrapped, built.batch["net_input"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from fairseq_labo.criterions.teacher import TeacherError, load_teacher
+from fairseq_labo.criterions.teacher import Teacher, TeacherError, load_teacher
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import TSLA
@@ -37,6 +37,14 @@ def test_missing_and_broken_files(task: Any, tmp_path: Path) -> None:
     for name in ("text.pt", "other.pt"):
         with pytest.raises(TeacherError, match=f"{name} something that cannot be read"):
             load_teacher(str(tmp_path / name), task)
+
+
+def test_reading_it_draws_no_random_numbers(build: Callable[..., Built], teacher: Path) -> None:
+    """Else the student's dropout would be another in the update that reads it after a restart."""
+    built = build(*TSLA, "--smoothing-updates", 6)
+    before = torch.get_rng_state()
+    Teacher(str(teacher), task=built.task).logits(built.batch, student=built.model)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.slow

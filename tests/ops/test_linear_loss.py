@@ -38,12 +38,9 @@ def test_nothing_to_count_is_like_cross_entropy(num_tokens: int) -> None:
         theirs = F.cross_entropy(F.linear(hidden, weight), target, **options)
         mine = labo_linear_loss(hidden, weight, target, label_smoothing=0.1, beta=2.0, **options)
         torch.testing.assert_close(mine, theirs, equal_nan=True)
-    mine = labo_linear_loss(
-        hidden, weight, target, label_smoothing=0.1, beta=2.0, ignore_index=PAD, reduction="sum"
-    )
-    mine.backward()
-    assert hidden.grad is not None and not hidden.grad.any()
-    assert weight.grad is not None and not weight.grad.any()
+        mine.sum().backward()
+        for leaf in (hidden, weight):
+            assert leaf.grad is not None and torch.equal(leaf.grad, torch.zeros_like(leaf))
 
 
 def test_a_weight_used_twice_gets_both_gradients() -> None:
@@ -79,20 +76,34 @@ def test_autocast_runs_the_projection_in_its_dtype() -> None:
         assert error(found.double(), expected.double()) < 8e-3  # one bfloat16 rounding: 4e-3
 
 
+def test_autocast_leaves_float64_as_for_a_linear_layer() -> None:
+    hidden, weight, bias, target = random_case(50, 101, torch.float64)
+    options: dict[str, Any] = {"bias": bias, "label_smoothing": 0.1, "beta": 2.0}
+    expected = labo_linear_loss(hidden, weight, target, ignore_index=PAD, **options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = labo_linear_loss(hidden, weight, target, ignore_index=PAD, **options)
+        with pytest.raises(TypeError, match="share one floating dtype"):
+            labo_linear_loss(hidden.float(), weight, target, ignore_index=PAD, **options)
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("reduction", ["none", "sum"])
 def test_second_derivative_is_an_error_except_in_the_reference(reduction: str) -> None:
-    hidden, weight, _, target = random_case(5, 11, torch.float64)
-    hidden.requires_grad_()
-    for impl in ("torch", "reference"):
-        loss = labo_linear_loss(
-            hidden, weight, target, label_smoothing=0.1, beta=2.0, reduction=reduction, impl=impl
-        ).sum()
-        (gradient,) = torch.autograd.grad(loss, hidden, create_graph=True)
-        if impl == "reference":
-            assert torch.autograd.grad(gradient.square().sum(), hidden)[0].any()
-        else:
-            with pytest.raises(RuntimeError, match="second derivative"):
-                torch.autograd.grad(gradient.square().sum(), hidden)
+    hidden, weight, bias, target = random_case(5, 11, torch.float64)
+    for leaf in (hidden, weight, bias):  # of each, also where the others are frozen
+        for impl in ("torch", "reference"):
+            leaf.requires_grad_()
+            loss = labo_linear_loss(
+                *(hidden, weight, target), bias=bias, label_smoothing=0.1, beta=2.0,
+                reduction=reduction, impl=impl,
+            ).sum()  # fmt: skip
+            (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+            if impl == "reference":
+                assert torch.autograd.grad(gradient.square().sum(), leaf)[0].any()
+            else:
+                with pytest.raises(RuntimeError, match="second derivative"):
+                    torch.autograd.grad(gradient.square().sum(), leaf)
+            leaf.requires_grad_(False)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])

@@ -162,6 +162,24 @@ def teacher_case() -> tuple[Tensor, Tensor, Tensor]:
     return logits, teacher, torch.randint(0, 23, (9,), generator=generator)
 
 
+@pytest.mark.parametrize("impl", [*IMPLEMENTATIONS, "triton"])
+@pytest.mark.parametrize("beta", [1e31, math.inf])
+def test_a_teacher_at_an_infinite_temperature_is_uniform(
+    impl: str, beta: float, device: str
+) -> None:
+    """Also over the types that it masks: softmax(z / β) would be NaN there."""
+    logits, teacher, target = (x.to(device) for x in teacher_case())
+    teacher[:, :3] = -math.inf
+    found = []
+    for given in (teacher, None):
+        leaf = logits.float().requires_grad_()
+        options = {"label_smoothing": 0.3, "beta": beta, "teacher_logits": given, "impl": impl}
+        loss = labo_loss(leaf, target, **options)
+        loss.backward()
+        found.append([loss.detach(), leaf.grad])
+    torch.testing.assert_close(found[0], found[1])
+
+
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0, math.inf])
 def test_teacher_is_cross_entropy_with_soft_targets(impl: str, beta: float) -> None:

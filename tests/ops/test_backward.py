@@ -1,0 +1,39 @@
+"""What is kept for backward, and the derivative that only the reference has."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from fairseq_labo.ops import labo_linear_loss, labo_loss
+from tests.ops.test_reference import random_case
+
+
+def test_second_derivatives_elsewhere_are_refused() -> None:
+    logits, target = random_case(num_tokens=2, vocab_size=4)
+    logits.requires_grad_()
+    loss = labo_loss(logits, target, label_smoothing=0.3, beta=2.0, impl="torch")
+    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match='impl="reference"'):
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("impl", ["reference", "torch", "triton"])
+@pytest.mark.parametrize("name", ["teacher_logits", "prior"])
+def test_what_was_made_in_inference_mode_teaches(impl: str, name: str, device: str) -> None:
+    logits, target = (x.to(device) for x in random_case(num_tokens=3, vocab_size=7))
+    logits = logits.float()
+    usual = torch.softmax(logits[0], 0) if name == "prior" else logits.flip(0)
+    with torch.inference_mode():
+        made = usual.clone()
+    found = []
+    for given in (usual, made):
+        options: Any = {"label_smoothing": 0.3, "beta": 2.0, "impl": impl, name: given}
+        leaf = logits.clone().requires_grad_()
+        labo_loss(leaf, target, **options).backward()
+        found.append(leaf.grad)
+        leaf = logits.clone().requires_grad_()
+        weight = torch.eye(7, device=device)
+        labo_linear_loss(leaf, weight, target, reduction="none", **options).sum().backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(found[2:], found[:2], rtol=0, atol=0)
