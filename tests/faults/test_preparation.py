@@ -152,7 +152,7 @@ def test_lines_that_fairseq_does_not_take(
     found = {"train": {"de": [5]}, "valid": {"en": [5]}, "test": {"de": [5]}}
     assert {split: entry["too_long"] for split, entry in splits.items()} == found
     for side in ("train.de", "valid.en", "test.de"):
-        assert f"1,024 subwords or more: {side} 1 (line 5)\n" in printed
+        assert f"1,024 subwords or more: raw/{side} 1 (line 5)\n" in printed
     assert "--max-source-positions" in printed
     for split, entry in splits.items():  # fairseq's own filter, with its own limit
         sides: list[Any] = []

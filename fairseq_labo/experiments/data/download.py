@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from fairseq_labo.experiments.errors import UserError
@@ -192,9 +193,10 @@ def _write(answer: requests.Response, partial: Path, *, start: int, total: int |
         stream.seek(start)
         stream.truncate()
         try:
-            for piece in answer.iter_content(PIECE_BYTES):
+            # As it lies there: some servers call a .tgz encoded, which requests would undo.
+            for piece in answer.raw.stream(PIECE_BYTES, decode_content=False):
                 stream.write(piece)
                 progress.update(len(piece))
-        except requests.RequestException as error:
+        except urllib3.exceptions.HTTPError as error:
             raise _Interrupted(f"broke off after {stream.tell():,} bytes") from error
         return stream.tell()

@@ -35,13 +35,13 @@ def prepare_corpus(
 
     Stages that are done and still fit are skipped. Raises UserError for files that are missing
     or wrong, text that is not parallel, unexpected counts, a folder of other content, and a stage
-    that fails; what was prepared before stays until its replacement is complete.
+    that fails; what a stage has made stays until its replacement is complete.
     """
     check_settings(corpus, workers=workers)
     is_new = prepared.read_manifest(destdir) is None
     if is_new:
         binarize.ensure_fairseq()
-    check_destdir(destdir)
+    check_destdir(destdir, corpus, force=force)
     if is_new:
         destdir.mkdir(parents=True, exist_ok=True)
         (destdir / prepared.UNFINISHED).touch()
@@ -64,14 +64,21 @@ def prepare_corpus(
     return manifest
 
 
-def plan(corpus: Corpus, locate: Callable[..., Located], destdir: Path, *, is_given: bool) -> str:
+def plan(
+    corpus: Corpus,
+    locate: Callable[..., Located],
+    destdir: Path,
+    *,
+    is_given: bool,
+    force: bool = False,
+) -> str:
     """Return what would be done, without writing: the recipe, the files, the stages to be run.
 
     Raises UserError as the preparation would, for what can be seen; of a release that is not
     given but downloaded, what is missing is no error.
     """
     check_settings(corpus)
-    check_destdir(destdir)
+    check_destdir(destdir, corpus, force=force)
     recipe = asdict(corpus.recipe).items()
     lines = [f"{corpus.name} {corpus.pair} in {destdir}"]
     lines += [f"  {name}: {value}" for name, value in recipe if value not in (None, False)]
@@ -119,10 +126,11 @@ def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
         )
 
 
-def check_destdir(destdir: Path) -> None:
+def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None:
     """Raise UserError when `destdir` holds anything that is not from here, or has a colon.
 
-    Outputs are replaced when they are made again: never in a folder of somebody else's.
+    Outputs are replaced when they are made again: never in a folder of somebody else's, nor, unless
+    by `force`, those of another pair of languages, which the same folder is the default for.
     """
     if ":" in str(destdir):
         raise UserError(
@@ -132,7 +140,21 @@ def check_destdir(destdir: Path) -> None:
     places = (path for path in (destdir, *destdir.parents) if path.exists() or path.is_symlink())
     if not (there := next(places)).is_dir():
         raise UserError(f"{destdir}: expected a folder, found {there} to be none; choose another")
-    if prepared.read_manifest(destdir) or (destdir / prepared.UNFINISHED).exists():
+    for above in destdir.absolute().parents:
+        if prepared.read_manifest(above) or (above / prepared.UNFINISHED).exists():
+            raise UserError(
+                f"{destdir}: expected a folder outside of {above}, which holds a corpus that may "
+                "be prepared again; choose another --destdir"
+            )
+    if manifest := prepared.read_manifest(destdir):
+        pair = f"{manifest.get('source_lang')}-{manifest.get('target_lang')}"
+        if pair != corpus.pair and not force:
+            raise UserError(
+                f"{destdir}: expected {corpus.pair}, or no corpus yet, found {pair}; choose "
+                "another --destdir, or replace it with --force"
+            )
+        return
+    if (destdir / prepared.UNFINISHED).exists():
         return
     if destdir.exists() and any(destdir.iterdir()):
         raise UserError(

@@ -48,7 +48,11 @@ def run(options: argparse.Namespace) -> None:
     try:
         if options.dry_run:
             is_given = bool(archives or source_dir or corpus.at_hand)
-            print(printable(pipeline.plan(corpus, find, destdir, is_given=is_given)))
+            print(
+                printable(
+                    pipeline.plan(corpus, find, destdir, is_given=is_given, force=options.force)
+                )
+            )
             return
         pipeline.prepare_corpus(
             corpus,

@@ -81,6 +81,12 @@ class PreparedCorpus:
         given = given or Given()
         if (folder / MANIFEST).is_file():
             return _from_manifest(folder, given)
+        for place in (folder, folder.parent):  # folder may be its bin/
+            if (place / UNFINISHED).exists() and not (place / MANIFEST).exists():
+                raise UserError(
+                    f"{place}: expected a prepared corpus, found a preparation that has not ended, "
+                    "whose bin/ may be of other text: run its labo prepare again"
+                )
         for bin_dir in (folder / "bin", folder):
             names = [INDEX.match(path.name) for path in sorted(bin_dir.glob("*.idx"))]
             found = [match for match in names if match]

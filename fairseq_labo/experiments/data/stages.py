@@ -8,6 +8,7 @@ A run that was killed leaves complete stages and one folder that the next run re
 """
 
 import os
+import reprlib
 import shutil
 import tempfile
 import time
@@ -16,6 +17,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import is_sealed, read_json, sealed, sha256_of, write_json
 
 WORK = "work"
@@ -73,7 +75,7 @@ class StageRunner:
             record is not None
             and all(name in self._records for name in stage.reads)
             and record["made_from"] == self._made_from(stage)
-            and record["files"] == self._hashes(stage, self.destdir)
+            and self._is_whole(record)
         )
 
     def run(self, stages: Sequence[Stage]) -> dict[str, Record]:
@@ -85,12 +87,29 @@ class StageRunner:
                 self._run(stage)
         return {stage.name: self._records[stage.name] for stage in stages}
 
+    def _is_whole(self, record: Record) -> bool:
+        """Whether all that it names is there as it was; a user's files may be beside it."""
+        paths = {self.destdir / name: digest for name, digest in record["files"].items()}
+        return all(path.is_file() and sha256_of(path) == paths[path] for path in paths)
+
+    def _check_nothing_is_lost(self, stage: Stage, record: Record) -> None:
+        """Raise UserError if the stage's folders, which are replaced, hold what is not of it."""
+        others = self._files(stage, self.destdir).keys() - record["files"].keys()
+        if others:
+            raise UserError(
+                f"{self.destdir}: expected only what labo prepare wrote in folders that are made "
+                f"again, found {reprlib.repr(sorted(others))} too; move that elsewhere, or choose "
+                "another --destdir"
+            )
+
     def _run(self, stage: Stage) -> None:
         self.before_work()
         started = _now()
         record = self._records.get(stage.name)
-        if record is not None and record["files"] != self._hashes(stage, self.destdir):
-            self.on_change()  # what was finished is damaged
+        if record is not None:
+            self._check_nothing_is_lost(stage, record)
+            if not self._is_whole(record):
+                self.on_change()  # what was finished is damaged
         # Another name in every run: a process that a killed run left behind cannot write into it.
         work = self.destdir / WORK
         with tempfile.TemporaryDirectory("", PARTIAL, work, ignore_cleanup_errors=True) as name:
@@ -101,26 +120,34 @@ class StageRunner:
             counts = dict(stage.run(folder))
             files = self._hashes(stage, folder)
             self.on_change()
+            if self._records.pop(stage.name, None):  # what it names is gone from here on
+                self._write_records()
             for output in stage.outputs:
                 if (self.destdir / output).exists():
                     shutil.rmtree(self.destdir / output)
                 (folder / output).rename(self.destdir / output)
         record = {"made_from": made_from, "files": files, "counts": counts}
         self._records[stage.name] = sealed(record)
-        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
+        self._write_records()
         wall, cpu = (end - start for start, end in zip(started, _now(), strict=True))
         self.seconds[stage.name] = Seconds(wall, cpu)
         lines = counts.get("lines")
         speed = f", {lines:,} lines, {lines / max(wall, 1e-9):,.0f} lines/s" if lines else ""
         print(f"{stage.name}: {wall:.1f} s{speed}", flush=True)
 
+    def _write_records(self) -> None:
+        write_json(self.destdir / RECORDS, dict(sorted(self._records.items())))
+
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}
         return {"settings": dict(stage.settings), "inputs": inputs}
 
     def _hashes(self, stage: Stage, folder: Path) -> dict[str, str]:
+        return {name: sha256_of(path) for name, path in self._files(stage, folder).items()}
+
+    def _files(self, stage: Stage, folder: Path) -> dict[str, Path]:
         paths = [path for output in stage.outputs for path in sorted((folder / output).rglob("*"))]
-        return {str(x.relative_to(folder)): sha256_of(x) for x in paths if x.is_file()}
+        return {str(path.relative_to(folder)): path for path in paths if path.is_file()}
 
 
 def link_or_copy(source: Path, target: Path) -> None:

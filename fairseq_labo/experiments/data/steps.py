@@ -138,7 +138,8 @@ def clean_stage(job: Job) -> Stage:
             if pairs[split] == 0:
                 raise UserError(
                     f"{split}: expected sentence pairs, found none left after cleaning and "
-                    "division; check the text"
+                    "division; check the text, or clean less (it counts what stands between white "
+                    "space)"
                 )
         return {"lines": 2 * sum(pairs[split] for split in corpus.splits), **counts}
 

@@ -71,7 +71,7 @@ def _oddities(manifest: Mapping[str, Any]) -> list[str]:
         name = "training text" if part in TRAINING else part
         lines.append(f"pairs with an empty side: {name} {len(found):,}, {what}{_numbers(found)}")
     too_long = [
-        f"{MOST_POSITIONS:,} subwords or more: {split}.{lang} {len(found):,}{_numbers(found)}"
+        f"{MOST_POSITIONS:,} subwords or more: raw/{split}.{lang} {len(found):,}{_numbers(found)}"
         for split, entry in manifest["splits"].items()
         for lang, found in entry["too_long"].items()
     ]

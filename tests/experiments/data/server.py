@@ -47,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
         self.send_header("Content-Type", "text/html" if fault == "page" else "application/x")
+        if fault == "called encoded":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         end = start + (len(body) - start) // 2 if fault == "break off" else len(body)
         self.wfile.write(body[start:end])

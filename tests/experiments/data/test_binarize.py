@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_a_command_does_not_outlive_a_parent_killed_before_it_began() -> None:
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status) == ends
+
+
+def test_a_command_that_ends_as_it_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`Popen.wait` takes the end of a child that comes within its last quarter of a second."""
+
+    class Ended(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            status = super().wait(timeout)
+            if not hasattr(self, "told"):
+                self.told = True
+                raise KeyboardInterrupt
+            return status
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    with pytest.raises(KeyboardInterrupt):
+        binarize.run_logged(["true"], tmp_path / "log", cwd=tmp_path)
 
 
 def test_an_interrupted_command_ends_with_its_own_processes(tmp_path: Path) -> None:

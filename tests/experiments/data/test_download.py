@@ -25,6 +25,13 @@ def test_download_with_the_right_hash(server: str, tmp_path: Path) -> None:
     assert download.fetch(again, folder) == folder / "file.gz"
 
 
+def test_what_a_server_calls_encoded_is_taken_as_it_lies_there(
+    running: Server, server: str, tmp_path: Path
+) -> None:
+    running.faults = ["called encoded"]
+    assert download.fetch(source_of(f"{server}/file.gz"), tmp_path).read_bytes() == CONTENT
+
+
 def test_download_with_the_wrong_hash_leaves_no_file(server: str, tmp_path: Path) -> None:
     folder = tmp_path / "download"
     with pytest.raises(UserError) as caught:

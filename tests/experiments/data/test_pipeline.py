@@ -128,7 +128,7 @@ def test_second_run_is_skipped(
     assert _content(prepared) == before
 
 
-@pytest.mark.parametrize("change", ["merges", "direction", "force", "raw", "file"])
+@pytest.mark.parametrize("change", ["merges", "force", "raw", "file"])
 def test_a_change_prepares_again(
     raw: Path,
     prepared: Path,
@@ -143,11 +143,7 @@ def test_a_change_prepares_again(
     destdir = tmp_path / "dest"
     shutil.copytree(prepared, destdir)
     monkeypatch.setattr(binarize, "binarize", stop)
-    options = {
-        "merges": ["--bpe-size", "40"],
-        "direction": ["--pair", "en-de"],
-        "force": ["--force"],
-    }.get(change, [])
+    options = {"merges": ["--bpe-size", "40"], "force": ["--force"]}.get(change, [])
     if change == "raw":
         raw = Path(shutil.copytree(raw, tmp_path / "raw"))
         write_lines(raw / "test1.en", ["Another dog."])
@@ -206,6 +202,21 @@ def test_another_name_is_written_down(raw: Path, prepared: Path, tmp_path: Path)
     before = read_json(destdir / "manifest.json")
     assert _prepare(raw, destdir, "--name", "other") == 0
     assert read_json(destdir / "manifest.json") == sealed(before | {"corpus": "other"})
+
+
+def test_another_pair_is_not_put_in_its_place(
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default folder of a corpus is the same for both directions."""
+    before = _content(prepared)
+    for more in ((), ("--dry-run",)):
+        assert _prepare(raw, prepared, "--pair", "en-de", *more) == 1
+        assert "expected en-de, or no corpus yet, found de-en; choose" in capsys.readouterr().err
+    assert _prepare(raw, prepared, "--pair", "en-de", "--dry-run", "--force") == 0
+    capsys.readouterr()
+    assert _prepare(raw, prepared / "raw" / "inner") == 1
+    assert f"expected a folder outside of {prepared}, which holds" in capsys.readouterr().err
+    assert _content(prepared) == before
 
 
 def test_a_folder_of_other_content_is_refused(

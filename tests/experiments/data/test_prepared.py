@@ -128,6 +128,14 @@ def test_manifest_without_data(prepared: Path) -> None:
         PreparedCorpus.read(prepared)
 
 
+@pytest.mark.parametrize("name", [".", "bin"])
+def test_an_unfinished_preparation_is_no_folder_of_fairseq(prepared: Path, name: str) -> None:
+    """Its bin/ may still be the one that was there before, of another text."""
+    remove_manifest(prepared)
+    with pytest.raises(UserError, match="found a preparation that has not ended"):
+        PreparedCorpus.read(prepared / name)
+
+
 def test_manifest_is_what_says_that_a_folder_is_finished(prepared: Path) -> None:
     before = read_manifest(prepared)
     assert before is not None and before["format"] == "labo_data/1"

@@ -71,7 +71,6 @@ def test_what_is_done_is_skipped(tmp_path: Path) -> None:
         ("force", ["first", "second"]),
         ("output changed", ["first"]),  # the same again, so the second still fits
         ("output lost", ["second"]),
-        ("file too many", ["second"]),
         ("records lost", ["first", "second"]),
     ],
 )
@@ -86,14 +85,25 @@ def test_what_changed_is_made_again(tmp_path: Path, change: str, expected: list[
         (tmp_path / "work/one/y").write_text("edited", encoding="utf-8")
     if change == "output lost":
         (tmp_path / "three/z").unlink()
-    if change == "file too many":
-        (tmp_path / "two/more").touch()
     if change == "records lost":
         (tmp_path / stages.RECORDS).write_text("{broken", encoding="utf-8")
     _run(tmp_path, again, force=change == "force")
     assert log == expected
     if not change.startswith("settings"):
         assert _content(tmp_path) == before
+
+
+def test_files_of_a_user_are_never_lost(tmp_path: Path) -> None:
+    """They are no damage; what would replace them is refused before any work."""
+    log: list[str] = []
+    _run(tmp_path, _stages(tmp_path))
+    (tmp_path / "two/mine").write_text("kept", encoding="utf-8")
+    _run(tmp_path, _stages(tmp_path, log))
+    for again, force in ((_stages(tmp_path, log), True), (_stages(tmp_path, log, text="b"), False)):
+        with pytest.raises(UserError, match=r"expected only what labo prepare wrote .*'two/mine'"):
+            _run(tmp_path, again, force=force)
+    assert "second" not in log
+    assert (tmp_path / "two/mine").read_text("utf-8") == "kept"
 
 
 def test_a_stage_that_fails_leaves_what_was(tmp_path: Path) -> None:
