@@ -30,6 +30,7 @@ def test_what_a_server_calls_encoded_is_taken_as_it_lies_there(
 ) -> None:
     running.faults = ["called encoded"]
     assert download.fetch(source_of(f"{server}/file.gz"), tmp_path).read_bytes() == CONTENT
+    assert len(running.requests) == 1
 
 
 def test_download_with_the_wrong_hash_leaves_no_file(server: str, tmp_path: Path) -> None:
