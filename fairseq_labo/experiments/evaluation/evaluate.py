@@ -27,8 +27,8 @@ measure NLL and calibration with the reference given (teacher-forced). Printed, 
 scores.json in the output folder: BLEU in every convention and chrF, each labelled and with its
 signature, and with its ceiling, which is the score of the references' own tokens, detokenized.
 Also written: hyp.LANG, hyp.tok.LANG, ref.tok.LANG (one a line, in the test set's order), and logs.
-Hypotheses are cut at 1.2 times the source's length + 10 tokens. Scores of another checkpoint,
-corpus or setting are never replaced.
+Hypotheses are cut at 1.2 times the length of the longest source in their batch + 10 tokens. Scores
+of another checkpoint, corpus or setting are never replaced.
 """
 # Of fairseq-generate. A length to a higher power than 100 is no number.
 SEARCH_FLAGS = {

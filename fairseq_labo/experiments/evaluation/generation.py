@@ -33,6 +33,7 @@ TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.
 RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 KINDS = {"D": "hypotheses", "T": "references (T-)"}
 OURS = {"--path": "--checkpoint", "--gen-subset": "--subset"}  # fairseq's flag: ours
+OURS |= {flag: flag for flag in ("--beam", "--lenpen", "--max-tokens")}
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
@@ -49,8 +50,8 @@ def arguments(
         found = value_of(flag, options.passed_on)
         if found is not None:
             raise UserError(
-                f"{flag}: expected it as {ours}, of which all scores are, found {found} behind --; "
-                f"give {ours} {found}"
+                f"{flag}: expected it as {ours}, by which the scores are recorded, found {found} "
+                f"behind --; before it, give {ours} {found}"
             )
     for path in (checkpoint, corpus.bin_dir):
         if ":" in str(path):

@@ -17,7 +17,7 @@ from fairseq_labo.experiments.errors import UserError
 
 ENDLESS = 100_000  # fairseq's own end of sinusoidal positions
 SHOWN = 10
-# Hypotheses are cut at MAX_LEN_A x the source's length + MAX_LEN_B tokens.
+# Hypotheses are cut at MAX_LEN_A x the length of the batch's longest source + MAX_LEN_B tokens.
 MAX_LEN_A, MAX_LEN_B = 1.2, 10
 
 
@@ -85,8 +85,8 @@ def fit(
     names = "max_source_positions", "max_target_positions"
     usual = [min(MOST_POSITIONS, trained.get(name) or MOST_POSITIONS) for name in names]
     raised: dict[str, int] = {}
-    if source > usual[0] or target > usual[1]:
-        needed = source, max(target, int(MAX_LEN_A * source + MAX_LEN_B) + 1)
+    needed = source, max(target, int(MAX_LEN_A * source + MAX_LEN_B) + 1)
+    if any(least > limit for least, limit in zip(needed, usual, strict=True)):
         for name, limit, least in zip(names, limits, needed, strict=True):
             # Of learned positions the table's own size, or it could not be loaded.
             raised[name] = limit if limit < ENDLESS else min(ENDLESS, max(MOST_POSITIONS, least))

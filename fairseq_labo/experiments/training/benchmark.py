@@ -120,6 +120,7 @@ def command(flags: list[str], options: argparse.Namespace, save_dir: Path) -> li
     words += ["--size", options.size, "--seed", str(options.seed), "--epochs", "100000"]
     words += [*flags, "--", "--max-update", str(options.updates)]
     words += ["--disable-validation", "--no-save", "--max-tokens", str(options.max_tokens)]
+    words += ["--update-freq", "1"]
     return [*words, "--log-interval", str(max(1, options.updates // INTERVALS))]
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint
+from fairseq_labo.experiments.checkpoints import load_checkpoint, settings_of
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import KINDS, Flag
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
+NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
 EPOCH_BEGINS = "Start iterating over samples"
 STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
 
@@ -108,7 +109,14 @@ def state_of(
     """
     config = training_config(arguments)
     named = config.checkpoint.restore_file != LAST_CHECKPOINT
-    said = [] if named or not mending else mend(save_dir, log=log)
+    has_last = not config.checkpoint.no_last_checkpoints
+    said = [] if named or not mending else mend(save_dir, log=log, has_last=has_last)
+    if named and (own := save_dir / LAST_CHECKPOINT).exists():
+        said.append(
+            f"warning: {own}, which is this run's own, is not gone on from but "
+            f"{config.checkpoint.restore_file}, as --restore-file says; --finetune-from-model "
+            "begins with that and then goes on from its own"
+        )
     try:
         finished, message = progress(config, save_dir / log)
     except UserError as error:
@@ -133,24 +141,58 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     elif "://" in saving.restore_file:  # which only fairseq can read
         return False, ""
     checkpoint = load_checkpoint(path)
+    other = [] if saving.reset_optimizer else _of_another_training(config, checkpoint)
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
     last = checkpoint["optimizer_history"][-1]
     updates = 0 if saving.reset_optimizer else int(last["num_updates"])
     hours = extra_state.get("previous_training_time", 0) / 3600
     if reason := _finished(config, epoch=epoch, updates=updates, hours=hours, log=log):
+        if other:
+            raise UserError(
+                f"{path}: expected a training with these flags, found a finished one with other "
+                f"({'; '.join(other)}); take another --save-dir"
+            )
         return True, (
             f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
             f"train afresh, take another --save-dir"
         )
+    changed = f"warning: resuming a training with other flags: {'; '.join(other)}" if other else ""
     if epoch == 1 or config.dataset.update_epoch_batch_itr:
-        return False, ""
-    return False, (
+        return False, changed
+    return False, f"{changed}\n".lstrip() + (
         f"warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches "
         f"than without the interruption, so the result will differ a little. With "
         f"'-- --update-epoch-batch-itr True' from the start it forms them anew in every epoch, "
         f"and a restart changes nothing"
     )
+
+
+def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str]:
+    """Criterion, its flags and the seed, as far as those of the checkpoint are others."""
+    given = vars(config.criterion) if isinstance(config.criterion, argparse.Namespace) else None
+    now = dict(given or config.criterion)
+    criterion = registered(now.get("_name") or now.get("criterion", ""), None)
+    names = {"_name", *(criterion.flags if isinstance(criterion, Criterion) else ())}
+    before = {key: value for key, value in settings_of(checkpoint, "criterion").items()
+              if key in names - NO_PART_OF_A_TRAINING}  # fmt: skip
+    seed = settings_of(checkpoint, "common").get("seed")
+    pairs = {key.strip("_"): (value, now.get(key)) for key, value in before.items()}
+    pairs["seed"] = (config.common.seed if seed is None else seed, config.common.seed)
+    return sorted(f"{key} {old}, now {new}" for key, (old, new) in pairs.items() if old != new)
+
+
+def smoothing_epochs_of(folder: Path) -> int | None:
+    """Length of stage 1 of the training that goes on from a folder, in epochs, if it has one.
+
+    Imports torch: to be asked `apart`.
+    """
+    try:
+        state = load_checkpoint(folder / LAST_CHECKPOINT)
+    except (UserError, OSError):  # the training will say so
+        return None
+    epochs = settings_of(state, "criterion").get("smoothing_epochs")
+    return int(epochs) if epochs else None
 
 
 def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path) -> str | None:
@@ -162,7 +204,8 @@ def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path)
         return f"{epoch - 1} epochs are done of --max-epoch {limits.max_epoch}"
     if 0 < limits.stop_time_hours < hours:
         return f"{hours:.1f} hours are over of --stop-time-hours {limits.stop_time_hours:g}"
-    if patience > 0 and stopped_after(log) == patience:
+    stopped = stopped_after(log)
+    if stopped is not None and 0 < patience <= stopped:
         return f"it stopped early: {patience} validations without improvement (--patience)"
     return None
 

@@ -25,7 +25,7 @@ from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart, state_of
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
-from fairseq_labo.experiments.training.log import ended_by, follow
+from fairseq_labo.experiments.training.log import close, ended_by, follow
 from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
@@ -104,6 +104,8 @@ def is_finished(
         messages = [f"could not read how far this run is: {why}"]
     for message in messages:
         say(message)
+    if finished and first:
+        close(save_dir / MAIN_LOG)
     return bool(finished)
 
 

@@ -29,8 +29,10 @@ from dataclasses import dataclass
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import Flag, value_of
+from fairseq_labo.experiments.training.presets import USER_DIR
 
 TRAIN = ["-m", "fairseq_cli.train"]
+WITH_PLUGIN = ["-m", "fairseq_labo.experiments.training.with_plugin"]
 MAIN_LOG = "train.log"
 DEFAULT_PORT = 29500
 JOB_PORTS = range(20000, 40000)
@@ -164,11 +166,24 @@ def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list
     return ["--max-tokens", str(share // frequency), "--update-freq", str(frequency)]
 
 
-def plan(options: argparse.Namespace, training: list[str], *, environ: Mapping[str, str]) -> Launch:
+def usual_batch(training: list[str], *, batch_tokens: int, workers: int) -> int:
+    """The next smaller batch that so many workers share in parts of at most --max-tokens."""
+    limit = Flag(int, at_least=1).read("max_tokens", value_of("--max-tokens", training) or "")
+    parts = workers * -(-batch_tokens // (workers * limit))
+    return batch_tokens // parts * parts
+
+
+def plan(
+    options: argparse.Namespace,
+    training: list[str],
+    *,
+    environ: Mapping[str, str],
+    usual_tokens: int | None = None,
+) -> Launch:
     """The processes to start for fairseq-train with the arguments `training`.
 
-    `options` are those of ``labo train``. Raises UserError if they contradict each other or the
-    machine.
+    `options` are those of ``labo train``; `usual_tokens`: of a batch, where they say none. Raises
+    UserError if they contradict each other or the machine.
     """
     place = place_of(options, environ)
     found = visible_gpus(environ)
@@ -183,9 +198,11 @@ def plan(options: argparse.Namespace, training: list[str], *, environ: Mapping[s
     workers = max(1, gpus, options.workers)
     if place:
         workers = place.num_tasks * (1 if place.is_worker else gpus)
-    if options.batch_tokens is not None:
-        share = batch_flags(training, batch_tokens=options.batch_tokens, workers=workers)
-        training = [*training, *share]
+    tokens = options.batch_tokens
+    if tokens is None and usual_tokens is not None:
+        tokens = usual_batch(training, batch_tokens=usual_tokens, workers=workers)
+    if tokens is not None:
+        training = [*training, *batch_flags(training, batch_tokens=tokens, workers=workers)]
     if place:
         host, port = master_address(options.master, environ)
         kind, rank = ("task", place.rank) if place.is_worker else ("node", place.node_rank)
@@ -200,8 +217,13 @@ def plan(options: argparse.Namespace, training: list[str], *, environ: Mapping[s
         return Launch([command], f"train.{kind}-{rank}.log" if rank else MAIN_LOG)
     if options.gpus == 0 and workers == 1:  # also where CUDA finds one that nvidia-smi does not
         training = [*training, "--cpu", "--distributed-world-size", "1"]
-        return Launch([[sys.executable, *TRAIN, *training]])
+        return Launch([[sys.executable, *fairseq_train(training), *training]])
     return _on_one_machine(training, found=found, gpus=gpus, workers=workers)
+
+
+def fairseq_train(training: list[str]) -> list[str]:
+    """The module of fairseq-train; where another --user-dir takes the place of ours, with both."""
+    return TRAIN if value_of("--user-dir", training) in (None, str(USER_DIR)) else WITH_PLUGIN
 
 
 def _on_one_machine(training: list[str], *, found: int, gpus: int, workers: int) -> Launch:
@@ -215,12 +237,12 @@ def _on_one_machine(training: list[str], *, found: int, gpus: int, workers: int)
         return Launch([_worker([*training, *cpu], rank, workers, own) for rank in ranks])
     # By itself fairseq takes every GPU that it sees.
     alone = ["--distributed-world-size", "1"] if found > 1 else []
-    return Launch([[sys.executable, *TRAIN, *training, *alone]])
+    return Launch([[sys.executable, *fairseq_train(training), *training, *alone]])
 
 
 def _worker(training: list[str], rank: int, workers: int, address: str) -> list[str]:
     """The command of a worker that is started by itself."""
-    command = [sys.executable, *TRAIN, *training, "--distributed-no-spawn"]
+    command = [sys.executable, *fairseq_train(training), *training, "--distributed-no-spawn"]
     command += ["--distributed-world-size", str(workers), "--distributed-rank", str(rank)]
     return [*command, "--distributed-init-method", f"tcp://{address}"]
 
@@ -228,4 +250,4 @@ def _worker(training: list[str], rank: int, workers: int, address: str) -> list[
 def _torchrun(training: list[str], gpus: int, workers: int, *flags: str) -> list[str]:
     """The command of torchrun (by its module, so that it is the same Python's)."""
     agent = [sys.executable, "-m", "torch.distributed.run", *flags, "--nproc-per-node", str(gpus)]
-    return [*agent, *TRAIN, *training, "--distributed-world-size", str(workers)]
+    return [*agent, *fairseq_train(training), *training, "--distributed-world-size", str(workers)]

@@ -16,7 +16,7 @@ from fairseq_labo.experiments.files import read_lines
 
 REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+) updates")
-DONE = re.compile(r"done training in ([\d.]+) seconds")
+DONE = re.compile(r"done training in [\d.]+ seconds")
 LOADED = "Loaded checkpoint"
 # Lines of the log that a reader wants as they are.
 NOTEWORTHY = re.compile(r"Loaded checkpoint|stage 2 begins|WARNING|ERROR|done training")
@@ -56,7 +56,6 @@ class TrainingLog:
     validations: tuple[Validation, ...]
     stage_switch: int | None
     words_per_second: float
-    seconds: float
     resumed: bool
     least_gpu_gib_free: float | None = None
     bleu: Mapping[int, float] = field(default_factory=dict)
@@ -126,19 +125,25 @@ def _cause(lines: Sequence[str]) -> list[str]:
     return found or usage[-1:] or list(filter(str.strip, lines))[-SHOWN_LINES:]
 
 
+def close(path: Path) -> None:
+    """End the log of a training that was killed when all of it was done, as fairseq would have."""
+    if path.exists() and not any(map(DONE.search, read_lines(path))):
+        with path.open("a", encoding="utf-8") as log:
+            log.write("| INFO | labo train | done training in 0.0 seconds: it was done before\n")
+
+
 def read_training_log(path: Path) -> TrainingLog:
     """Raises UserError if the log is missing, was edited, or holds no finished training."""
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
     bleu: dict[int, float] = {}
-    speeds, seconds, free = [], [], []
-    switch, resumed = None, False
+    speeds, free = [], []
+    switch, resumed, done = None, False, False
     for number, line in enumerate(read_lines(path), start=1):
         try:
             resumed = resumed or LOADED in line
             if found := SWITCH.search(line):
                 switch = int(found[1])
-            if found := DONE.search(line):
-                seconds.append(float(found[1]))
+            done = done or bool(DONE.search(line))
             kind, values = parse_report(line)
             if kind == "train_inner" and values.get("gb_free"):
                 free.append(float(values["gb_free"]))
@@ -156,13 +161,12 @@ def read_training_log(path: Path) -> TrainingLog:
                 f"{path}, line {number}: expected a report as fairseq writes it, found another "
                 f"({error!r}); restore the file, or train again"
             ) from error
-    if not validations or not speeds or not seconds:
+    if not validations or not speeds or not done:
         raise UserError(f"{path}: expected a finished training, found none; train again")
     return TrainingLog(
         validations=tuple(validations[updates] for updates in sorted(validations)),
         stage_switch=switch,
         words_per_second=statistics.median(speeds),
-        seconds=sum(seconds),
         resumed=resumed,
         least_gpu_gib_free=min(free, default=None),
         bleu=dict(sorted(bleu.items())),

@@ -12,20 +12,21 @@ LAST_CHECKPOINT = "checkpoint_last.pt"  # the default of --restore-file
 BEST_CHECKPOINT = "checkpoint_best.pt"
 
 
-def mend(folder: Path, *, log: str) -> list[str]:
+def mend(folder: Path, *, log: str, has_last: bool = True) -> list[str]:
     """Put the newest good checkpoint in the place of a last or best one that was cut off.
 
     fairseq writes a checkpoint whole under one name and then copies it to others: the best one,
     and then the last one. A kill or a full disk during a copy leaves a part under the final name;
     what was being copied is then the newest good one. A last one that is missing, where a `log`
-    tells of a training, was about to be written. Damaged files get another name.
+    tells of a training, was about to be written, if it `has_last` (no --no-last-checkpoints).
+    Damaged files get another name.
 
     Imports torch. Returns what was done, a line each.
     """
     last, best = folder / LAST_CHECKPOINT, folder / BEST_CHECKPOINT
     damaged = {path: said for path in sorted(folder.glob(CHECKPOINTS)) if (said := _damage(path))}
     good = newest_good(folder)
-    if good and not last.exists() and (folder / log).exists():
+    if good and has_last and not last.exists() and (folder / log).exists():
         damaged[last] = f"{last}: expected a checkpoint, as after each epoch, found none"
     done = []
     for path, said in damaged.items():

@@ -17,7 +17,13 @@ from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
-from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
+from fairseq_labo.experiments.training.inquiry import (
+    Criterion,
+    apart,
+    registered,
+    smoothing_epochs_of,
+)
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
 
 USER_DIR = Path(__file__).parents[2]  # the package fairseq_labo
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -44,6 +50,11 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
 
     Raises UserError for a criterion, or a flag of it, that there is not.
     """
+    if (elsewhere := value_of("--save-dir", options.passed_on)) is not None:
+        raise UserError(
+            f"--save-dir: expected it before --, for the log and the lock lie there, too, found "
+            f"{elsewhere} behind it; give --save-dir {elsewhere}"
+        )
     criterion = find_criterion(options.criterion, value_of("--user-dir", options.passed_on))
     size = SIZES[options.size]
     values = {"corpus": corpus, "options": options, "user_dir": USER_DIR, "size": size}
@@ -99,7 +110,10 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             f"({given['label_prior']}, {given['teacher_path']}); leave one out"
         )
     if name == "tsla_cross_entropy" and not stages and "teacher_path" not in given:
-        given["smoothing_epochs"] = (options.epochs + 1) // 2
+        # Of a training that goes on with more epochs, what it began with: it may be in stage 2.
+        begun = options.save_dir.joinpath(LAST_CHECKPOINT).exists()
+        before = apart(smoothing_epochs_of, options.save_dir) if begun else None
+        given["smoothing_epochs"] = before or (options.epochs + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
             raise UserError(f"{flag}: expected a criterion that has it, found {name}; leave it out")
@@ -115,7 +129,15 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
 @cache
 def find_criterion(name: str, user_dir: str | None = None) -> Criterion:
     """The criterion of that name; UserError, with the nearest name, if nobody has registered it."""
-    found = CRITERIONS.get(name) or apart(registered, name, user_dir)
+    try:
+        found = CRITERIONS.get(name) or apart(registered, name, user_dir)
+    except Exception as error:
+        if user_dir is None:
+            raise
+        raise UserError(
+            f"--user-dir: expected a module that can be imported, found {user_dir}, which cannot: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if isinstance(found, Criterion):
         return found
     near = _nearest(name, found)

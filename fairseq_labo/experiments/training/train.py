@@ -47,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     check_folder(options.save_dir)
     corpus = PreparedCorpus.read(options.data, given_by(options))
     training = presets.fairseq_arguments(options, corpus)
-    if options.batch_tokens is None and value_of("--update-freq", options.passed_on) is None:
-        options.batch_tokens = presets.SIZES[options.size].get("batch_tokens")
-    launch = plan(options, training, environ=os.environ)
+    usual = presets.SIZES[options.size].get("batch_tokens")
+    if value_of("--update-freq", options.passed_on) is not None:
+        usual = None
+    launch = plan(options, training, environ=os.environ, usual_tokens=usual)
     if options.dry_run:
         print("\n".join(shlex.join(command) for command in launch.commands))
         return 0

@@ -35,12 +35,18 @@ def test_flags(toy_corpus: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "ours"),
-    [("--path=b.pt", "--checkpoint b.pt"), ("--gen-subset valid", "--subset valid")],
+    [
+        ("--path=b.pt", "--checkpoint b.pt"),
+        ("--gen-subset valid", "--subset valid"),
+        ("--beam 1", "--beam 1"),
+        ("--lenpen=0", "--lenpen 0"),
+        ("--max-tokens 99", "--max-tokens 99"),
+    ],
 )
 def test_another_model_or_subset_behind_the_dashes_is_refused(
     flag: str, ours: str, toy_corpus: Path
 ) -> None:
-    """Its BLEU would stand beside the NLL, and under the name, of the one that was given."""
+    """Its BLEU would stand beside the NLL, and under the setting, of the one that was given."""
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
     with pytest.raises(UserError, match=f"give {ours}$"):
         arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)

@@ -31,7 +31,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fit]:
 
 
 def test_usual_lines_change_nothing(fitted: Callable[..., Fit]) -> None:
-    found = fitted([(20, 30), (99, 1024)], {"model": {}})
+    found = fitted([(20, 30), (800, 1024)], {"model": {}})
     assert found == Fit((), {}, 1024) and found.words == ["--max-tokens", "1024"]
     assert fitted([(20, 30)], {"model": {}}).max_tokens == 100
 
@@ -43,6 +43,9 @@ def test_sinusoidal_positions_take_every_line(fitted: Callable[..., Fit]) -> Non
     assert found.skipped == () and found.max_tokens == 2000
     words = " ".join(found.words)
     assert "--max-source-positions 2000 --max-target-positions 2411 --model-overrides {" in words
+    # Also where only its translation may be longer than what fairseq takes.
+    longest = fitted([(900, 800)], {"model": {}}).limits
+    assert longest == {"max_source_positions": 1024, "max_target_positions": 1091}
     # A model that was trained on short lines only.
     state = {"model": {}, "cfg": {"model": {"max_source_positions": 50}}}
     assert fitted([(60, 30)], state).limits["max_source_positions"] == 1024

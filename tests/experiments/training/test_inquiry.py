@@ -115,7 +115,8 @@ def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 
 @pytest.fixture(scope="module")
 def parsed() -> Any:
     """fairseq's own configuration of a training; parsing it takes half a second."""
-    return inquiry.training_config(["data", *TINY_MODEL, "--optimizer", "adam"])
+    criterion = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    return inquiry.training_config(["data", *TINY_MODEL, "--optimizer", "adam", *criterion])
 
 
 StateOf = Callable[..., tuple[bool, str]]
@@ -207,6 +208,7 @@ def test_limits(
     ("lines", "patience", "finished"),
     [
         ([EARLY_STOP.format(3)], 3, True),
+        ([EARLY_STOP.format(3)], 2, True),
         ([EARLY_STOP.format(3)], 4, False),  # more patience: it goes on
         ([EARLY_STOP.format(3)], 0, False),
         ([EARLY_STOP.format(3), "Start iterating over samples"], 3, False),  # it went on
@@ -221,7 +223,46 @@ def test_early_stop(
     (tmp_path / "train.log").write_text("\n".join(lines), encoding="utf-8")
     state = state_of(f"checkpoint.patience={patience}")
     assert state[0] == finished
-    assert ("it stopped early: 3 validations without" in state[1]) == finished
+    assert (f"it stopped early: {patience} validations without" in state[1]) == finished
+
+
+@pytest.mark.parametrize(
+    ("criterion", "seed", "said"),
+    [
+        ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.1}, 1, ""),
+        ({"_name": "label_smoothed_cross_entropy", "report_accuracy": True}, 1, ""),
+        ({"_name": "cross_entropy"}, 1, "name cross_entropy, now label_smoothed_cross_entropy"),
+        ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.2}, 1,
+         "label_smoothing 0.2, now 0.1"),
+        ({"_name": "label_smoothed_cross_entropy"}, 7, "seed 7, now 1"),
+    ],
+)  # fmt: skip
+def test_a_training_with_other_flags(
+    criterion: dict[str, Any], seed: int, said: str, state_of: StateOf, tmp_path: Path
+) -> None:
+    """A finished one is not what was asked for; one that goes on is told."""
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path)
+    content["cfg"] = {"criterion": criterion, "common": {"seed": seed}}
+    torch.save(content, path)
+    assert state_of() == (False, said and f"warning: resuming a training with other flags: {said}")
+    if said:
+        with pytest.raises(UserError, match=rf"finished one with other \({said}\); take another"):
+            state_of("optimization.max_update=40")
+    else:
+        assert state_of("optimization.max_update=40")[0]
+    assert not state_of("optimization.max_update=40", "checkpoint.reset_optimizer=true")[0]
+
+
+def test_length_of_stage_1_of_what_was_begun(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt")
+    assert inquiry.smoothing_epochs_of(tmp_path) is None
+    content = torch.load(path)
+    content["cfg"] = {"criterion": {"_name": "tsla_cross_entropy", "smoothing_epochs": 2}}
+    torch.save(content, path)
+    assert inquiry.smoothing_epochs_of(tmp_path) == 2
+    path.write_bytes(path.read_bytes()[:99])
+    assert inquiry.smoothing_epochs_of(tmp_path) is None  # the training will say so
 
 
 def test_early_stop_needs_a_log(state_of: StateOf, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch_plan
-from fairseq_labo.experiments.training.flags import option
+from fairseq_labo.experiments.training.flags import option, value_of
 from fairseq_labo.experiments.training.launch_plan import (
+    WITH_PLUGIN,
     Launch,
     Place,
     batch_flags,
@@ -23,6 +24,7 @@ from fairseq_labo.experiments.training.launch_plan import (
     plan,
     visible_gpus,
 )
+from fairseq_labo.experiments.training.presets import USER_DIR
 
 TRAINING = ["bin", "--max-epoch", "2"]
 ALONE = [sys.executable, "-m", "fairseq_cli.train", *TRAINING]
@@ -215,6 +217,29 @@ def test_a_batch_is_shared_whatever_the_number_of_workers(
     command = launch.commands[0]
     after = command[len(command) - command[::-1].index("--max-tokens") :]
     assert (after[0], after[1:3]) == (expected[0], ["--update-freq", expected[1]])
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "expected"),
+    [("4096", 1, ("4096", "8")), ("4096", 3, ("3640", "3")), ("2000", 1, ("1927", "17"))],
+)
+def test_the_usual_batch_is_shared_as_nearly_as_it_can_be(
+    limit: str, workers: int, expected: tuple[str, str]
+) -> None:
+    """Nobody has asked for exactly that number of tokens."""
+    training = [*TRAINING, "--max-tokens", limit]
+    launch = plan(options_of(gpus=0, workers=workers), training, environ={}, usual_tokens=32768)
+    command = launch.commands[0]
+    assert (value_of("--max-tokens", command), value_of("--update-freq", command)) == expected
+
+
+def test_another_user_dir_is_imported_beside_ours() -> None:
+    """fairseq imports one."""
+    ours = ["--user-dir", str(USER_DIR)]
+    for more, module in (([], "fairseq_cli.train"), (["--user-dir", "plugin"], WITH_PLUGIN[1])):
+        for request in ({"gpus": 0}, {"gpus": 0, "workers": 2}):
+            launch = plan(options_of(**request), [*TRAINING, *ours, *more], environ={})
+            assert all(module in command for command in launch.commands)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,21 @@ def test_a_line_cut_off_by_a_kill_is_no_report(tmp_path: Path) -> None:
         log.read_training_log(path)
 
 
+def test_a_log_without_its_last_line_is_closed(tmp_path: Path) -> None:
+    """A training that is killed after its last checkpoint is done, and nothing would write it."""
+    path = tmp_path / "train.log"
+    log.close(path)
+    assert not path.exists()
+    cut = DONE[: DONE.index("done training")]
+    path.write_text(cut, encoding="utf-8")
+    with pytest.raises(UserError, match="expected a finished training, found none"):
+        log.read_training_log(path)
+    for _ in range(2):
+        log.close(path)
+        assert len(log.read_training_log(path).validations) == 2
+    assert path.read_text(encoding="utf-8").count("done training") == 1
+
+
 def test_training_log(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text(DONE, encoding="utf-8")
@@ -142,7 +157,7 @@ def test_training_log(tmp_path: Path) -> None:
         (1, 10, 5.0),
         (2, 20, 4.0),
     ]
-    assert (found.stage_switch, found.words_per_second, found.seconds) == (10, 2000, 7.5)
+    assert (found.stage_switch, found.words_per_second) == (10, 2000)
     assert not found.resumed and found.least_gpu_gib_free is None
 
 

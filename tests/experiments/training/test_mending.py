@@ -85,6 +85,10 @@ def test_a_kill_before_the_first_last_one(trained: bool, tmp_path: Path) -> None
         (tmp_path / "train.log").touch()
     assert len(mend(tmp_path, log="train.log")) == trained
     last = tmp_path / "checkpoint_last.pt"
+    if trained:  # with --no-last-checkpoints there never was one, and a copy would grow old
+        last.unlink()
+        assert mend(tmp_path, log="train.log", has_last=False) == [] and not last.exists()
+        assert len(mend(tmp_path, log="train.log")) == 1
     assert last.exists() == trained and (not trained or last.read_bytes() == whole)
 
 

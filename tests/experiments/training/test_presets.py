@@ -126,6 +126,32 @@ def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
     assert words[len(words) - len(passed_on.split()) :] == passed_on.split()
 
 
+def test_the_save_dir_stands_before_the_others(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--save-dir: expected it before --.*found elsewhere"):
+        arguments(corpus(tmp_path / "data"), "--save-dir", "elsewhere")
+
+
+def test_a_plugin_that_cannot_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import of_nobody\n", encoding="utf-8")
+    for name in ("broken", "absent"):
+        with pytest.raises(UserError, match=f"--user-dir: expected a module .* found .*{name}, wh"):
+            find_criterion("of_somebody_else", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(("before", "expected"), [(1, "1"), (None, "4")])
+def test_more_epochs_do_not_begin_stage_1_again(
+    before: int | None, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Half of the epochs is the default of a training that begins."""
+    data = corpus(tmp_path / "data")
+    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
+    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == "4"
+    (tmp_path / "checkpoint_last.pt").touch()
+    monkeypatch.setattr(presets, "apart", lambda function, folder: before)
+    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == expected
+    assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=3, **tsla)) == "3"
+
+
 def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
     given = {"teacher_path": "t.pt", "teacher_temperature": 2.0, "smoothing_updates": 9}
     given |= {"fused_projection": True, "report_accuracy": False, "smoothing_schedule": "cosine"}
@@ -185,6 +211,8 @@ def test_bleu_of_validation_is_of_the_corpus(
     words = arguments(data, best_by="bleu")
     assert value_of("--eval-bleu-detok", words) == detok
     assert value_of("--eval-bleu-remove-bpe", words) == remove
+    # By default fairseq detokenizes by the rules of English, whatever the target is.
+    assert value_of("--eval-bleu-detok-args", words) == f'{{"target_lang": "{data.languages[1]}"}}'
 
 
 def test_bleu_of_validation_asks_what_a_folder_does_not_tell(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from fairseq_labo.experiments.cli import main, parser_of
 from fairseq_labo.experiments.training import train
 from fairseq_labo.experiments.training.launch_plan import free_port
 from tests.conftest import REPOSITORY, TINY_MODEL, USER_DIR, reports
+from tests.experiments.training.test_inquiry import PLUGIN
 
 SCRIPT = REPOSITORY / "scripts" / "train.sh"
 OPTIONS = [*TINY_MODEL, "--max-tokens", "1200", "--max-update", "4", "--log-interval", "1"]
@@ -83,7 +84,9 @@ def test_the_commands_of_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Word for word; but now every size validates on every sentence, not small alone."""
+    """Word for word; but every size validates on every sentence, not small alone, and BLEU is of
+    text that is detokenized by the target's rules.
+    """
     monkeypatch.chdir(tmp_path)
     languages = {"corpus": "c", "source_lang": "de", "target_lang": "en", "splits": {}}
     for name, more in (
@@ -99,6 +102,9 @@ def test_the_commands_of_before(
     if "--required-batch-size-multiple" not in wanted:
         place = wanted.index("--optimizer")
         wanted[place:place] = ["--required-batch-size-multiple", "1"]
+    if "--eval-bleu-detok" in wanted:
+        place = wanted.index("--eval-bleu-remove-bpe")
+        wanted[place:place] = ["--eval-bleu-detok-args", '{"target_lang": "en"}']
     wanted = [{"PYTHON": sys.executable, "USER_DIR": str(USER_DIR)}.get(w, w) for w in wanted]
     assert shlex.split(capsys.readouterr().out) == wanted
 
@@ -266,6 +272,18 @@ def test_r_drop_trains(toy_corpus: Path, tmp_path: Path) -> None:
     assert "rdrop_kl_loss" in reports(log, "train_inner")[-1]
     nll = reports(log, "valid")[-1]["valid_nll_loss"]
     assert f"checkpoint_best.pt (epoch 1 @ 4 updates, score {nll})" in log
+
+
+@pytest.mark.slow
+def test_with_the_plugin_of_somebody_else(toy_corpus: Path, tmp_path: Path) -> None:
+    """fairseq imports one --user-dir, the last: our criterions would be unknown."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text(PLUGIN, encoding="utf-8")
+    for updates in (2, 3):
+        more = ["--user-dir", tmp_path / "theirs", "--max-update", updates]
+        train_sh(toy_corpus, tmp_path / "run", "--", *OPTIONS, *more)
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert "checkpoint_last.pt (epoch 1 @ 2 updates)" in log and "reg_loss" in log
 
 
 def test_every_place_has_the_criterions_defaults() -> None:
