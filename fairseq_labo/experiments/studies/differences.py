@@ -8,22 +8,26 @@ the last, and what it moves a seed's difference more than another's is the last 
 is the first sum plus the second less the third; a bootstrap that draws both, seeds and sentences,
 counts the last part three times (Owen 2007, Annals of Applied Statistics 1:386).
 
-Interval and p are Student's. The degrees of freedom are Satterthwaite's (1946): S − 1 where the
-error is that of the S seeds alone, more where the sentences have a part. P-values are corrected for
-the number of methods as Holm 1979 does it.
+The two variances have other degrees of freedom: S − 1 that of S seeds' differences, many the rest.
+Critical values are the mean of Student's and the normal one, by the variances' shares (Cochran and
+Cox 1957, Experimental Designs, of two means with other variances); interval and p follow from them.
+Degrees of freedom that are estimated from the same few seeds (Satterthwaite's) would find equal
+methods different too often. P-values are corrected for the number of methods as Holm 1979 does it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.significance import LEVEL
 
 POWER = 0.8
+SMALLEST_LOG_P = -700.0
 RANDOM_SEED = 12345  # sacreBLEU's
 Texts = Sequence[Sequence[str]]  # of each seed, the sentences
 
@@ -33,8 +37,8 @@ class Difference:
     """A method's mean score over seeds less the baseline's, in points.
 
     low, high: 95 % interval. p: two-sided; p_corrected: for the number of methods. detectable: the
-    true difference that such a study finds with a power of 80 %, at the level of 5 % that is
-    divided by the number of methods (Holm's first step).
+    true difference that such a study finds with a power of about 80 %, at the level of 5 % that
+    is divided by the number of methods (Holm's first step).
     """
 
     difference: float
@@ -96,20 +100,18 @@ def mean_differences(
     found = dict(zip(others, of_seeds.mean(axis=1).tolist(), strict=True))
     each_error = standard_errors(of_seeds, np.array(drawn)).tolist()
     errors = dict(zip(others, each_error, strict=True))
-    freedom = {
-        name: _degrees_of_freedom(differences, errors[name])
+    quantiles = {
+        name: Quantiles.of(differences, errors[name])
         for name, differences in zip(others, of_seeds, strict=True)
     }
     p_values = {
-        name: float(2 * stats.t.sf(abs(found[name]) / error, freedom[name]))
-        if error
-        else float(not found[name])
+        name: quantiles[name].p_value(found[name] / error) if error else float(not found[name])
         for name, error in errors.items()
     }
     corrected = holm(p_values)
 
     def quantile(name: str, level: float) -> float:
-        return float(stats.t.ppf(level, freedom[name])) * errors[name]
+        return quantiles[name].at(level) * errors[name]
 
     first_step = 1 - LEVEL / 2 / max(1, len(found))
     return {
@@ -141,16 +143,34 @@ def standard_errors(of_seeds: Any, drawn: Any) -> Any:
     return np.sqrt(parts.max(axis=0))
 
 
-def _degrees_of_freedom(differences: Any, error: float) -> float:
-    """Satterthwaite's, of an error whose part from S seeds' differences has S − 1.
+class Quantiles(NamedTuple):
+    """Of a mean difference over its error; `share`: of the seeds' part in the squared error."""
 
-    Of two seeds that part is too uncertain to be taken for small: 1.
-    """
-    seeds = len(differences)
-    if seeds == 2:
-        return 1.0
-    part = float(differences.var(ddof=1)) / seeds / error**2 if error else 1.0
-    return float((seeds - 1) / min(1.0, part) ** 2) if part else np.inf
+    seeds: int
+    share: float
+
+    @classmethod
+    def of(cls, differences: Any, error: float) -> Self:
+        """From the differences [seeds], and the error of their mean."""
+        part = float(differences.var(ddof=1)) / len(differences)
+        return cls(len(differences), min(1.0, part / error**2) if error else 1.0)
+
+    def at(self, level: float) -> float:
+        """The quantile of a level above 1/2."""
+        student, normal = stats.t.ppf(level, self.seeds - 1), stats.norm.ppf(level)
+        return float(self.share * student + (1 - self.share) * normal)
+
+    def p_value(self, ratio: float) -> float:
+        """Two-sided: the p whose quantile is the ratio's."""
+
+        def excess(log_p: float) -> float:
+            tail = math.exp(log_p) / 2
+            student, normal = stats.t.isf(tail, self.seeds - 1), stats.norm.isf(tail)
+            return float(self.share * student + (1 - self.share) * normal) - abs(ratio)
+
+        if excess(SMALLEST_LOG_P) < 0:
+            return 0.0
+        return math.exp(optimize.brentq(excess, SMALLEST_LOG_P, 0.0)) if ratio else 1.0
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -102,8 +102,9 @@ def significance(results: Results, test: str) -> Table:
     for each in (run for runs in results.methods.values() for run in runs):
         if each.method != results.baseline:
             difference = each.compared[test].score - baseline[each.seed].score
-            shown = map(p_value, p_values(each, test))
-            rows.append([each.method, str(each.seed), f"{difference:+.2f}", *shown])
+            bootstrap, randomization = map(p_value, p_values(each, test))
+            both = [bootstrap.rstrip("*"), randomization]
+            rows.append([each.method, str(each.seed), f"{difference:+.2f}", *both])
     return Table(["method", "seed", "difference", "p (bootstrap)", "p (randomization)"], rows)
 
 
