@@ -150,12 +150,13 @@ def report(steps: list[Step], record: dict[str, Any], folder: Path) -> str:
     if machine["device"].startswith("CPU"):
         lines += ["In miniature: this shows that the steps run, and nothing of speed.", ""]
     lines += [", ".join(f"{name} {version}" for name, version in machine["versions"].items())]
-    lines += ["", "| step | asks for | outcome | seconds |", "|---|---|---|---|"]
+    lines += ["", "| step | asks for | outcome | seconds | commit |", "|---|---|---|---|---|"]
     for step in steps:
         done = record["steps"].get(step.name, {"outcome": "not run yet", "seconds": ""})
         outcome = done["outcome"].replace("|", "\\|")
         outcome += f" ({tests})" if step.name == "kernels" and tests else ""
-        lines.append(f"| {step.name} | {step.question} | {outcome} | {done['seconds']} |")
+        cells = [step.name, step.question, outcome, str(done["seconds"]), done.get("commit", "")]
+        lines.append(f"| {' | '.join(cells)} |")
     goals = [found for found in results.values() if found.get("kind") in ("loss", "largest")]
     lines += ["", *goals_table(goals).splitlines(), "", *UPDATES]
     for row in (row for found in results.values() for row in found.get("updates", [])):

@@ -50,13 +50,6 @@ class Launches(TorchDispatchMode):
         return sum(self.counts.values())
 
 
-@contextmanager
-def on_imaginary_cuda() -> Iterator[None]:
-    """Tensors of the device "cuda" have shapes and no data; to read one raises an error."""
-    with FakeTensorMode():
-        yield
-
-
 def launches_of(step: Callable[[], object]) -> Launches:
     with Launches() as launches:
         step()

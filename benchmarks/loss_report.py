@@ -197,6 +197,10 @@ def measurements(check: Rule, rows: list[Row]) -> Iterator[tuple[tuple[str, floa
         rule = _rule_for(mine, check)
         at_least, unit = "at_least" in rule, rule.get("unit", "x")
         bound = rule.get("at_least", rule.get("at_most"))
+        if bound is not None and mine.get("status", "ok") != "ok":  # of ours, where others are ok
+            what = rule["what"].format_map(mine)
+            yield (what, bound), math.inf, f"{what}: {mine['status']} ({mine['where']})"
+            continue
         if bound is None or mine[rule["measure"]] is None:
             continue
         value = float(mine[rule["measure"]])
@@ -223,6 +227,8 @@ def verdict(checks: list[Rule], rows: list[Row]) -> str:
         reasons = [f" ({peer[0]} {status})" for status in statuses if status != "ok"]
         return ABSENT[checks[0]["device"]] + "".join(reasons[:1])
     shortfall = max(missed for missed, _ in worst.values())
+    if math.isinf(shortfall):
+        return f"missed: {'; '.join(text for _, text in worst.values())}"
     # At least 0.1%, or a small miss would be printed as "missed by 0.0%".
     start = "met" if shortfall <= 0 else f"missed by {max(shortfall, 0.001):.1%}"
     return f"{start}: {'; '.join(text for _, text in worst.values())}"

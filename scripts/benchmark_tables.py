@@ -1,6 +1,13 @@
 """Tables of what was timed and counted: results/benchmark/."""
 
-from scripts.table_sources import Row, load, markdown
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "results"
+Row = dict[str, Any]
 
 PROVIDERS = {
     "fairseq": "fairseq's label smoothing",
@@ -9,6 +16,17 @@ PROVIDERS = {
     "labo-linear-unfused": "projection, then our loss",
     "labo-linear-fused": "`labo_linear_loss`",
 }
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first are numbers, to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def load(name: str) -> Any:
+    """A JSON file of results/."""
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
 def both_passes(file: str, vocab_size: int, *, linear: bool = False) -> dict[str, Row]:

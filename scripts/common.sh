@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the scripts: where the repository and its Python are, and the command `labo` of both.
 
+unset CDPATH # with it, cd prints where it goes
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$repo/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv

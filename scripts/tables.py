@@ -26,7 +26,7 @@ from fairseq_labo.experiments.studies.results import (
     read_results,
 )
 from scripts import benchmark_tables
-from scripts.table_sources import REPOSITORY, RESULTS, Row, load, markdown
+from scripts.benchmark_tables import REPOSITORY, RESULTS, Row, load, markdown
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Tests of the studies as they are called in the documents.

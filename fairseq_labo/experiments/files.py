@@ -151,8 +151,10 @@ def is_sealed(content: Any) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, *, name: str = ".lock") -> Iterator[int]:
+def locked(folder: Path, *, name: str = ".lock", wait: bool = False) -> Iterator[int]:
     """Hold `folder` (made if it is missing) for this process; yield the lock's file descriptor.
+
+    With `wait` another process is waited for.
 
     The lock is the kernel's: it ends with the last process that inherited the descriptor, so the
     file of a killed one holds nothing up. Raises UserError when another process has it.
@@ -164,7 +166,7 @@ def locked(folder: Path, *, name: str = ".lock") -> Iterator[int]:
         raise UserError(f"{folder}: expected a folder, found a file; choose another") from error
     with path.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
                 f"{folder}: expected to be alone in this folder, found another process at work in "

@@ -55,6 +55,17 @@ def test_goals_of_a_gpu() -> None:
     assert goals[4].startswith("met: fp16 1.5x (≥ 1.5x;")
 
 
+def test_a_wrong_kernel_misses_its_goal() -> None:
+    """Not: "met", by the dtypes that are right."""
+    rows = [row_of("fairseq", p50_ms=6.1), row_of("labo-triton", beta="2", p50_ms=0.9)]
+    rows += [{**row, "dtype": "fp16"} for row in rows]
+    wrong = {"status": "wrong", "p50_ms": None, "peak_mib_beyond_logits": None}
+    assert goal_rows([{"kind": "loss", "rows": rows}])[1].startswith("met: bf16 6.78x")
+    rows[-1] |= wrong
+    found = goal_rows([{"kind": "loss", "rows": rows}])[1]
+    assert found.startswith("missed: bf16 6.78x") and "fp16: wrong (fp16, V = 32000, β" in found
+
+
 def test_goals_of_a_cpu_and_of_training() -> None:
     cpu = {"device": "cpu", "dtype": "fp32", "num_tokens": 1024, "vocab_size": 1024}  # 4 MiB
     rows = [

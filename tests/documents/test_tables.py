@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import benchmark_tables, figure_of_p_star, table_sources, tables
+from scripts import benchmark_tables, figure_of_p_star, tables
 from tests.conftest import REPOSITORY
 from tests.documents import texts
 
@@ -54,7 +54,7 @@ def test_the_demo_s_output_has_the_scores_of_the_results() -> None:
     assert len(printed) == 4
     for name, bleu, nll in printed:
         stem = {"cross_entropy": "", "label_smoothing": "label_smoothed_"}.get(name, f"{name}_")
-        path = table_sources.RESULTS / "demo-microworld" / f"{stem}cross_entropy.json"
+        path = tables.RESULTS / "demo-microworld" / f"{stem}cross_entropy.json"
         scores = json.loads(path.read_text(encoding="utf-8"))
         assert bleu == f"{scores['bleu']['score']:.2f}"
         assert nll == f"{scores['calibration']['nll_bits']:.3f}"

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks.launches import launches_of, on_imaginary_cuda
+from benchmarks.launches import launches_of
 from fairseq_labo.ops import chunked, chunked_rows, labo_loss, token_losses
 from fairseq_labo.ops.settings import Settings
 from tests.ops.cases import error, losses_and_gradient, random_case
@@ -238,7 +239,7 @@ def test_no_dense_buffer_but_the_gradient(
 @pytest.mark.parametrize("beta", [1.5, 4.0, 10.0, math.inf])
 def test_few_launches_on_a_gpu(vocab_size: int, beta: float) -> None:
     """Chunks of 4 MiB, which suit a CPU, took 5,310, 17,000 and 27,000 there, and more time."""
-    with on_imaginary_cuda(), torch.no_grad():
+    with FakeTensorMode(), torch.no_grad():
         logits = torch.empty(8192, vocab_size, dtype=torch.bfloat16, device="cuda")
         target = torch.empty(8192, dtype=torch.long, device="cuda")
         upstream = torch.empty(8192, 1, device="cuda")

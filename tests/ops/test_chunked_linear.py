@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.launches import launches_of, on_imaginary_cuda
+from benchmarks.launches import launches_of
 from fairseq_labo.ops import chunked_linear, labo_linear_loss, linear_token_losses
 from tests.ops.linear_cases import PAD, Case, error, gradients, random_case
 from tests.ops.linear_cases import several_chunks as several_chunks  # a fixture
@@ -170,7 +171,7 @@ def test_memory_stays_within_a_chunk() -> None:
 def test_weight_gradients_are_added_up_in_place_on_a_gpu(dtype: torch.dtype, able: bool) -> None:
     """A product of its own would be a float32 [V, D], written and read again for each chunk."""
     chunked_linear.adds_in_float32.cache_clear()
-    with on_imaginary_cuda(), torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+    with FakeTensorMode(), torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         cuda = torch.device("cuda")
         if able and not chunked_linear.adds_in_float32(dtype, cuda):
             # Below 2.8 there is no such operator; 2.11's fails for tensors without data.

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks.launches import launches_of, on_imaginary_cuda
+from benchmarks.launches import launches_of
 from fairseq_labo.ops import chunked_linear, linear_token_losses, token_losses, triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
@@ -321,7 +322,7 @@ def test_three_launches_forward_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         triton_loss._Lanes, "for_logits", lambda logits: triton_loss._Lanes(1, 1, 1, 1)
     )
-    with on_imaginary_cuda(), torch.no_grad():
+    with FakeTensorMode(), torch.no_grad():
         logits = torch.empty(4, 64, device="cuda")
         target = torch.empty(4, dtype=torch.long, device="cuda")
         options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0, "statistics": True}

@@ -7,7 +7,6 @@ scores.json of each evaluation (the scores alone, with another beam than the stu
 (last: without it there is no record). Beside the runs: choices.json, the settings that were chosen.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -18,12 +17,12 @@ from typing import Any
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.files import read_lines, write_lines
+from fairseq_labo.experiments.files import locked, read_lines, write_json, write_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET
+from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study, setting_name
 from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
@@ -32,10 +31,17 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a study's runs in one folder, by the runs' names."""
+    """The records of a study's runs in one folder, by the runs' names.
+
+    Several processes may share it: one at a time reads or writes, and a record is replaced whole.
+    """
 
     folder: Path
     corpus: PreparedCorpus
+
+    def has(self, run: Run) -> bool:
+        """Whether there is a whole record of the run."""
+        return (self.folder / run.name / TRAINED).is_file()
 
     def take_over(self, run: Run) -> bool:
         """Copy the record of a claimed run whose training has not begun; whether there was one.
@@ -43,6 +49,10 @@ class Records:
         Raises UserError if the record is of other settings, whether training has begun or not, or
         damaged: then nothing is copied.
         """
+        with locked(self.folder, wait=True):
+            return self._take_over(run)
+
+    def _take_over(self, run: Run) -> bool:
         record = self.folder / run.name
         is_whole = (record / TRAINED).is_file()
         if is_whole or (record / CONFIG).exists():  # also where it would be written over
@@ -56,26 +66,66 @@ class Records:
             _copy(record / name, run.folder / name)
         return True
 
-    def take_over_choices(self, root: Path) -> None:
-        """Copy what was chosen by a search, where `root` has no choice: it stays."""
-        if (self.folder / CHOICES).is_file() and not (root / CHOICES).exists():
-            _copy(self.folder / CHOICES, root / CHOICES)
+    def share_choices(self, study: Study, root: Path) -> None:
+        """What was chosen by a search, in `root` or in the records, is chosen in both.
+
+        Raises UserError where they have another choice for a method: the test sets are scored for
+        one. A study without test sets may change it.
+        """
+        with locked(self.folder, wait=True):
+            self._share_choices(study, root)
+
+    def _share_choices(self, study: Study, root: Path) -> None:
+        paths = root / CHOICES, self.folder / CHOICES
+        here, there = (read_entries(path, dict[str, dict[str, str]]) or {} for path in paths)
+        for name in here.keys() & there.keys():
+            if here[name] != there[name] and study.tests != (VALIDATION_SUBSET,):
+                raise UserError(
+                    f"{paths[0]}: expected {setting_name(there[name])} as the choice for {name}, "
+                    f"as in {self.folder}, found {setting_name(here[name])}; the test set is "
+                    "scored for one choice: give another --records, or another --output"
+                )
+        merged = {**there, **here}
+        for path, before in zip(paths, (here, there), strict=True):
+            if merged != before:
+                write_json(path, merged)
 
     def keep(self, run: Run, evaluations: Sequence[str]) -> None:
-        """Write the record of a run that is trained and has these evaluations."""
+        """Write the record of a run that is trained and has these evaluations.
+
+        Raises UserError if it cannot be written.
+        """
         record = self.folder / run.name
-        if (run.root / CHOICES).exists():  # before the scores that were made for a choice
-            _copy(run.root / CHOICES, self.folder / CHOICES)
+        try:
+            with locked(self.folder, wait=True):
+                self._share_choices(run.study, run.root)  # before the scores made for a choice
+                self._replace(record, run, evaluations)
+        except OSError as error:
+            raise UserError(
+                f"{record}: expected a record that can be written, found an error: "
+                f"{error.strerror}; mend that, and run again: nothing is trained for it"
+            ) from error
+
+    def _replace(self, record: Path, run: Run, evaluations: Sequence[str]) -> None:
+        """Put the whole record in its place, with earlier evaluations of the same training."""
+        part, old = (record.with_name(f"{record.name}.{name}") for name in ("new.part", "old.part"))
+        for path in (part, old):
+            shutil.rmtree(path, ignore_errors=True)
+        if _bytes(record / TRAINED) == _bytes(run.folder / TRAINED):
+            shutil.copytree(record, part)
         for evaluation in evaluations:
             scores = run.scores_folder(evaluation)
             for name in (*self._texts(run, evaluation), SCORES):
-                _copy(scores / name, record / scores.name / name)
-        for name in (CONFIG, ENVIRONMENT):
-            _copy(run.folder / name, record / name)
-        part = record / f"{LOG}.part"
-        write_lines(part, filter(is_recorded, read_lines(run.folder / LOG)))
-        os.replace(part, record / LOG)
-        _copy(run.folder / TRAINED, record / TRAINED)
+                _copy(scores / name, part / scores.name / name)
+        for name in (CONFIG, ENVIRONMENT, TRAINED):
+            _copy(run.folder / name, part / name)
+        write_lines(part / LOG, filter(is_recorded, read_lines(run.folder / LOG)))
+        if _content(part) == _content(record):
+            return shutil.rmtree(part)
+        if record.exists():
+            record.rename(old)
+        part.rename(record)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _texts(self, run: Run, evaluation: str) -> list[str]:
         """Names of the translations that a report reads; with another beam there are none."""
@@ -86,9 +136,7 @@ class Records:
 
     def _check_settings(self, record: Path, run: Run) -> None:
         found = read_entries(record / CONFIG, dict[str, Any])
-        expected = json.loads(json.dumps(run.config(self.corpus)))
-        if found != expected:
-            different = [key for key in expected if (found or {}).get(key) != expected[key]]
+        if different := run.differs(found or {}, self.corpus):
             raise UserError(
                 f"{record}: expected the record of a run with the study's present settings, found "
                 f"another {', '.join(different)}; give another --records, or remove that folder"
@@ -139,6 +187,15 @@ def _read(path: Path, shape: Any) -> Any:
     if (found := read_entries(path, shape)) is None:
         raise UserError(f"{path}: expected a file, found none")
     return found
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _content(folder: Path) -> dict[Path, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def _copy(source: Path, target: Path) -> None:

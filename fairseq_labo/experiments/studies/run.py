@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from fairseq_labo.experiments.checkpoints import corpus_record
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
@@ -131,8 +132,23 @@ class Run:
         return {
             **self.training(),
             "evaluate": self.study.evaluate.model_dump(),
-            "corpus": {"name": corpus.name, "raw_sha256": raw_sha256(corpus)},
+            "corpus": {
+                "name": corpus.name,
+                "raw_sha256": raw_sha256(corpus),
+                "dictionaries": corpus_record(corpus)["dictionaries"],  # of its subwords
+            },
         }
+
+    def differs(self, before: Mapping[str, Any], corpus: PreparedCorpus) -> list[str]:
+        """The entries of an earlier config that are others now; an older one has not all of them.
+
+        Of the corpus only what it says is compared.
+        """
+        now = json.loads(json.dumps(self.config(corpus)))
+        told = before.get("corpus")
+        if isinstance(told, dict) and "name" in told:
+            now["corpus"] = {key: value for key, value in now["corpus"].items() if key in told}
+        return [key for key in {**now, **before} if before.get(key) != now.get(key)]
 
     def claim(self, corpus: PreparedCorpus) -> None:
         """Make the folder and write config.json, or check that it is of the same config.
@@ -149,11 +165,10 @@ class Run:
                     "config.json), found other content; choose another --output"
                 )
             write_json(path, config)
-        elif before != json.loads(json.dumps(config)):
-            different = ", ".join(key for key in config if before.get(key) != config[key])
+        elif different := self.differs(before, corpus):
             raise UserError(
                 f"{self.folder}: expected a run with the study's present settings, found one with "
-                f"another {different}; choose another --output, or remove that folder"
+                f"another {', '.join(different)}; choose another --output, or remove that folder"
             )
 
 

@@ -101,9 +101,7 @@ class Runner:
         Teachers first, so that a run that waits for its teacher does not keep it from beginning.
         """
         for run in runs:
-            run.claim(self.corpus)
-            if self.records and self.records.take_over(run):
-                show(f"{run.name}: taken over from its record")
+            self._claim_one(run)
             if (teach or not is_done(run, evaluations)) and is_without_checkpoint(run):
                 if not self.records:
                     raise UserError(
@@ -117,6 +115,17 @@ class Runner:
         teachers = {run.teacher.name: run.teacher for run in untaught if run.teacher}
         needed = self._claim(list(teachers.values()), (), teach=True) if teachers else {}
         return {**needed, **{run.name: run for run in runs}}
+
+    def take_over(self, runs: Sequence[Run]) -> None:
+        """Take over those runs that are recorded."""
+        for run in runs:
+            if self.records and self.records.has(run):
+                self._claim_one(run)
+
+    def _claim_one(self, run: Run) -> None:
+        run.claim(self.corpus)
+        if self.records and self.records.take_over(run):
+            show(f"{run.name}: taken over from its record")
 
     def stop(self) -> None:
         """End the processes under way, and begin no others."""

@@ -2,14 +2,16 @@
 
 import fnmatch
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments import cli, provenance
 from fairseq_labo.experiments.console import printable, show_command
+from fairseq_labo.experiments.data.prepare import corpus_of
 from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.published import paper_task
@@ -25,6 +27,7 @@ from fairseq_labo.experiments.studies.significance import check_seed
 from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study
 
 THREADS = "OMP_NUM_THREADS"
+OF_SUBWORDS = ("subwords", "bpe_size", "joined_dictionary", "lowercase", "tokenizer")
 OWNER = "study.json"  # which study an output folder is of
 
 
@@ -33,10 +36,12 @@ def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
 
     archives: flags for it, --source-dir and --archive with their values.
 
-    Raises UserError if it fails.
+    Raises UserError if it fails, and for a corpus that was prepared in another way.
     """
-    if not study.prepare or (study.corpus / MANIFEST).is_file():
+    if not study.prepare:
         return
+    if (study.corpus / MANIFEST).is_file():
+        return check_preparation(study)
     folder = Path(os.path.normpath(study.corpus))
     command = labo("prepare", *study.prepare, "--destdir", folder, *archives)
     show_command(command)
@@ -44,6 +49,25 @@ def prepare_corpus(study: Study, *, archives: Sequence[str]) -> None:
         raise UserError(
             f"preparing {folder} failed with status {status} (see above); with files that you "
             "have: --source-dir DIR or --archive FILE"
+        )
+
+
+def check_preparation(study: Study) -> None:
+    """Raise UserError if the corpus has other subwords than the study's preparation makes."""
+    words = [*study.prepare, "--destdir", str(study.corpus)]
+    try:
+        recipe = corpus_of(cli.parser_of("prepare").parse_args(words)).recipe
+    except UserError:  # somebody's own text, which is gone
+        return
+    found = PreparedCorpus.read(study.corpus).manifest.get("settings", {})
+    wanted = {key: getattr(recipe, key) for key in OF_SUBWORDS}
+    different = {key: found[key] for key in wanted if key in found and found[key] != wanted[key]}
+    if different:
+        said = f"labo prepare {shlex.join(study.prepare)}"
+        raise UserError(
+            f"{study.corpus}: expected what `{said}` makes, found "
+            + ", ".join(f"{key} {different[key]} for {wanted[key]}" for key in different)
+            + "; prepare it again with --force, or give another corpus by --data"
         )
 
 
@@ -85,7 +109,7 @@ def complete(
     with locked(root) as lock:
         kept = Records(records, corpus) if records else None
         if kept:
-            kept.take_over_choices(root)
+            kept.share_choices(study, root)
         runner = Runner(corpus, jobs, threads_of_each(jobs), lock, kept)
         if not report_only and not run_study(study, root, runner, only=only):
             print(printable("\n".join(scores_so_far(study, root))))
@@ -145,6 +169,8 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         matched.update(*matches)
         return [run for run, found in zip(runs, matches, strict=True) if found or not only]
 
+    # Also what is not asked for now: without it no search would end.
+    runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
     choices, begun = search.choose(study, root), set[str]()
     # A choice lets the searches begin of those that it teaches.
     while first := [
@@ -154,6 +180,10 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         runner.complete(first, evaluations=[VALIDATION_SUBSET])
         begun |= {run.name for run in first}
         choices = search.choose(study, root)
+        runner.take_over(search_runs(study, root, choices=choices))
+        choices = search.choose(study, root)
+    for name in study.searched.keys() - choices.keys():
+        show(f"search: that of {name} is not complete; its runs at the end wait for it")
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.studies import run
 from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
 from fairseq_labo.experiments.studies.study import Search, Study
@@ -26,6 +27,17 @@ def corpus_of(name: str = "toy", hashes: dict[str, str] | None = None) -> Prepar
 
 
 CORPUS = corpus_of()
+
+
+@pytest.fixture(autouse=True)
+def no_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corpus that nobody reads has none."""
+    record = run.corpus_record
+
+    def corpus_record(corpus: PreparedCorpus) -> dict[str, Any]:
+        return record(corpus) if corpus.bin_dir.exists() else {"dictionaries": {}}
+
+    monkeypatch.setattr(run, "corpus_record", corpus_record)
 
 
 def scores_of(**changes: Any) -> dict[str, Any]:

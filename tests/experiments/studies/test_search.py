@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, write_json
+from fairseq_labo.experiments.files import read_json, write_json, write_lines
 from fairseq_labo.experiments.studies import search, workflow
 from fairseq_labo.experiments.studies.method import Method
+from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.run import Run, search_runs
 from fairseq_labo.experiments.studies.runner import TRAINED, Runner
 from fairseq_labo.experiments.studies.study import setting_name
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
+from tests.experiments.studies.test_runner import DONE
 
 
 class FakeRunner(Runner):
@@ -83,6 +85,23 @@ def test_nothing_is_chosen_before_the_search_is_complete(tmp_path: Path) -> None
     assert not workflow.run_study(study, tmp_path, runner, only=["labo/*0.1*/seed-1", "smooth/*"])
     assert search.choose(study, tmp_path) == {}
     assert not any("labo" in name and "test" in subsets for name, subsets in runner.done)
+
+
+def test_a_search_that_is_recorded_is_complete_whatever_is_asked_for(tmp_path: Path) -> None:
+    """Else parts of a study on several machines would leave out the methods with a grid."""
+    first = FakeRunner({FIRST: 2.0, SECOND: 1.0})
+    assert workflow.run_study(make_study(), tmp_path / "first", first, only=[])
+    records = Records(tmp_path / "records", CORPUS)
+    for run in search_runs(make_study(), tmp_path / "first"):
+        (run.folder / "environment.json").write_text("{}", encoding="utf-8")
+        (run.folder / "train.log").write_text(DONE, encoding="utf-8")
+        hypotheses = ["x"] * scores_of()["subset"]["sentences"]
+        write_lines(run.scores_folder("valid") / "hyp.en", hypotheses)
+        records.keep(run, ["valid"])
+    again = FakeRunner({})
+    again.records = records
+    assert not workflow.run_study(make_study(), tmp_path / "again", again, only=["*/seed-2"])
+    assert ("labo/" + SECOND + "/seed-2", ("test",)) in again.done
 
 
 def test_a_pattern_of_no_run_is_refused(tmp_path: Path) -> None:

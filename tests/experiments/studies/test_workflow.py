@@ -43,6 +43,28 @@ def test_a_missing_corpus_is_prepared_and_a_present_one_left_alone(tmp_path: Pat
     prepare_corpus(study, archives=["--no-such-option"])  # would fail, were it run
 
 
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"subwords": "subword-nmt", "bpe_size": 300}, "bpe_size 300 for 2000"),
+        ({"bpe_size": 2000, "joined_dictionary": True, "lowercase": False}, ""),
+        ({}, ""),  # an old manifest
+    ],
+)
+def test_a_corpus_of_other_subwords_is_not_the_study_s(
+    settings: dict[str, Any], found: str, tmp_path: Path
+) -> None:
+    study = study_of(tmp_path, prepare="microworld --bpe-size 2000")
+    (tmp_path / "data" / "ted" / "bin").mkdir(parents=True)
+    manifest = {"corpus": "c", "source_lang": "de", "target_lang": "en", "splits": {}}
+    write_json(tmp_path / "data" / "ted" / "manifest.json", {**manifest, "settings": settings})
+    if not found:
+        return prepare_corpus(study, archives=["--no-such-option"])
+    made = "expected what `labo prepare microworld --bpe-size 2000` makes"
+    with pytest.raises(UserError, match=f"{made}, found {found}; prepare it again with --force"):
+        prepare_corpus(study, archives=[])
+
+
 def test_a_preparation_that_fails_is_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
