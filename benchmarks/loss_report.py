@@ -197,9 +197,10 @@ def measurements(check: Rule, rows: list[Row]) -> Iterator[tuple[tuple[str, floa
         rule = _rule_for(mine, check)
         at_least, unit = "at_least" in rule, rule.get("unit", "x")
         bound = rule.get("at_least", rule.get("at_most"))
-        if bound is not None and mine.get("status", "ok") != "ok":  # of ours, where others are ok
+        status = mine.get("status", "ok")
+        if bound is not None and not status.startswith(("ok", "missing")):
             what = rule["what"].format_map(mine)
-            yield (what, bound), math.inf, f"{what}: {mine['status']} ({mine['where']})"
+            yield (what, bound), math.inf, f"{what}: {status} ({mine['where']})"
             continue
         if bound is None or mine[rule["measure"]] is None:
             continue
