@@ -10,6 +10,7 @@ scores.json of each evaluation (the scores alone, with another beam than the stu
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study, set
 from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
-SCORES = "scores.json"
+SCORES, LOCK = "scores.json", ".records.lock"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Records:
     folder: Path
     corpus: PreparedCorpus
 
+    def _alone(self) -> AbstractContextManager[int]:
+        """Not the lock of an output folder, which may be the same one."""
+        return locked(self.folder, name=LOCK, wait=True)
+
     def has(self, run: Run) -> bool:
         """Whether there is a whole record of the run."""
         return (self.folder / run.name / TRAINED).is_file()
@@ -49,7 +54,7 @@ class Records:
         Raises UserError if the record is of other settings, whether training has begun or not, or
         damaged: then nothing is copied.
         """
-        with locked(self.folder, wait=True):
+        with self._alone():
             return self._take_over(run)
 
     def _take_over(self, run: Run) -> bool:
@@ -72,7 +77,7 @@ class Records:
         Raises UserError where they have another choice for a method: the test sets are scored for
         one. A study without test sets may change it.
         """
-        with locked(self.folder, wait=True):
+        with self._alone():
             self._share_choices(study, root)
 
     def _share_choices(self, study: Study, root: Path) -> None:
@@ -97,7 +102,7 @@ class Records:
         """
         record = self.folder / run.name
         try:
-            with locked(self.folder, wait=True):
+            with self._alone():
                 self._share_choices(run.study, run.root)  # before the scores made for a choice
                 self._replace(record, run, evaluations)
         except OSError as error:

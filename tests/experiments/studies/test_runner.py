@@ -169,8 +169,10 @@ def test_a_run_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "from fairseq_labo.experiments.files import locked, read_json, write_json\n"
+        "from fairseq_labo.experiments.studies import run as runs\n"
         "from fairseq_labo.experiments.studies.runner import Runner\n"
         "from tests.experiments.studies.test_runner import CORPUS, shell_run\n"
+        "runs.corpus_record = lambda corpus: {'dictionaries': {}}\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "with locked(root) as lock:\n"
         "    run = shell_run(root, 'echo $$ > $1/pid; sleep 60')\n"
