@@ -131,6 +131,7 @@ def test_the_save_dir_stands_before_the_others(tmp_path: Path) -> None:
         arguments(corpus(tmp_path / "data"), "--save-dir", "elsewhere")
 
 
+@pytest.mark.slow
 def test_a_plugin_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import of_nobody\n", encoding="utf-8")
     for name in ("broken", "absent"):
