@@ -137,7 +137,7 @@ def test_quantiles() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "share"), [(3, 0.3), (3, 0.6), (3, 0.9), (5, 0.5), (5, 0.9)])
+@pytest.mark.parametrize(("seeds", "share"), [(3, 0.6), (3, 0.9), (5, 0.9)])
 def test_equal_methods_are_found_different_as_rarely_after_holm(seeds: int, share: float) -> None:
     """Four equal methods; `share`: the seeds' part in the variance of a mean over them.
 

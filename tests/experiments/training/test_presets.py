@@ -134,9 +134,8 @@ def test_the_save_dir_stands_before_the_others(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_plugin_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import of_nobody\n", encoding="utf-8")
-    for name in ("broken", "absent"):
-        with pytest.raises(UserError, match=f"--user-dir: expected a module .* found .*{name}, wh"):
-            find_criterion("of_somebody_else", str(tmp_path / name))
+    with pytest.raises(UserError, match=r"--user-dir: expected a module .* found .*broken, which"):
+        find_criterion("of_somebody_else", str(tmp_path / "broken"))
 
 
 @pytest.mark.parametrize(("before", "expected"), [(1, "1"), (None, "4")])
