@@ -161,7 +161,7 @@ def distributions(
     out.sum_p[rows] = sum_p = p_sum / top
     if not settings.regularized:
         return Distributions(p, p_sum)
-    if teacher is not None and not settings.uniform:
+    if teacher is not None and not settings.uniform:  # at β = ∞ it is uniform, masked types too
         smoothing_d = scratch.get("third", z.size(0))
         top = teacher.amax(1, keepdim=True).to(d.dtype)
         _scaled_difference(teacher, top, settings.beta, out=smoothing_d)

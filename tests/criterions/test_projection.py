@@ -116,6 +116,19 @@ def test_training_is_the_same_to_rounding(train: Train, criterion: tuple[str, ..
         assert fused.last(key) == pytest.approx(plain.last(key), abs=5e-3), key
 
 
+class Wrapped(torch.nn.Module):
+    """What DistributedDataParallel shows of itself; the real one needs a process group."""
+
+    find_unused_parameters = True
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, **net_input: Any) -> Any:
+        return self.module(**net_input)
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_layer_that_would_be_taken_for_unused_is_refused(build: Build, tied: bool) -> None:
     """By DistributedDataParallel, with an error of torch's that names no flag."""
@@ -123,10 +136,7 @@ def test_a_layer_that_would_be_taken_for_unused_is_refused(build: Build, tied: b
     if not tied:
         layer = built.model.decoder.output_projection
         layer.weight = torch.nn.Parameter(layer.weight.detach().clone())
-    wrapped = torch.nn.Module()
-    wrapped.module = built.model
-    wrapped.forward = built.model.forward  # type: ignore[method-assign]
-    wrapped.find_unused_parameters = True  # type: ignore[assignment]
+    wrapped = Wrapped(built.model)
     if tied:
         assert decoder_features(wrapped, built.batch["net_input"]).hidden.requires_grad
     else:

@@ -110,19 +110,19 @@ def mean_differences(
     }
     corrected = holm(p_values)
 
-    def quantile(name: str, level: float) -> float:
-        return quantiles[name].at(level) * errors[name]
+    def above(name: str, tail: float) -> float:
+        return quantiles[name].above(tail) * errors[name]
 
-    first_step = 1 - LEVEL / 2 / max(1, len(found))
+    first_step = LEVEL / 2 / max(1, len(found))
     return {
         name: Difference(
             difference=difference,
-            low=difference - quantile(name, 1 - LEVEL / 2),
-            high=difference + quantile(name, 1 - LEVEL / 2),
+            low=difference - above(name, LEVEL / 2),
+            high=difference + above(name, LEVEL / 2),
             standard_error=errors[name],
             p=p_values[name],
             p_corrected=corrected[name],
-            detectable=quantile(name, first_step) + quantile(name, POWER),
+            detectable=above(name, first_step) + above(name, 1 - POWER),
         )
         for name, difference in found.items()
     }
@@ -155,18 +155,16 @@ class Quantiles(NamedTuple):
         part = float(differences.var(ddof=1)) / len(differences)
         return cls(len(differences), min(1.0, part / error**2) if error else 1.0)
 
-    def at(self, level: float) -> float:
-        """The quantile of a level above 1/2."""
-        student, normal = stats.t.ppf(level, self.seeds - 1), stats.norm.ppf(level)
+    def above(self, tail: float) -> float:
+        """What is exceeded with the probability `tail`."""
+        student, normal = stats.t.isf(tail, self.seeds - 1), stats.norm.isf(tail)
         return float(self.share * student + (1 - self.share) * normal)
 
     def p_value(self, ratio: float) -> float:
-        """Two-sided: the p whose quantile is the ratio's."""
+        """Two-sided: the p of which one half is the tail above the ratio."""
 
         def excess(log_p: float) -> float:
-            tail = math.exp(log_p) / 2
-            student, normal = stats.t.isf(tail, self.seeds - 1), stats.norm.isf(tail)
-            return float(self.share * student + (1 - self.share) * normal) - abs(ratio)
+            return self.above(math.exp(log_p) / 2) - abs(ratio)
 
         if excess(SMALLEST_LOG_P) < 0:
             return 0.0

@@ -20,7 +20,7 @@ from fairseq_labo.experiments.studies import report, search
 from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.results import Results, mean_with_deviation, read_results
-from fairseq_labo.experiments.studies.run import Run, final_runs, labo, search_runs
+from fairseq_labo.experiments.studies.run import Choices, Run, final_runs, labo, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.significance import check_seed
@@ -169,9 +169,12 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         matched.update(*matches)
         return [run for run, found in zip(runs, matches, strict=True) if found or not only]
 
-    # Also what is not asked for now: without it no search would end.
-    runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
-    choices, begun = search.choose(study, root), set[str]()
+    def choose() -> Choices:
+        """By all that is recorded, also where it is not asked for: else no search would end."""
+        runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
+        return search.choose(study, root)
+
+    choices, begun = choose(), set[str]()
     # A choice lets the searches begin of those that it teaches.
     while first := [
         run for run in wanted(search_runs(study, root, choices=choices)) if run.name not in begun
@@ -179,11 +182,10 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
         runner.complete(first, evaluations=[VALIDATION_SUBSET])
         begun |= {run.name for run in first}
-        choices = search.choose(study, root)
-        runner.take_over(search_runs(study, root, choices=choices))
-        choices = search.choose(study, root)
-    for name in study.searched.keys() - choices.keys():
-        show(f"search: that of {name} is not complete; its runs at the end wait for it")
+        choices = choose()
+    for name in study.searched:
+        if name not in choices:
+            show(f"search: that of {name} is not complete; its runs at the end wait for it")
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)

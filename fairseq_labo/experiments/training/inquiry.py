@@ -21,6 +21,12 @@ from fairseq_labo.experiments.training.flags import KINDS, Flag
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
 NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
+REBUILT = (
+    "warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches than "
+    "without the interruption, so the result will differ a little. With '-- "
+    "--update-epoch-batch-itr True' from the start it forms them anew in every epoch, and a "
+    "restart changes nothing"
+)
 EPOCH_BEGINS = "Start iterating over samples"
 STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
 
@@ -157,28 +163,27 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
             f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
             f"train afresh, take another --save-dir"
         )
-    changed = f"warning: resuming a training with other flags: {'; '.join(other)}" if other else ""
-    if epoch == 1 or config.dataset.update_epoch_batch_itr:
-        return False, changed
-    return False, f"{changed}\n".lstrip() + (
-        f"warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches "
-        f"than without the interruption, so the result will differ a little. With "
-        f"'-- --update-epoch-batch-itr True' from the start it forms them anew in every epoch, "
-        f"and a restart changes nothing"
-    )
+    said = []
+    if other:
+        said.append(f"warning: resuming a training with other flags: {'; '.join(other)}")
+    if epoch > 1 and not config.dataset.update_epoch_batch_itr:
+        said.append(REBUILT.format(epoch=epoch))
+    return False, "\n".join(said)
 
 
 def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str]:
-    """Criterion, its flags and the seed, as far as those of the checkpoint are others."""
-    given = vars(config.criterion) if isinstance(config.criterion, argparse.Namespace) else None
-    now = dict(given or config.criterion)
-    criterion = registered(now.get("_name") or now.get("criterion", ""), None)
-    names = {"_name", *(criterion.flags if isinstance(criterion, Criterion) else ())}
-    before = {key: value for key, value in settings_of(checkpoint, "criterion").items()
-              if key in names - NO_PART_OF_A_TRAINING}  # fmt: skip
-    seed = settings_of(checkpoint, "common").get("seed")
-    pairs = {key.strip("_"): (value, now.get(key)) for key, value in before.items()}
-    pairs["seed"] = (config.common.seed if seed is None else seed, config.common.seed)
+    """Criterion, its flags and the seed, where the checkpoint says others: ``seed 7, now 1``."""
+    given, before = config.criterion, settings_of(checkpoint, "criterion")
+    now = vars(given) if isinstance(given, argparse.Namespace) else dict(given)
+    criterion = registered(now["_name"], None)
+    flags = criterion.flags if isinstance(criterion, Criterion) else {}
+    pairs = {}
+    if "_name" in before:
+        pairs["criterion"] = (before["_name"], now["_name"])
+    for key in flags.keys() & before.keys() - NO_PART_OF_A_TRAINING:
+        pairs[key] = (before[key], now.get(key))
+    if (seed := settings_of(checkpoint, "common").get("seed")) is not None:
+        pairs["seed"] = (seed, config.common.seed)
     return sorted(f"{key} {old}, now {new}" for key, (old, new) in pairs.items() if old != new)
 
 

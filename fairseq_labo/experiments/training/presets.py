@@ -131,7 +131,7 @@ def find_criterion(name: str, user_dir: str | None = None) -> Criterion:
     """The criterion of that name; UserError, with the nearest name, if nobody has registered it."""
     try:
         found = CRITERIONS.get(name) or apart(registered, name, user_dir)
-    except Exception as error:
+    except Exception as error:  # importing it runs a user's own code
         if user_dir is None:
             raise
         raise UserError(

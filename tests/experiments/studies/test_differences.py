@@ -126,12 +126,12 @@ def test_quantiles() -> None:
         Quantiles.of(*each)
         for each in ((differences, 3**-0.5), (differences, 1.5**-0.5), (np.ones(3), 1.0))
     )
-    assert of_seeds.at(0.975) == pytest.approx(4.302653, abs=1e-6)  # tables of t, 2 degrees
-    assert of_sentences.at(0.975) == pytest.approx(1.959964, abs=1e-6)
-    assert of_both.at(0.975) == pytest.approx((4.302653 + 1.959964) / 2, abs=1e-6)
+    assert of_seeds.above(0.025) == pytest.approx(4.302653, abs=1e-6)  # tables of t, 2 degrees
+    assert of_sentences.above(0.025) == pytest.approx(1.959964, abs=1e-6)
+    assert of_both.above(0.025) == pytest.approx((4.302653 + 1.959964) / 2, abs=1e-6)
     for each in (of_seeds, of_both, of_sentences):
-        for level in (0.6, 0.975, 1 - 1e-9):
-            assert each.p_value(-each.at(level)) == pytest.approx(2 * (1 - level), rel=1e-5)
+        for tail in (0.4, 0.025, 1e-9):
+            assert each.p_value(-each.above(tail)) == pytest.approx(2 * tail, rel=1e-5)
         assert each.p_value(0.0) == 1.0
     assert of_sentences.p_value(1e9) == 0.0 and of_seeds.p_value(1e9) == pytest.approx(1e-18)
 
@@ -152,7 +152,7 @@ def test_equal_methods_are_found_different_as_rarely_after_holm(seeds: int, shar
     errors = np.sqrt(alone.var(axis=-1, ddof=1) / seeds + of_sentences**2)
     ratios = abs(found.mean(axis=-1)) / errors
     critical = [
-        [Quantiles.of(*each).at(1 - 0.05 / 2 / methods) for each in zip(*of_study, strict=True)]
+        [Quantiles.of(*each).above(0.05 / 2 / methods) for each in zip(*of_study, strict=True)]
         for of_study in zip(found, errors, strict=True)
     ]
     wrong = (ratios > np.array(critical)).any(axis=1).sum()  # Holm's first step

@@ -231,7 +231,8 @@ def test_early_stop(
     [
         ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.1}, 1, ""),
         ({"_name": "label_smoothed_cross_entropy", "report_accuracy": True}, 1, ""),
-        ({"_name": "cross_entropy"}, 1, "name cross_entropy, now label_smoothed_cross_entropy"),
+        ({"_name": "cross_entropy"}, 1,
+         "criterion cross_entropy, now label_smoothed_cross_entropy"),
         ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.2}, 1,
          "label_smoothing 0.2, now 0.1"),
         ({"_name": "label_smoothed_cross_entropy"}, 7, "seed 7, now 1"),
