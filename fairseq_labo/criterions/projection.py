@@ -79,6 +79,6 @@ def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:
         )
     decoder: Any = inner.decoder
     layer = decoder.output_projection
-    _check_wrappers(wrappers, tied=layer.weight is decoder.embed_tokens.weight)
+    _check_wrappers(wrappers, tied=layer.weight is getattr(decoder.embed_tokens, "weight", None))
     hidden, _ = model(**net_input, features_only=True)  # [B, T, D]; through the wrappers
     return Features(hidden.reshape(-1, hidden.size(-1)), layer.weight, layer.bias)

@@ -152,26 +152,27 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 6
-        logits, target = kept(ctx)[:2]
+        case = kept(ctx)  # once: torch's checkpoints do not allow more
+        logits, target = case[:2]
         ignored = target.eq(ctx.settings.ignore_index)
         g = upstream.to(compute_dtype(logits)).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]
         with torch.no_grad():
             if _takes_gradient_along(logits):
                 gradient, ctx.gradient = ctx.gradient, None  # the caller may write into it
                 if gradient is None:  # a second call
-                    gradient = _ChunkedTokenLosses._gradient(ctx, 1.0)
+                    gradient = _ChunkedTokenLosses._gradient(ctx, case, 1.0)
                 if not bool((g.squeeze(1).eq(1.0) | ignored).all()):
                     gradient.mul_(g)
             else:
-                gradient = _ChunkedTokenLosses._gradient(ctx, g)
+                gradient = _ChunkedTokenLosses._gradient(ctx, case, g)
         if torch.is_grad_enabled():  # create_graph=True
             gradient = FirstDerivativeOnly.apply(gradient, logits, upstream)
         return gradient, *(None,) * 5
 
     @staticmethod
-    def _gradient(ctx: Any, g: float | Tensor) -> Tensor:
-        """The gradient of Σ g L  [N, V], computed from the logits again."""
-        logits, target, teacher, prior = kept(ctx)
+    def _gradient(ctx: Any, case: tuple[Any, ...], g: float | Tensor) -> Tensor:
+        """The gradient of Σ g L  [N, V], computed from the logits again; case: what was kept."""
+        logits, target, teacher, prior = case
         settings = ctx.settings._replace(statistics=False, argmax=False)
         gradient = empty_contiguous(logits)
         _losses_in_one_pass(

@@ -75,6 +75,14 @@ def test_an_output_layer_of_its_own(build: Build) -> None:
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
 
 
+def test_embeddings_that_have_no_weight(build: Build) -> None:
+    """Adaptive ones, and those of characters: nothing that the output layer could be tied to."""
+    built = build(*LABO, "--fused-projection")
+    decoder: Any = built.model.decoder
+    decoder.embed_tokens = torch.nn.Sequential(decoder.embed_tokens)
+    run(built)
+
+
 def test_models_without_such_a_layer_are_refused(build: Build) -> None:
     from fairseq.models import lstm
 

@@ -1,9 +1,11 @@
 """What is kept for backward, and the derivative that only the reference has."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from fairseq_labo.ops import labo_linear_loss, labo_loss
 from tests.ops.test_reference import random_case
@@ -16,6 +18,20 @@ def test_second_derivatives_elsewhere_are_refused() -> None:
     (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
     with pytest.raises(RuntimeError, match='impl="reference"'):
         gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("impl", ["reference", "torch", "triton"])
+def test_under_torchs_checkpoints(impl: str, dtype: torch.dtype, device: str) -> None:
+    """They let what was kept be read once for each backward pass."""
+    logits, target = (x.to(device) for x in random_case(num_tokens=3, vocab_size=7))
+    found = []
+    for apart in (False, True):
+        leaf = logits.to(dtype).requires_grad_()
+        loss = partial(labo_loss, target=target, label_smoothing=0.3, beta=2.0, impl=impl)
+        (checkpoint(loss, leaf, use_reentrant=False) if apart else loss(leaf)).backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("impl", ["reference", "torch", "triton"])

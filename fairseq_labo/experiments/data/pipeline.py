@@ -14,12 +14,15 @@ from typing import Any
 
 from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.data import binarize, download, prepared, summary
+from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.locate import Located
 from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, StageRunner
 from fairseq_labo.experiments.data.steps import Job, build_stages
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
+
+RELEASED = CORPORA.keys() - {"own"}
 
 
 def prepare_corpus(
@@ -42,14 +45,15 @@ def prepare_corpus(
     if is_new:
         binarize.ensure_fairseq()
     check_destdir(destdir, corpus, force=force)
+    begin = partial(prepared.begin, destdir, _identity(corpus))
     if is_new:
         destdir.mkdir(parents=True, exist_ok=True)
-        (destdir / prepared.UNFINISHED).touch()
+        begin()
     with locked(destdir, name="work/lock"):
         runner = StageRunner(
             destdir,
             before_work=binarize.ensure_fairseq,
-            on_change=partial(prepared.remove_manifest, destdir),
+            on_change=begin,
             force=force,
         )
         records = runner.run(build_stages(Job(corpus, locate(), destdir, workers, accept_counts)))
@@ -130,7 +134,7 @@ def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None
     """Raise UserError when `destdir` holds anything that is not from here, or has a colon.
 
     Outputs are replaced when they are made again: never in a folder of somebody else's, nor, unless
-    by `force`, those of another pair of languages, which the same folder is the default for.
+    by `force`, those of another corpus or pair of languages, begun or finished.
     """
     if ":" in str(destdir):
         raise UserError(
@@ -140,21 +144,23 @@ def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None
     places = (path for path in (destdir, *destdir.parents) if path.exists() or path.is_symlink())
     if not (there := next(places)).is_dir():
         raise UserError(f"{destdir}: expected a folder, found {there} to be none; choose another")
-    for above in destdir.absolute().parents:
-        if prepared.read_manifest(above) or (above / prepared.UNFINISHED).exists():
+    for above in destdir.resolve().parents:
+        if prepared.read_manifest(above) or prepared.read_beginning(above) is not None:
             raise UserError(
                 f"{destdir}: expected a folder outside of {above}, which holds a corpus that may "
                 "be prepared again; choose another --destdir"
             )
-    if manifest := prepared.read_manifest(destdir):
-        pair = f"{manifest.get('source_lang')}-{manifest.get('target_lang')}"
-        if pair != corpus.pair and not force:
+    found = prepared.read_manifest(destdir) or prepared.read_beginning(destdir)
+    if found is not None:
+        was = {**_identity(corpus), **found}
+        pair = f"{was['source_lang']}-{was['target_lang']}"
+        # The name of somebody's own corpus may change.
+        known = was["corpus"] != corpus.name and {was["corpus"], corpus.name} & RELEASED
+        if (pair != corpus.pair or known) and not force:
             raise UserError(
-                f"{destdir}: expected {corpus.pair}, or no corpus yet, found {pair}; choose "
-                "another --destdir, or replace it with --force"
+                f"{destdir}: expected {corpus.name} {corpus.pair}, or no corpus yet, found "
+                f"{was['corpus']} {pair}; choose another --destdir, or replace it with --force"
             )
-        return
-    if (destdir / prepared.UNFINISHED).exists():
         return
     if destdir.exists() and any(destdir.iterdir()):
         raise UserError(
@@ -163,10 +169,15 @@ def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None
         )
 
 
+def _identity(corpus: Corpus) -> dict[str, str]:
+    """The manifest's entries that no preparation of the same corpus changes."""
+    source_lang, target_lang = corpus.languages
+    return {"corpus": corpus.name, "source_lang": source_lang, "target_lang": target_lang}
+
+
 def _describe(
     corpus: Corpus, destdir: Path, records: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    source_lang, target_lang = corpus.languages
     recipe, counts, selected = corpus.recipe, corpus.counts, records["select"]
     vocabulary = {
         lang: len(binarize.read_dictionary(destdir / "bin" / f"dict.{lang}.txt"))
@@ -174,9 +185,7 @@ def _describe(
         for lang in corpus.languages
     }
     return {
-        "corpus": corpus.name,
-        "source_lang": source_lang,
-        "target_lang": target_lang,
+        **_identity(corpus),
         "note": corpus.note,
         "splits": _describe_splits(corpus, destdir, selected["counts"]["pairs"]),
         "tokenizer": recipe.tokenizer,
@@ -186,7 +195,7 @@ def _describe(
         "joined_dictionary": recipe.joined_dictionary,
         "lowercase": recipe.lowercase,
         "references": "detokenized" if recipe.released_tokens else "released",
-        "vocabulary_size": vocabulary[target_lang],
+        "vocabulary_size": vocabulary[corpus.languages[1]],
         "vocabulary": vocabulary,
         "expected": {
             "tokens": dict(counts.tokens),

@@ -7,6 +7,7 @@ tokenizer.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -248,9 +249,18 @@ def _from_fairseq(
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return the manifest of a finished folder, or None when there is none from here."""
-    manifest = files.read_json(folder / MANIFEST)
-    is_ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
-    return manifest if is_ours else None
+    return _of_here(folder / MANIFEST)
+
+
+def read_beginning(folder: Path) -> dict[str, Any] | None:
+    """Of a folder that is not finished: what `begin` wrote, {} in one of an earlier version."""
+    path = folder / UNFINISHED
+    return _of_here(path) or {} if path.exists() else None
+
+
+def _of_here(path: Path) -> dict[str, Any] | None:
+    found = files.read_json(path)
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -259,7 +269,9 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     (folder / UNFINISHED).unlink(missing_ok=True)
 
 
-def remove_manifest(folder: Path) -> None:
-    """Say that the folder is ours, and no longer finished."""
-    (folder / UNFINISHED).touch()
+def begin(folder: Path, corpus: Mapping[str, str]) -> None:
+    """Say that the folder is ours and not finished; `corpus`: those entries of its manifest."""
+    # Not by write_json: killed then, a new folder would hold what is not known to be from here.
+    text = json.dumps({"format": FORMAT, **corpus})
+    (folder / UNFINISHED).write_text(text, encoding="utf-8")
     (folder / MANIFEST).unlink(missing_ok=True)

@@ -82,8 +82,13 @@ class StageRunner:
         """Run the stages that are not done, in order; return all their records."""
         for leftover in (self.destdir / WORK).glob(f"{PARTIAL}*"):
             shutil.rmtree(leftover)
-        for stage in stages:
+        checked = False
+        for number, stage in enumerate(stages):
             if self.force or not self.is_done(stage):
+                if not checked:  # what comes after it may be made again, too: before any work
+                    for later in stages[number:]:
+                        self._check_nothing_is_lost(later)
+                checked = True
                 self._run(stage)
         return {stage.name: self._records[stage.name] for stage in stages}
 
@@ -92,9 +97,18 @@ class StageRunner:
         paths = {self.destdir / name: digest for name, digest in record["files"].items()}
         return all(path.is_file() and sha256_of(path) == paths[path] for path in paths)
 
-    def _check_nothing_is_lost(self, stage: Stage, record: Record) -> None:
-        """Raise UserError if the stage's folders, which are replaced, hold what is not of it."""
-        others = self._files(stage, self.destdir).keys() - record["files"].keys()
+    def _check_nothing_is_lost(self, stage: Stage, made: Mapping[str, str] | None = None) -> None:
+        """Raise UserError if the stage's folders, which are replaced, hold what is not of it.
+
+        Without a record that tells, what is not the same in the files that were `made` (hashes).
+        """
+        there = self._files(stage, self.destdir)
+        if record := self._records.get(stage.name):
+            others = there.keys() - record["files"].keys()
+        elif made is not None:
+            others = {name for name in there if sha256_of(there[name]) != made.get(name)}
+        else:
+            return
         if others:
             raise UserError(
                 f"{self.destdir}: expected only what labo prepare wrote in folders that are made "
@@ -106,10 +120,8 @@ class StageRunner:
         self.before_work()
         started = _now()
         record = self._records.get(stage.name)
-        if record is not None:
-            self._check_nothing_is_lost(stage, record)
-            if not self._is_whole(record):
-                self.on_change()  # what was finished is damaged
+        if record is not None and not self._is_whole(record):
+            self.on_change()  # what was finished is damaged
         # Another name in every run: a process that a killed run left behind cannot write into it.
         work = self.destdir / WORK
         with tempfile.TemporaryDirectory("", PARTIAL, work, ignore_cleanup_errors=True) as name:
@@ -119,9 +131,13 @@ class StageRunner:
             made_from = self._made_from(stage)
             counts = dict(stage.run(folder))
             files = self._hashes(stage, folder)
+            if record is None:
+                self._check_nothing_is_lost(stage, files)
             self.on_change()
-            if self._records.pop(stage.name, None):  # what it names is gone from here on
-                self._write_records()
+            # From here on until the end: made from nothing, and the old files or the new ones.
+            both = {**record["files"], **files} if record else files
+            self._records[stage.name] = sealed({"made_from": None, "files": both, "counts": {}})
+            self._write_records()
             for output in stage.outputs:
                 if (self.destdir / output).exists():
                     shutil.rmtree(self.destdir / output)

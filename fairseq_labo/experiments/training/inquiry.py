@@ -7,6 +7,7 @@ itself imports neither torch nor fairseq.
 import argparse
 import io
 import multiprocessing
+import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint, settings_of
+from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good, settings_of
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import KINDS, Flag
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
@@ -117,17 +118,14 @@ def state_of(
     named = config.checkpoint.restore_file != LAST_CHECKPOINT
     has_last = not config.checkpoint.no_last_checkpoints
     said = [] if named or not mending else mend(save_dir, log=log, has_last=has_last)
-    if named and (own := save_dir / LAST_CHECKPOINT).exists():
+    own, restored = save_dir / LAST_CHECKPOINT, Path(config.checkpoint.restore_file)
+    if named and own.exists() and not (restored.exists() and own.samefile(restored)):
         said.append(
             f"warning: {own}, which is this run's own, is not gone on from but "
             f"{config.checkpoint.restore_file}, as --restore-file says; --finetune-from-model "
             "begins with that and then goes on from its own"
         )
-    try:
-        finished, message = progress(config, save_dir / log)
-    except UserError as error:
-        remedy = "name another" if named else "--resume auto goes on from that, or else afresh"
-        raise UserError(f"{error}: {remedy}") from error
+    finished, message = progress(config, save_dir / log)
     return finished, [*said, *filter(None, [message])]
 
 
@@ -139,14 +137,18 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     started again is trained by one more; with --patience it begins to count anew.
     """
     saving = config.checkpoint
-    path = Path(saving.restore_file)
+    path, remedy = Path(saving.restore_file), "name another"
     if saving.restore_file == LAST_CHECKPOINT:
+        remedy = "--resume auto goes on from that, or else afresh"
         path = Path(saving.save_dir) / LAST_CHECKPOINT
         if not path.exists():
             return False, ""
     elif "://" in saving.restore_file:  # which only fairseq can read
         return False, ""
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except UserError as error:
+        raise UserError(f"{error}: {remedy}") from error
     other = [] if saving.reset_optimizer else _of_another_training(config, checkpoint)
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
@@ -184,7 +186,15 @@ def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str
         pairs[key] = (before[key], now.get(key))
     if (seed := settings_of(checkpoint, "common").get("seed")) is not None:
         pairs["seed"] = (seed, config.common.seed)
-    return sorted(f"{key} {old}, now {new}" for key, (old, new) in pairs.items() if old != new)
+    other = {key: pair for key, pair in pairs.items() if not _same(*pair)}
+    return sorted(f"{key} {old}, now {new}" for key, (old, new) in other.items())
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether a flag has the value of before, or names the same file."""
+    both = (before, now)
+    texts = all(isinstance(value, str) for value in both)
+    return before == now or (texts and len({os.path.realpath(path) for path in both}) == 1)
 
 
 def smoothing_epochs_of(folder: Path) -> int | None:
@@ -193,7 +203,8 @@ def smoothing_epochs_of(folder: Path) -> int | None:
     Imports torch: to be asked `apart`.
     """
     try:
-        state = load_checkpoint(folder / LAST_CHECKPOINT)
+        good = newest_good(folder)  # the last one, unless that is damaged
+        state = load_checkpoint(good) if good else {}
     except (UserError, OSError):  # the training will say so
         return None
     epochs = settings_of(state, "criterion").get("smoothing_epochs")

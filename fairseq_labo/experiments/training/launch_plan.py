@@ -169,8 +169,10 @@ def batch_flags(training: list[str], *, batch_tokens: int, workers: int) -> list
 def usual_batch(training: list[str], *, batch_tokens: int, workers: int) -> int:
     """The next smaller batch that so many workers share in parts of at most --max-tokens."""
     limit = Flag(int, at_least=1).read("max_tokens", value_of("--max-tokens", training) or "")
-    parts = workers * -(-batch_tokens // (workers * limit))
-    return batch_tokens // parts * parts
+    share = batch_tokens // workers
+    while share and share % -(-share // limit):
+        share -= 1
+    return share * workers
 
 
 def plan(

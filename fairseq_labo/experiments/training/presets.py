@@ -23,7 +23,7 @@ from fairseq_labo.experiments.training.inquiry import (
     registered,
     smoothing_epochs_of,
 )
-from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
+from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 USER_DIR = Path(__file__).parents[2]  # the package fairseq_labo
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -41,6 +41,7 @@ CRITERIONS = {
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
 # fairseq's flags that end a training.
 ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
+STAGES = {"smoothing_epochs", "smoothing_updates", "teacher_path"}  # where one is given, no default
 # The methods of a study may share these, though not every criterion has them.
 MAY_BE_LEFT_OUT = {"smoothing_epochs", "smoothing_updates", "label_smoothing", "labo_beta"}
 
@@ -101,19 +102,21 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     name = options.criterion
     given = {flag: getattr(options, flag) for flag in CRITERION_FLAGS}
     given = {flag: value for flag, value in given.items() if value is not None}
-    stages = given.keys() & {"smoothing_epochs", "smoothing_updates"}
-    if len(stages) == 2:
+    if {"smoothing_epochs", "smoothing_updates"} <= given.keys():
         raise UserError("expected one of --smoothing-epochs and --smoothing-updates, found both")
     if "teacher_path" in given and given.get("label_prior", "uniform") != "uniform":
         raise UserError(
             f"expected one of --label-prior and --teacher-path, found both "
             f"({given['label_prior']}, {given['teacher_path']}); leave one out"
         )
-    if name == "tsla_cross_entropy" and not stages and "teacher_path" not in given:
+    behind = {flag for flag in STAGES if value_of(option(flag), options.passed_on) is not None}
+    if name == "tsla_cross_entropy" and not STAGES & {*given, *behind}:
         # Of a training that goes on with more epochs, what it began with: it may be in stage 2.
-        begun = options.save_dir.joinpath(LAST_CHECKPOINT).exists()
+        begun = any(options.save_dir.glob(CHECKPOINTS))
         before = apart(smoothing_epochs_of, options.save_dir) if begun else None
-        given["smoothing_epochs"] = before or (options.epochs + 1) // 2
+        epochs = value_of("--max-epoch", options.passed_on) or ""
+        whole = (int(epochs) if epochs.isdecimal() else 0) or options.epochs
+        given["smoothing_epochs"] = before or (whole + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
             raise UserError(f"{flag}: expected a criterion that has it, found {name}; leave it out")

@@ -211,12 +211,38 @@ def test_another_pair_is_not_put_in_its_place(
     before = _content(prepared)
     for more in ((), ("--dry-run",)):
         assert _prepare(raw, prepared, "--pair", "en-de", *more) == 1
-        assert "expected en-de, or no corpus yet, found de-en; choose" in capsys.readouterr().err
+        wanted = "en-de, or no corpus yet, found tiny de-en; choose another --destdir"
+        assert f"expected tiny {wanted}" in capsys.readouterr().err
     assert _prepare(raw, prepared, "--pair", "en-de", "--dry-run", "--force") == 0
     capsys.readouterr()
     assert _prepare(raw, prepared / "raw" / "inner") == 1
     assert f"expected a folder outside of {prepared}, which holds" in capsys.readouterr().err
     assert _content(prepared) == before
+    assert _prepare(raw, prepared / ".." / "beside", "--dry-run") == 0  # not inside of it
+
+
+def test_neither_another_corpus_nor_pair_in_the_place_of_what_was_begun(
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    released = ["prepare", "microworld", "--dry-run", "--destdir"]
+    assert cli.main([*released, str(prepared)]) == 1
+    assert (
+        "expected microworld de-en, or no corpus yet, found tiny de-en" in capsys.readouterr().err
+    )
+    destdir = Path(shutil.copytree(prepared, tmp_path / "dest"))
+    (destdir / "bin" / "dict.en.txt").unlink()
+    monkeypatch.setattr(binarize, "run_logged", interrupted)
+    assert _prepare(raw, destdir) == 128 + signal.SIGINT
+    capsys.readouterr()
+    assert not (destdir / "manifest.json").exists()
+    assert _prepare(raw, destdir, "--pair", "en-de", "--dry-run") == 1
+    assert "found tiny de-en; choose another" in capsys.readouterr().err
+    assert cli.main([*released, str(destdir)]) == 1
+    assert _prepare(raw, destdir, "--dry-run") == 0
 
 
 def test_a_folder_of_other_content_is_refused(

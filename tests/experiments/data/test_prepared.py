@@ -11,9 +11,10 @@ from fairseq_labo.experiments.data.prepared import (
     Given,
     PreparedCorpus,
     add_corpus_options,
+    begin,
     given_by,
+    read_beginning,
     read_manifest,
-    remove_manifest,
     write_manifest,
 )
 from fairseq_labo.experiments.errors import UserError
@@ -131,7 +132,7 @@ def test_manifest_without_data(prepared: Path) -> None:
 @pytest.mark.parametrize("name", [".", "bin"])
 def test_an_unfinished_preparation_is_no_folder_of_fairseq(prepared: Path, name: str) -> None:
     """Its bin/ may still be the one that was there before, of another text."""
-    remove_manifest(prepared)
+    begin(prepared, {})
     with pytest.raises(UserError, match="found a preparation that has not ended"):
         PreparedCorpus.read(prepared / name)
 
@@ -139,8 +140,12 @@ def test_an_unfinished_preparation_is_no_folder_of_fairseq(prepared: Path, name:
 def test_manifest_is_what_says_that_a_folder_is_finished(prepared: Path) -> None:
     before = read_manifest(prepared)
     assert before is not None and before["format"] == "labo_data/1"
-    remove_manifest(prepared)
-    assert read_manifest(prepared) is None and (prepared / ".unfinished").exists()
+    assert read_beginning(prepared) is None
+    begin(prepared, {"corpus": "one"})
+    assert read_manifest(prepared) is None
+    assert read_beginning(prepared) == {"format": "labo_data/1", "corpus": "one"}
+    (prepared / ".unfinished").write_text("", encoding="utf-8")  # an earlier version's
+    assert read_beginning(prepared) == {}
     write_manifest(prepared, {"corpus": "other"})
     assert read_manifest(prepared) == sealed({"format": "labo_data/1", "corpus": "other"})
     assert not (prepared / ".unfinished").exists()

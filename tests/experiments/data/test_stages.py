@@ -102,8 +102,25 @@ def test_files_of_a_user_are_never_lost(tmp_path: Path) -> None:
     for again, force in ((_stages(tmp_path, log), True), (_stages(tmp_path, log, text="b"), False)):
         with pytest.raises(UserError, match=r"expected only what labo prepare wrote .*'two/mine'"):
             _run(tmp_path, again, force=force)
-    assert "second" not in log
+    assert log == []
     assert (tmp_path / "two/mine").read_text("utf-8") == "kept"
+
+
+@pytest.mark.parametrize("name", ["two/mine", "two/z"])
+def test_files_of_a_user_are_never_lost_where_no_record_tells_them(
+    name: str, tmp_path: Path
+) -> None:
+    """What is not the same as what is made is nobody's but a user's; what is the same may go."""
+    _run(tmp_path, _stages(tmp_path))
+    before = _content(tmp_path)
+    shutil.rmtree(tmp_path / "work")
+    (tmp_path / name).write_text("kept", encoding="utf-8")
+    with pytest.raises(UserError, match=f"expected only what labo prepare wrote .*'{name}'"):
+        _run(tmp_path, _stages(tmp_path))
+    assert (tmp_path / name).read_text("utf-8") == "kept"
+    (tmp_path / name).unlink()
+    _run(tmp_path, _stages(tmp_path))
+    assert _content(tmp_path) == before
 
 
 def test_a_stage_that_fails_leaves_what_was(tmp_path: Path) -> None:

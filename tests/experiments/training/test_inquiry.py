@@ -3,6 +3,7 @@
 import argparse
 import copy
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -262,8 +263,39 @@ def test_length_of_stage_1_of_what_was_begun(tmp_path: Path) -> None:
     content["cfg"] = {"criterion": {"_name": "tsla_cross_entropy", "smoothing_epochs": 2}}
     torch.save(content, path)
     assert inquiry.smoothing_epochs_of(tmp_path) == 2
+    best = tmp_path / "checkpoint_best.pt"
+    shutil.copyfile(path, best)
     path.write_bytes(path.read_bytes()[:99])
+    assert inquiry.smoothing_epochs_of(tmp_path) == 2  # it goes on with that one
+    best.unlink()
     assert inquiry.smoothing_epochs_of(tmp_path) is None  # the training will say so
+
+
+def test_a_file_by_another_name_is_no_other_flag(state_of: StateOf, tmp_path: Path) -> None:
+    """A teacher's path may be written in several ways; and the error says what to do, once."""
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path)
+    for prior, same in ((f"{tmp_path}/../{tmp_path.name}/a", True), (f"{tmp_path}/b", False)):
+        criterion = {"_name": "labo_cross_entropy", "label_prior": prior}
+        content["cfg"] = {"criterion": criterion, "common": {"seed": 1}}
+        torch.save(content, path)
+        flags = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+        flags += ["--criterion", "labo_cross_entropy", "--label-prior", f"{tmp_path}/a"]
+        flags += ["--max-update", "40"]
+        if same:
+            assert inquiry.state_of(flags, tmp_path, "train.log", True)[0]
+            continue
+        with pytest.raises(UserError, match=r"/b, now .*/a\); take another --save-dir$"):
+            inquiry.state_of(flags, tmp_path, "train.log", True)
+
+
+def test_its_own_checkpoint_by_name_is_no_other(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt")
+    flags = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+    own, other = str(path), str(checkpoint(tmp_path / "other.pt"))
+    for named, warned in ((own, False), (other, True)):
+        _, said = inquiry.state_of([*flags, "--restore-file", named], tmp_path, "train.log", True)
+        assert any("is not gone on from" in line for line in said) is warned
 
 
 def test_early_stop_needs_a_log(state_of: StateOf, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from fairseq_labo.experiments.training.launch_plan import (
     master_address,
     place_of,
     plan,
+    usual_batch,
     visible_gpus,
 )
 from fairseq_labo.experiments.training.presets import USER_DIR
@@ -231,6 +232,17 @@ def test_the_usual_batch_is_shared_as_nearly_as_it_can_be(
     launch = plan(options_of(gpus=0, workers=workers), training, environ={}, usual_tokens=32768)
     command = launch.commands[0]
     assert (value_of("--max-tokens", command), value_of("--update-freq", command)) == expected
+
+
+def test_the_usual_batch_can_always_be_shared() -> None:
+    for workers in (1, 2, 3, 5, 8, 64):
+        for limit in (64, 1000, 1365, 1638, 3276, 11_999, 99_999):
+            training = ["--max-tokens", str(limit)]
+            tokens = usual_batch(training, batch_tokens=32768, workers=workers)
+            words = batch_flags(training, batch_tokens=tokens, workers=workers)
+            parts = int(words[1]), int(words[3])
+            assert parts[0] <= limit and parts[0] * parts[1] * workers == tokens
+            assert 32768 - tokens < workers * max(2, parts[1])  # as nearly as it can be
 
 
 def test_another_user_dir_is_imported_beside_ours() -> None:

@@ -152,6 +152,25 @@ def test_more_epochs_do_not_begin_stage_1_again(
     assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=3, **tsla)) == "3"
 
 
+@pytest.mark.parametrize(
+    ("passed_on", "expected"),
+    [
+        (["--smoothing-updates", "5"], None),
+        (["--teacher-path=t.pt"], None),
+        (["--smoothing-epochs", "2"], "2"),
+        (["--max-epoch", "30"], "15"),
+        (["--max-epoch", "0", "--max-update", "9"], "4"),
+        (["--max-epoch", "many"], "4"),  # fairseq's to refuse
+    ],
+)
+def test_stage_1_by_what_stands_behind_the_dashes(
+    passed_on: list[str], expected: str | None, tmp_path: Path
+) -> None:
+    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
+    words = arguments(corpus(tmp_path / "data"), *passed_on, **tsla)
+    assert value_of("--smoothing-epochs", words) == expected
+
+
 def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
     given = {"teacher_path": "t.pt", "teacher_temperature": 2.0, "smoothing_updates": 9}
     given |= {"fused_projection": True, "report_accuracy": False, "smoothing_schedule": "cosine"}
