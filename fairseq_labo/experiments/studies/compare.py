@@ -41,6 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--records", type=Path, metavar="DIR", help="records of finished runs (settings, scores, "
         "translations; no checkpoints): those in DIR are taken over instead of being run, and each "
         "run that ends adds its own")  # fmt: skip
+    add("--train-again", action="store_true", help="also the runs of which something is missing, "
+        "and whose checkpoints, which that needs, are gone")  # fmt: skip
     add("--from-results", type=Path, metavar="FILE", help="run nothing; write the report again "
         "from the results.json of an earlier one, into DIR/report")  # fmt: skip
     add_corpus_options(parser)
@@ -72,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
         only=options.only,
         report_only=options.report_only,
         records=options.records,
+        train_again=options.train_again,
     )
     if completed:
         workflow.show_report(completed, options.output, note=options.note)

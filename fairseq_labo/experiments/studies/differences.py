@@ -122,7 +122,7 @@ def mean_differences(
             standard_error=errors[name],
             p=p_values[name],
             p_corrected=corrected[name],
-            detectable=above(name, first_step) + above(name, 1 - POWER),
+            detectable=quantiles[name].found_with(POWER, first_step) * errors[name],
         )
         for name, difference in found.items()
     }
@@ -158,6 +158,17 @@ class Quantiles(NamedTuple):
     def above(self, tail: float) -> float:
         """What is exceeded with the probability `tail`."""
         student, normal = stats.t.isf(tail, self.seeds - 1), stats.norm.isf(tail)
+        return float(self.share * student + (1 - self.share) * normal)
+
+    def found_with(self, power: float, tail: float) -> float:
+        """The true difference over its error that exceeds `above(tail)` with that probability."""
+        freedom, least = self.seeds - 1, stats.t.isf(tail, self.seeds - 1)
+
+        def missing(true: float) -> float:
+            return float(stats.nct.sf(least, freedom, true)) - power
+
+        student = optimize.brentq(missing, 0.0, 4 * least)
+        normal = stats.norm.isf(tail) + stats.norm.isf(1 - power)
         return float(self.share * student + (1 - self.share) * normal)
 
     def p_value(self, ratio: float) -> float:

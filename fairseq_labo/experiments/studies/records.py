@@ -46,10 +46,22 @@ class Records:
 
     def has(self, run: Run) -> bool:
         """Whether there is a whole record of the run."""
-        return (self.folder / run.name / TRAINED).is_file()
+        with self._alone():
+            return (self._record(run) / TRAINED).is_file()
+
+    def _record(self, run: Run) -> Path:
+        """The folder of a run's record; what a kill left under another name gets its own again."""
+        record = self.folder / run.name
+        old = _beside(record, "old")
+        if not record.exists() and (old / TRAINED).is_file():
+            old.rename(record)
+        return record
 
     def take_over(self, run: Run) -> bool:
-        """Copy the record of a claimed run whose training has not begun; whether there was one.
+        """Copy what a claimed run has not, but its record has; whether there was anything.
+
+        That is all of it where training has not begun, or where another training is recorded than
+        the one whose checkpoints are gone here; of the same training, evaluations.
 
         Raises UserError if the record is of other settings, whether training has begun or not, or
         damaged: then nothing is copied.
@@ -58,15 +70,26 @@ class Records:
             return self._take_over(run)
 
     def _take_over(self, run: Run) -> bool:
-        record = self.folder / run.name
+        record = self._record(run)
         is_whole = (record / TRAINED).is_file()
         if is_whole or (record / CONFIG).exists():  # also where it would be written over
             self._check_settings(record, run)
-        if (run.folder / LOG).exists() or not is_whole:
+        if not is_whole:
             return False
-        self._check(record, run)
-        for path in sorted(record.glob("*-scores/*")):
-            _copy(path, run.folder / path.relative_to(record))
+        same = _bytes(record / TRAINED) == _bytes(run.folder / TRAINED)
+        there = [path.name for path in record.glob("*-scores")]
+        missing = [name for name in there if not (run.folder / name / SCORES).exists()]
+        if (run.folder / LOG).exists():
+            if not (missing if same else stale(run, record)):
+                return False
+            self._check(record, run)
+            if not same:
+                release(run)
+        else:
+            self._check(record, run)
+        for name in missing if same else there:
+            for path in sorted((record / name).iterdir()):
+                _copy(path, run.folder / name / path.name)
         for name in (ENVIRONMENT, TRAINED, LOG):  # the log last: with it nothing is copied again
             _copy(record / name, run.folder / name)
         return True
@@ -100,25 +123,31 @@ class Records:
 
         Raises UserError if it cannot be written.
         """
-        record = self.folder / run.name
         try:
             with self._alone():
                 self._share_choices(run.study, run.root)  # before the scores made for a choice
-                self._replace(record, run, evaluations)
+                self._replace(self._record(run), run, evaluations)
         except OSError as error:
             raise UserError(
-                f"{record}: expected a record that can be written, found an error: "
+                f"{self.folder / run.name}: expected a record that can be written, found an error: "
                 f"{error.strerror}; mend that, and run again: nothing is trained for it"
             ) from error
 
     def _replace(self, record: Path, run: Run, evaluations: Sequence[str]) -> None:
-        """Put the whole record in its place, with earlier evaluations of the same training."""
-        part, old = (record.with_name(f"{record.name}.{name}") for name in ("new.part", "old.part"))
+        """Put the whole record in its place, with earlier evaluations of the same training.
+
+        What the search found stays, too: its choice rests on that. Another training's record is
+        left as it is by a run whose own checkpoints are gone.
+        """
+        if stale(run, record):
+            return
+        part, old = _beside(record, "new"), _beside(record, "old")
         for path in (part, old):
             shutil.rmtree(path, ignore_errors=True)
         if _bytes(record / TRAINED) == _bytes(run.folder / TRAINED):
             shutil.copytree(record, part)
-        for evaluation in evaluations:
+        searched = [VALIDATION_SUBSET] if run.scores(VALIDATION_SUBSET) else []
+        for evaluation in {*evaluations, *searched}:
             scores = run.scores_folder(evaluation)
             for name in (*self._texts(run, evaluation), SCORES):
                 _copy(scores / name, part / scores.name / name)
@@ -176,6 +205,13 @@ def is_without_checkpoint(run: Run) -> bool:
     return (run.folder / TRAINED).exists() and not any(run.folder.glob("checkpoint*.pt"))
 
 
+def stale(run: Run, record: Path) -> bool:
+    """Whether a run without checkpoints is of another training than its record."""
+    recorded = _bytes(record / TRAINED)
+    other = recorded is not None and recorded != _bytes(run.folder / TRAINED)
+    return other and is_without_checkpoint(run)
+
+
 def release(run: Run) -> None:
     """Let a run be trained again.
 
@@ -192,6 +228,10 @@ def _read(path: Path, shape: Any) -> Any:
     if (found := read_entries(path, shape)) is None:
         raise UserError(f"{path}: expected a file, found none")
     return found
+
+
+def _beside(record: Path, name: str) -> Path:
+    return record.with_name(f"{record.name}.{name}.part")
 
 
 def _bytes(path: Path) -> bytes | None:

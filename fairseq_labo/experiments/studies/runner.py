@@ -44,7 +44,8 @@ class Runner:
 
     threads: OMP_NUM_THREADS of each run. lock: descriptor of the study's lock, which the runs
     inherit, so that one that outlives a killed labo compare still holds it. records: where those
-    of finished runs are taken from, and added to.
+    of finished runs are taken from, and added to. train_again: runs whose checkpoints are needed
+    and gone, as those of records are.
     """
 
     corpus: PreparedCorpus
@@ -52,7 +53,12 @@ class Runner:
     threads: int
     lock: int | None = None
     records: Records | None = None
+    train_again: bool = False
     _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    # Names of runs: those left out, and why; trained again; teachers of runs that are missing.
+    _gone: dict[str, str] = field(default_factory=dict)
+    _again: set[str] = field(default_factory=set)
+    _teaching: set[str] = field(default_factory=set)
     _ended: dict[str, threading.Event] = field(default_factory=dict)  # trainings, by run
     _lock: Any = field(default_factory=threading.RLock)
     _stopped: bool = False
@@ -60,10 +66,10 @@ class Runner:
     def complete(self, runs: Sequence[Run], *, evaluations: Sequence[str]) -> None:
         """Train and evaluate every run that is not done yet; teachers that it needs are trained.
 
-        Raises UserError at once where checkpoints of a trained run are needed and gone, and there
-        are no records; and at the end, with the end of the log of each run that failed: the others
-        are completed all the same.
+        Raises UserError at the end, with the end of the log of each run that failed, and for runs
+        whose checkpoints are needed and gone; the others are completed all the same.
         """
+        self._gone, self._teaching = {}, set()
         ordered = list(self._claim(runs, evaluations).values())
         scored = {run.name for run in runs}
         steps = {run.name: tuple(evaluations) if run.name in scored else () for run in ordered}
@@ -71,12 +77,19 @@ class Runner:
             for run in runs:
                 if is_done(run, evaluations):
                     self.records.keep(run, evaluations)
-        waiting = [run for run in ordered if not is_done(run, steps[run.name])]
+        missing = [run for run in ordered if not is_done(run, steps[run.name])]
+        waiting = [
+            run
+            for run in missing
+            if not {each.name for each in (run, *run.teachers)} & self._gone.keys()
+        ]
         before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
         show(f"{before}, {len(waiting)} to do, {how}")
+        if self._gone:
+            show(f"left out, for their checkpoints are gone: {', '.join(self._gone)}")
         self._ended = {run.name: threading.Event() for run in waiting}
-        failures = []
+        failures = list(self._gone.values())
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
             try:
                 futures = [pool.submit(self._run, run, steps[run.name]) for run in waiting]
@@ -102,15 +115,15 @@ class Runner:
         """
         for run in runs:
             self._claim_one(run)
-            if (teach or not is_done(run, evaluations)) and is_without_checkpoint(run):
-                if not self.records:
-                    raise UserError(
-                        f"{run.folder}: expected its checkpoints, for what is missing of the study "
-                        "needs them, found none; give --records DIR, and the run is trained again, "
-                        "or remove that folder"
-                    )
-                release(run)
-                show(f"{run.name}: trained again, for its checkpoints are needed and gone")
+            if gone := _is_gone(run, evaluations, teach=teach):
+                if self.train_again:
+                    release(run)
+                    self._again.add(run.name)
+                    show(f"{run.name}: trained again, for its checkpoints are needed and gone")
+                else:
+                    self._gone[run.name] = gone
+            if teach:
+                self._teaching.add(run.name)
         untaught = [run for run in runs if run.teacher and not is_done(run, ())]
         teachers = {run.teacher.name: run.teacher for run in untaught if run.teacher}
         needed = self._claim(list(teachers.values()), (), teach=True) if teachers else {}
@@ -124,7 +137,10 @@ class Runner:
 
     def _claim_one(self, run: Run) -> None:
         run.claim(self.corpus)
-        if self.records and self.records.take_over(run):
+        self._take_over(run)
+
+    def _take_over(self, run: Run) -> None:
+        if self.records and run.name not in self._again and self.records.take_over(run):
             show(f"{run.name}: taken over from its record")
 
     def stop(self) -> None:
@@ -140,7 +156,12 @@ class Runner:
             try:
                 if not is_done(run, ()):
                     self._wait_for_teacher(run)
+                    if run.name not in self._teaching:
+                        self._take_over(run)  # another process may have trained it meanwhile
+                if not is_done(run, ()):
                     self._train(run)
+                elif gone := _is_gone(run, evaluations):
+                    raise UserError(gone)
             finally:
                 self._ended[run.name].set()
             for name in evaluations:
@@ -220,6 +241,19 @@ def is_done(run: Run, evaluations: Sequence[str]) -> bool:
     """Whether the run is trained and evaluated on all `evaluations`."""
     trained = (run.folder / TRAINED).exists()
     return trained and all(run.scores(name) is not None for name in evaluations)
+
+
+def _is_gone(run: Run, evaluations: Sequence[str], *, teach: bool = False) -> str | None:
+    """What to say of a trained run whose checkpoints are needed and gone, else None."""
+    needs = [name for name in evaluations if run.scores(name) is None]
+    needs += ["a run that it teaches"] * teach
+    if not needs or not is_without_checkpoint(run):
+        return None
+    return (
+        f"{run.name}: expected its checkpoints in {run.folder}, for what is missing "
+        f"({', '.join(needs)}), found none: run that with the --output that it was trained in, or "
+        "give --train-again"
+    )
 
 
 def show(line: str) -> None:

@@ -79,21 +79,18 @@ def complete(
     only: Sequence[str] = (),
     report_only: bool = False,
     records: Path | None = None,
+    train_again: bool = False,
 ) -> Results | None:
     """Run what is missing of a study on its prepared corpus; its results, if all is done.
 
     `jobs`: runs at a time. `only`: patterns of runs' names (``labo/*``); empty means all. Writes
     into root/runs. `records`: a folder of records of finished runs, which are taken over and added
-    to. Raises UserError if a run fails, or if the corpus is not the study's.
+    to. `train_again`: runs whose checkpoints are needed and gone. Raises UserError if a run fails,
+    or if the corpus is not the study's.
     """
     if jobs < 1:
         raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
     check_seed()  # now, and not when all runs are done
-    if records and report_only:
-        raise UserError(
-            "--records: expected no --report-only beside it; leave that out: only what is missing "
-            "is run"
-        )
     if records and records.exists() and not records.is_dir():
         raise UserError(f"--records: expected a folder, found a file: {records}; choose another")
     # realpath, unlike Path.resolve, takes links in a circle.
@@ -110,8 +107,11 @@ def complete(
         kept = Records(records, corpus) if records else None
         if kept:
             kept.share_choices(study, root)
-        runner = Runner(corpus, jobs, threads_of_each(jobs), lock, kept)
-        if not report_only and not run_study(study, root, runner, only=only):
+        runner = Runner(corpus, jobs, threads_of_each(jobs), lock, kept, train_again)
+        if report_only:
+            choices = take_over_searches(study, root, runner)
+            runner.take_over(final_runs(study, root, choices=choices))
+        elif not run_study(study, root, runner, only=only):
             print(printable("\n".join(scores_so_far(study, root))))
             show("not all runs of the study are done yet: no report")
             return None
@@ -169,12 +169,7 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         matched.update(*matches)
         return [run for run, found in zip(runs, matches, strict=True) if found or not only]
 
-    def choose() -> Choices:
-        """By all that is recorded, also where it is not asked for: else no search would end."""
-        runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
-        return search.choose(study, root)
-
-    choices, begun = choose(), set[str]()
+    choices, begun = take_over_searches(study, root, runner), set[str]()
     # A choice lets the searches begin of those that it teaches.
     while first := [
         run for run in wanted(search_runs(study, root, choices=choices)) if run.name not in begun
@@ -182,7 +177,7 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
         show(f"search: {len(first)} runs, compared on {VALIDATION_SUBSET} alone")
         runner.complete(first, evaluations=[VALIDATION_SUBSET])
         begun |= {run.name for run in first}
-        choices = choose()
+        choices = take_over_searches(study, root, runner)
     for name in study.searched:
         if name not in choices:
             show(f"search: that of {name} is not complete; its runs at the end wait for it")
@@ -191,6 +186,7 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     final = final_runs(study, root, choices=choices)
     runner.complete(wanted(final), evaluations=[*study.evaluations])
     waiting = study.methods.keys() - {name.partition("/")[0] for name in names}  # for a teacher
+    waiting |= study.searched.keys() - choices.keys()
     if unknown := [
         each
         for each in only
@@ -203,6 +199,15 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     return choices.keys() == study.searched.keys() and all(
         is_done(run, [*study.evaluations]) for run in final
     )
+
+
+def take_over_searches(study: Study, root: Path, runner: Runner) -> Choices:
+    """What is chosen by all that is recorded, also where --only does not ask for it.
+
+    Else no search that several processes share would end.
+    """
+    runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
+    return search.choose(study, root)
 
 
 def scores_so_far(study: Study, root: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -218,6 +219,23 @@ def test_the_report_is_written_again_without_running(
         assert (tmp_path / "report" / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.slow
+def test_a_report_from_records_alone(
+    study: FinishedStudy, toy_corpus: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of runs that were recorded elsewhere: nothing is run, only what is missing is told."""
+    words = ["compare", str(study.folder.parent / "small.yaml"), "--data", str(toy_corpus)]
+    words += ["--records", str(tmp_path / "records"), "--output"]
+    assert cli.main([*words, str(study.folder)]) == 0
+    assert cli.main([*words, str(tmp_path / "out"), "--report-only"]) == 0
+    assert "trained in" not in capsys.readouterr().err
+    name = "report/report.md"
+    assert (tmp_path / "out" / name).read_bytes() == (study.folder / name).read_bytes()
+    shutil.rmtree(tmp_path / "records" / METHODS[1] / "seed-2")
+    assert cli.main([*words, str(tmp_path / "other"), "--report-only"]) == 1
+    assert f"found these missing: {METHODS[1]}/seed-2; run labo" in capsys.readouterr().err
+
+
 FORMS = ("report.md", "report.html")
 
 
@@ -245,8 +263,8 @@ def test_a_study_that_is_not_done_has_no_report(
     assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
     assert cli.main([*words, "--jobs", "0"]) == 1
     assert "--jobs: expected a number of at least 1, found 0" in capsys.readouterr().err
-    assert cli.main([*words, "--report-only", "--records", str(tmp_path)]) == 1
-    assert "--records: expected no --report-only beside it" in capsys.readouterr().err
+    assert cli.main([*words, "--report-only", "--records", str(tmp_path / "none")]) == 1
+    assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
     output = words[words.index("--output") + 1]
     assert cli.main([*words, "--records", f"{output}/runs"]) == 1
     assert "--records: expected a folder beside the runs" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Seeds and sentences: each source of variance alone, where the answer is known."""
 
+import math
 import random
 import statistics
 
@@ -170,6 +171,17 @@ def test_detectable_difference() -> None:
     two = compare(base=base, other=other, third=base)["other"]
     assert one.detectable / one.standard_error == pytest.approx(1.95996 + 0.84162, abs=1e-4)
     assert two.detectable / two.standard_error == pytest.approx(2.24140 + 0.84162, abs=1e-4)
+
+
+@pytest.mark.parametrize(("seeds", "methods"), [(5, 5), (3, 5), (5, 1), (2, 2)])
+def test_a_detectable_difference_is_found_as_often_as_is_said(seeds: int, methods: int) -> None:
+    """By t-tests of drawn seeds, where the seeds are all there is."""
+    quantiles = Quantiles(seeds, 1.0)
+    tail = 0.05 / 2 / methods
+    shift = quantiles.found_with(0.8, tail) / math.sqrt(seeds)
+    drawn = np.random.default_rng(1).normal(shift, 1.0, (40_000, seeds))
+    ratios = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1) * math.sqrt(seeds)
+    assert (ratios > quantiles.above(tail)).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_holm_by_hand() -> None:

@@ -40,8 +40,9 @@ def run_in(root: Path, *, seed: int = 1) -> RecordedRun:
     return RecordedRun(run.study, run.method, run.setting, seed, root, run.train)
 
 
-def complete(run: RecordedRun, records: Path, *evaluations: str) -> None:
-    runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
+def complete(run: RecordedRun, records: Path, *evaluations: str, train_again: bool = False) -> None:
+    kept = Records(records, CORPUS)
+    runner = Runner(CORPUS, jobs=1, threads=1, records=kept, train_again=train_again)
     runner.complete([run], evaluations=evaluations)
 
 
@@ -100,12 +101,36 @@ def test_runs_done_before_are_recorded_too(tmp_path: Path) -> None:
 
 
 def test_what_needs_a_checkpoint_is_trained_again(tmp_path: Path) -> None:
-    """A record of the search's scores does not do where the test set is still to be translated."""
-    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    """A record of the search's scores does not do where the test set is still to be translated.
+
+    But only if asked to; what the search found stays in the record, for its choice.
+    """
+    first, again, third = (run_in(tmp_path / name) for name in ("first", "again", "third"))
     complete(first, tmp_path / "records", "valid")
-    complete(again, tmp_path / "records", "valid", "test")
-    assert is_done(again, ["valid", "test"])
-    assert trainings(again.root) == 1
+    for scores in (tmp_path / "records").rglob("scores.json"):
+        write_json(scores, read_json(scores) | {"of": "the search"})
+    wanted = r"smooth/seed-1: expected its checkpoints in .*missing \(test\), found none: run that "
+    with pytest.raises(UserError, match=wanted + "with the --output .*or give --train-again"):
+        complete(again, tmp_path / "records", "test")
+    assert is_done(again, ["valid"]) and trainings(again.root) == 0
+    complete(again, tmp_path / "records", "test", train_again=True)
+    assert is_done(again, ["valid", "test"]) and trainings(again.root) == 1
+    complete(third, tmp_path / "records", "valid", "test")
+    assert trainings(third.root) == 0
+    assert (third.scores("valid") or {}).get("of") == "the search"
+    assert "of" not in (third.scores("test") or {"of": ""})
+
+
+def test_the_others_are_run_where_one_lacks_its_checkpoints(tmp_path: Path) -> None:
+    recorded = run_in(tmp_path / "first")
+    complete(recorded, tmp_path / "records", "valid")
+    runs = [run_in(tmp_path / "again", seed=seed) for seed in (1, 2)]
+    pupil = taught_run(runs[0], runs[0].train)
+    runner = Runner(CORPUS, jobs=1, threads=1, records=Records(tmp_path / "records", CORPUS))
+    with pytest.raises(UserError) as caught:
+        runner.complete([*runs, pupil], evaluations=["test"])
+    assert "seed-1: expected its checkpoints" in str(caught.value)
+    assert is_done(runs[1], ["test"]) and not is_done(pupil, ())
 
 
 def test_all_scores_at_the_end_are_of_one_checkpoint(tmp_path: Path) -> None:
@@ -115,7 +140,7 @@ def test_all_scores_at_the_end_are_of_one_checkpoint(tmp_path: Path) -> None:
     for scores in (tmp_path / "records").rglob("scores.json"):
         write_json(scores, read_json(scores) | {"of": "the record"})
     again = replace(again, study=again.study.model_copy(update={"beams": (20,)}))
-    complete(again, tmp_path / "records", "valid", "test", "test-beam20")
+    complete(again, tmp_path / "records", "valid", "test", "test-beam20", train_again=True)
     made_of = {name: (again.scores(name) or {}).get("of") for name in ("valid", "test")}
     assert trainings(again.root) == 1
     assert made_of == {"valid": "the record", "test": None}
@@ -131,9 +156,9 @@ def test_a_release_that_is_cut_off_is_taken_up(
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            complete(run, tmp_path / "records", "test", "test1")
+            complete(run, tmp_path / "records", "test", "test1", train_again=True)
     assert is_without_checkpoint(run)
-    complete(run, tmp_path / "records", "test", "test1")
+    complete(run, tmp_path / "records", "test", "test1", train_again=True)
     assert trainings(run.root) == 2
 
 
@@ -255,15 +280,19 @@ def test_a_teacher_of_a_missing_run_is_trained_again(tmp_path: Path) -> None:
         teacher = run_in(root)
         return teacher, taught_run(teacher, teacher.train)
 
-    def run_all(root: Path) -> None:
-        runner = Runner(CORPUS, jobs=1, threads=1, records=Records(records, CORPUS))
+    def run_all(root: Path, *, again: bool = False) -> None:
+        kept = Records(records, CORPUS)
+        runner = Runner(CORPUS, jobs=1, threads=1, records=kept, train_again=again)
         runner.complete(both(root), evaluations=["test"])
 
     run_all(tmp_path / "first")
     run_all(tmp_path / "again")
     assert trainings(tmp_path / "again") == 0
     shutil.rmtree(records / both(tmp_path)[1].name)
-    run_all(tmp_path / "third")
+    with pytest.raises(UserError, match=r"missing \(a run that it teaches\), found none"):
+        run_all(tmp_path / "third")
+    assert trainings(tmp_path / "third") == 0
+    run_all(tmp_path / "third", again=True)
     assert trainings(tmp_path / "third") == 2
 
 
@@ -282,20 +311,20 @@ def test_no_teacher_is_trained_for_pupils_that_are_done(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_is_gone_is_missed_at_once(tmp_path: Path) -> None:
-    """Without records it is not trained again unasked, and what it has stays."""
+    """It is not trained again unasked, and what it has stays; records are not needed for it."""
     run = run_in(tmp_path / "out")
     complete(run, tmp_path / "records", "test")
     (run.folder / "checkpoint_best.pt").unlink()
     runner = Runner(CORPUS, jobs=1, threads=1)
     runner.complete([run], evaluations=["test"])
-    remedy = r"expected its checkpoints, .* found none; give --records DIR, .*, or remove that fold"
-    with pytest.raises(UserError, match=f"{run.folder}: {remedy}"):
+    remedy = r"expected its checkpoints in .* found none: .* or give --train-again"
+    with pytest.raises(UserError, match=f"{run.name}: {remedy}"):
         runner.complete([run], evaluations=["test", "test1"])
     assert is_done(run, ["test"])
     pupil = taught_run(run, run.train)
-    with pytest.raises(UserError, match=f"{run.folder}: {remedy}"):
+    with pytest.raises(UserError, match=f"{run.name}: {remedy}"):
         runner.complete([pupil], evaluations=["test"])
-    complete(pupil, tmp_path / "records", "test")
+    complete(pupil, tmp_path / "records", "test", train_again=True)
     assert is_done(pupil, ["test"]) and trainings(run.root) == 3
 
 

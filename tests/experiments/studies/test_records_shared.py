@@ -9,9 +9,11 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies import records as records_module
 from fairseq_labo.experiments.studies.records import Records
+from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.runner import Runner, is_done
 from tests.experiments.studies.conftest import CORPUS
-from tests.experiments.studies.test_records import complete, run_in
+from tests.experiments.studies.test_records import complete, run_in, trainings
+from tests.experiments.studies.test_runner import SCORES
 
 
 def test_a_choice_stays_on_another_machine(tmp_path: Path) -> None:
@@ -117,3 +119,54 @@ def test_two_processes_share_the_records(tmp_path: Path) -> None:
         again.claim(CORPUS)
         assert records.take_over(again) and is_done(again, ["test"])
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+
+
+def test_a_copy_gets_what_its_record_has_come_to_hold(tmp_path: Path) -> None:
+    """Evaluations made later where the checkpoints are; or all, of a run trained again there."""
+    records, first, copy = tmp_path / "records", run_in(tmp_path / "a"), run_in(tmp_path / "b")
+    complete(first, records, "valid")
+    complete(copy, records, "valid")
+    complete(first, records, "test")
+    complete(copy, records, "test")
+    assert is_done(copy, ["valid", "test"]) and trainings(copy.root) == 0
+    write_json(first.folder / "train.json", {"seconds": 7.0})  # trained again
+    write_json(first.folder / "test-scores/scores.json", {**SCORES, "of": "another"})
+    complete(first, records, "test")
+    complete(copy, records, "test")
+    assert (copy.scores("test") or {}).get("of") == "another"
+    assert read_json(records / first.name / "train.json") == {"seconds": 7.0}
+
+
+def test_a_copy_of_an_earlier_training_is_not_recorded(tmp_path: Path) -> None:
+    records, first, copy = tmp_path / "records", run_in(tmp_path / "a"), run_in(tmp_path / "b")
+    complete(first, records, "test")
+    complete(copy, records, "test")
+    write_json(first.folder / "train.json", {"seconds": 7.0})
+    complete(first, records, "test")
+    Records(records, CORPUS).keep(copy, ["test"])
+    assert read_json(records / first.name / "train.json") == {"seconds": 7.0}
+
+
+def test_what_another_process_trains_meanwhile_is_taken_over(tmp_path: Path) -> None:
+    runs = [run_in(tmp_path / "a", seed=seed) for seed in (1, 2)]
+    others = [run_in(tmp_path / "b", seed=seed) for seed in (1, 2)]
+    records = Records(tmp_path / "records", CORPUS)
+
+    class Late(Runner):
+        def _train(self, run: Run) -> None:
+            Runner(CORPUS, jobs=1, threads=1, records=records).complete(
+                [others[1]], evaluations=["test"]
+            )
+            super()._train(run)
+
+    Late(CORPUS, jobs=1, threads=1, records=records).complete(runs, evaluations=["test"])
+    assert all(is_done(run, ["test"]) for run in runs) and trainings(tmp_path / "a") == 1
+
+
+def test_a_kill_between_two_names_loses_no_record(tmp_path: Path) -> None:
+    run, again = run_in(tmp_path / "a"), run_in(tmp_path / "b")
+    complete(run, tmp_path / "records", "test")
+    record = tmp_path / "records" / run.name
+    record.rename(record.with_name(f"{record.name}.old.part"))
+    complete(again, tmp_path / "records", "test")
+    assert trainings(again.root) == 0 and record.exists()

@@ -143,6 +143,8 @@ def test_a_teacher_is_chosen_before_its_students_are_searched(tmp_path: Path) ->
     runner = FakeRunner({FIRST: 1.0, SECOND: 2.0, "label_smoothing=0.3": 1.0})
     assert not workflow.run_study(study, tmp_path, runner, only=["pre/*", "last/*"])
     assert runner.done == []  # there is no choice for their teacher yet
+    assert not workflow.run_study(study, tmp_path, runner, only=["labo/*/seed-3"])
+    assert runner.done == []  # nor for its own runs at the end
     assert workflow.run_study(study, tmp_path, runner, only=[])
     assert search.choose(study, tmp_path)["pre"] == {"label_smoothing": "0.5"}
     searched = [name.partition("/")[0] for name, (subset,) in runner.done if subset == "valid"]
