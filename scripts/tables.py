@@ -64,9 +64,11 @@ def label(train_arguments: Sequence[str]) -> str:
     of = int(flags.get("--max-update", 0))
     alpha, beta = flags.get("--label-smoothing"), flags.get("--labo-beta")
     labo = f"LABO, α = {alpha}, β = {beta}" if beta != "inf" else f"label smoothing, α = {alpha}"
+    labo += ", prior of the target side" if flags.get("--label-prior") == "target" else ""
     return {
         "cross_entropy": "cross entropy",
         "label_smoothed_cross_entropy": f"label smoothing, ε = {alpha}",
+        "label_smoothed_cross_entropy_with_rdrop": f"R-Drop, ε = {alpha}",
         "tsla_cross_entropy": f"TSLA, switch after {updates:,} of {of:,} updates",
         "labo_cross_entropy": labo if alpha != "0" else "cross entropy",
     }[flags["--criterion"]]
@@ -210,6 +212,28 @@ def table_records(name: str) -> str:
     )
 
 
+def table_finals(name: str) -> str:
+    """One row a method, on each test set, by its recorded runs: of a study that is not done yet."""
+    tests = {"test": "2016", "test1": "2017", "test2": "COCO"}
+    found = dict[str, dict[int, dict[str, Row]]]()
+    for path in sorted((RESULTS / "studies" / name / "runs").rglob("config.json")):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        files = {test: path.parent / f"{test}-scores" / "scores.json" for test in tests}
+        if all(file.exists() for file in files.values()):  # a search has the validation set alone
+            scores = {test: json.loads(file.read_text("utf-8")) for test, file in files.items()}
+            found.setdefault(label(config["train"]), {})[config["seed"]] = scores
+    rows = []
+    for method, seeds in found.items():
+        of = list(seeds.values())
+        cells = [mean_with_deviation([x[test]["bleu"]["score"] for x in of], 2) for test in tests]
+        for key, digits, factor in (("nll_bits", 3, 1), ("ece", 2, 100)):
+            each = [factor * x["test"]["calibration"][key] for x in of]
+            cells.append(mean_with_deviation(each, digits))
+        rows.append([method, ", ".join(map(str, sorted(seeds))), *cells])
+    titles = [f"BLEU {title}" for title in tests.values()]
+    return markdown(["method", "seeds", *titles, "NLL 2016 (bits)", "ECE 2016 (%)"], rows)
+
+
 def table_attempt(name: str) -> str:
     """One row a seed of an attempt that failed: how well calibrated it is on each set."""
     sets = {"valid": "validation", **YEARS, "test2": "COCO"}
@@ -269,7 +293,7 @@ def table_digits() -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "differences": table_differences, "beams": table_beams,
-    "records": table_records, "attempt": table_attempt,
+    "records": table_records, "finals": table_finals, "attempt": table_attempt,
     "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
     "demo": table_demo, "digits": table_digits, "headline": table_headline,
     "conventions": table_conventions, **benchmark_tables.TABLES,

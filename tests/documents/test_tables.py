@@ -1,6 +1,7 @@
 """Numbers of the documents are those of results/."""
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Sequence
@@ -96,6 +97,37 @@ def test_the_sentences_on_the_results_hold() -> None:
     assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in " ".join(
         page.split()
     )
+
+
+def test_the_sentences_on_the_map_hold() -> None:
+    """The settings, the best, and the means: what docs say of them."""
+    results = tables.study("multi30k-de-en-map")
+    (none,) = results.search.methods["cross_entropy"]
+    found = {
+        (float(each.setting["labo_beta"]), float(each.setting["label_smoothing"])): each
+        for each in results.search.methods["labo"]
+    }
+    assert len(found) == 16
+    gains = sorted(each.measures["score"] - none.measures["score"] for each in found.values())
+    alphas, finite = (0.05, 0.1, 0.2, 0.4), (1.5, 2.0, 4.0)
+    means = [
+        statistics.fmean(found[beta, alpha].measures["score"] for beta in finite)
+        for alpha in alphas
+    ]
+    smoothing = [found[math.inf, alpha].measures["score"] for alpha in alphas]
+    above = [key for key, each in found.items() if each.measures["score"] > max(smoothing)]
+    assert sorted(above) == [(2.0, 0.4), (4.0, 0.2), (4.0, 0.4)] and abs(gains[0]) < 0.05
+    at_most = [found[beta, 0.1].measures["nll_bits"] for beta in finite]
+    words = " ".join((REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8").split())
+    for text in (
+        f"level with cross entropy, and the others are above it, by {gains[1]:.2f} to "
+        f"{gains[-1]:.2f} BLEU",
+        "is " + ", ".join(f"{each:.1f}" for each in means[:3]) + f" and {means[3]:.1f} for α",
+        f"0.05 to 0.4: {min(smoothing):.1f} to {max(smoothing):.1f}.",
+        f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
+        f"cross entropy has {none.measures['nll_bits']:.3f}.",
+    ):
+        assert text in words
 
 
 def test_the_sentence_on_the_speed_holds() -> None:

@@ -246,7 +246,9 @@ def test_a_record_that_was_cut_off_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "folder", sorted(RESULTS.glob("*/runs")), ids=lambda path: path.parent.name
 )
-def test_committed_records_are_of_their_study(folder: Path, tmp_path: Path) -> None:
+def test_committed_records_are_of_their_study(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is of the study's present settings, and is taken over; no checkpoint, no path."""
     study = read_study(REPOSITORY / "studies" / f"{folder.parent.name}.yaml")
     choices = {name: method.settings()[0] for name, method in study.methods.items() if method.grid}
@@ -260,6 +262,8 @@ def test_committed_records_are_of_their_study(folder: Path, tmp_path: Path) -> N
         run = runs[str(record.relative_to(folder))]
         known = read_json(record / "config.json")["corpus"]
         corpus = corpus_of(known["name"], known["raw_sha256"])
+        dictionaries = {"dictionaries": known.get("dictionaries")}
+        monkeypatch.setattr(run_module, "corpus_record", lambda _, known=dictionaries: known)
         run.claim(corpus)
         assert Records(folder, corpus).take_over(run), record
         assert read_training_log(run.folder / "train.log").validations
