@@ -79,17 +79,17 @@ class Records:
         same = _bytes(record / TRAINED) == _bytes(run.folder / TRAINED)
         there = [path.name for path in record.glob("*-scores")]
         missing = [name for name in there if not (run.folder / name / SCORES).exists()]
-        if (run.folder / LOG).exists():
-            if not (missing if same else stale(run, record)):
-                return False
-            self._check(record, run)
-            if not same:
-                release(run)
-        else:
-            self._check(record, run)
+        begun = (run.folder / LOG).exists()
+        if begun and not (missing if same else stale(run, record)):
+            return False
+        self._check(record, run)
+        if begun and not same:
+            release(run)
         for name in missing if same else there:
             for path in sorted((record / name).iterdir()):
                 _copy(path, run.folder / name / path.name)
+        if begun and same:  # its own log is longer than the record's
+            return True
         for name in (ENVIRONMENT, TRAINED, LOG):  # the log last: with it nothing is copied again
             _copy(record / name, run.folder / name)
         return True

@@ -105,9 +105,11 @@ def machines(results: Results) -> dict[str, list[str]]:
         known: dict[str, Any] = run.environment
         versions = ", ".join(f"{name} {each}" for name, each in known.get("versions", {}).items())
         kept = "freed memory kept by the C library; " if known.get("keeps_freed_memory") else ""
+        jobs = known.get("jobs")
         place = (
-            f"{known.get('device')}, {known.get('processor')}; {known.get('jobs')} runs at a time, "
-            f"threads each: {known.get('threads')}; {kept}{versions}; commit {known.get('commit')}"
+            f"{known.get('device')}, {known.get('processor')}; {jobs} run{'s' * (jobs != 1)} at a "
+            f"time, threads each: {known.get('threads')}; {kept}{versions}; commit "
+            f"{known.get('commit')}"
         )
         places.setdefault(place, []).append(run.name)
     return places

@@ -1,6 +1,7 @@
 """Records that are written again, cut off, or shared by several processes."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,18 @@ def test_a_copy_gets_what_its_record_has_come_to_hold(tmp_path: Path) -> None:
     complete(copy, records, "test")
     assert (copy.scores("test") or {}).get("of") == "another"
     assert read_json(records / first.name / "train.json") == {"seconds": 7.0}
+
+
+def test_what_is_recorded_of_a_training_does_not_touch_its_log(tmp_path: Path) -> None:
+    """The record holds the reports of the validations alone."""
+    run = run_in(tmp_path / "a")
+    complete(run, tmp_path / "records", "test")
+    shutil.rmtree(run.scores_folder("test"))
+    log = (run.folder / "train.log").read_text("utf-8")
+    complete(run, tmp_path / "records", "test")
+    assert is_done(run, ["test"]) and trainings(run.root) == 1
+    assert (run.folder / "train.log").read_text("utf-8") == log
+    assert log != (tmp_path / "records" / run.name / "train.log").read_text("utf-8")
 
 
 def test_a_copy_of_an_earlier_training_is_not_recorded(tmp_path: Path) -> None:
