@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case ${1:-} in
     -h | --help)
         echo "usage: scripts/test.sh [--fast] [pytest option ...]     e.g. scripts/test.sh tests/ops -x"
-        echo "  --fast   only the tests that do not train a model (2 to 3 minutes on 2 cores, for editing)"
+        echo "  --fast   only the tests that do not train a model (1 to 3 minutes on 2 cores, for editing)"
         exit 0
         ;;
 esac
