@@ -83,7 +83,7 @@ class Runner:
             for run in missing
             if not {each.name for each in (run, *run.teachers)} & self._gone.keys()
         ]
-        before = f"{len(ordered) - len(waiting)} of {len(ordered)} runs done before"
+        before = f"{len(ordered) - len(missing)} of {len(ordered)} runs done before"
         how = f"{self.jobs} at a time, {self.threads} threads each"
         show(f"{before}, {len(waiting)} to do, {how}")
         if self._gone:
