@@ -151,7 +151,9 @@ class Records:
             scores = run.scores_folder(evaluation)
             for name in (*self._texts(run, evaluation), SCORES):
                 _copy(scores / name, part / scores.name / name)
-        for name in (CONFIG, ENVIRONMENT, TRAINED):
+        if not (part / CONFIG).exists():  # an older one knows less of its corpus than this folder's
+            _copy(run.folder / CONFIG, part / CONFIG)
+        for name in (ENVIRONMENT, TRAINED):
             _copy(run.folder / name, part / name)
         write_lines(part / LOG, filter(is_recorded, read_lines(run.folder / LOG)))
         if _content(part) == _content(record):

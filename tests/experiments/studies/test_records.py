@@ -346,4 +346,5 @@ def test_another_vocabulary_is_another_run(tmp_path: Path, monkeypatch: pytest.M
         write_json(config, old)
         shutil.rmtree(other.root)
         complete(other, tmp_path / "records", "test")
+        assert read_json(config) == old  # nor do they come to tell those of another folder
     assert trainings(other.root) == 0
