@@ -31,6 +31,7 @@ from scripts.benchmark_tables import REPOSITORY, RESULTS, Row, load, markdown
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Tests of the studies as they are called in the documents.
 YEARS = {"test": "2016", "test1": "2017"}
+TESTS = {**YEARS, "test2": "COCO"}
 NAMES = {"labo": "LABO", "label_smoothing": "label smoothing", "cross_entropy": "cross entropy"}
 PAIRS = [("labo", "label_smoothing"), ("label_smoothing", "cross_entropy")]
 PAIRS += [("labo", "cross_entropy")]
@@ -214,29 +215,28 @@ def table_records(name: str) -> str:
 
 def table_finals(name: str) -> str:
     """One row a method, on each test set, by its recorded runs: of a study that is not done yet."""
-    tests = {"test": "2016", "test1": "2017", "test2": "COCO"}
     found = dict[str, dict[int, dict[str, Row]]]()
     for path in sorted((RESULTS / "studies" / name / "runs").rglob("config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
-        files = {test: path.parent / f"{test}-scores" / "scores.json" for test in tests}
+        files = {test: path.parent / f"{test}-scores" / "scores.json" for test in TESTS}
         if all(file.exists() for file in files.values()):  # a search has the validation set alone
             scores = {test: json.loads(file.read_text("utf-8")) for test, file in files.items()}
             found.setdefault(label(config["train"]), {})[config["seed"]] = scores
     rows = []
     for method, seeds in found.items():
         of = list(seeds.values())
-        cells = [mean_with_deviation([x[test]["bleu"]["score"] for x in of], 2) for test in tests]
+        cells = [mean_with_deviation([x[test]["bleu"]["score"] for x in of], 2) for test in TESTS]
         for key, digits, factor in (("nll_bits", 3, 1), ("ece", 2, 100)):
             each = [factor * x["test"]["calibration"][key] for x in of]
             cells.append(mean_with_deviation(each, digits))
         rows.append([method, ", ".join(map(str, sorted(seeds))), *cells])
-    titles = [f"BLEU {title}" for title in tests.values()]
+    titles = [f"BLEU {title}" for title in TESTS.values()]
     return markdown(["method", "seeds", *titles, "NLL 2016 (bits)", "ECE 2016 (%)"], rows)
 
 
 def table_attempt(name: str) -> str:
     """One row a seed of an attempt that failed: how well calibrated it is on each set."""
-    sets = {"valid": "validation", **YEARS, "test2": "COCO"}
+    sets = {"valid": "validation", **TESTS}
     rows = []
     for folder in sorted((RESULTS / "attempts" / name).glob("seed-*")):
         scores = [load(f"attempts/{name}/{folder.name}/{each}-scores/scores.json") for each in sets]

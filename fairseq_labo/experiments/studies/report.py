@@ -116,7 +116,10 @@ def machines(results: Results) -> dict[str, list[str]]:
 
 
 def chosen_by(results: Results) -> list[str]:
-    """By what the best checkpoints were chosen."""
+    """By what the best checkpoints were chosen, where one was translated with, or taught."""
+    taught = any("--teacher-path" in run.train_arguments for run in results.runs)
+    if not taught and all(run.checkpoint != "best" for run in results.runs):
+        return []
     names = {"nll": "lowest NLL", "bleu": "highest BLEU"}
     metrics = {value_of("--best-by", run.train_arguments) or "nll" for run in results.runs}
     return [names.get(each, each) for each in sorted(metrics)]

@@ -42,6 +42,16 @@ def text_of(results: Results) -> str:
     return report.render(results, "md", pictures(Path("a.svg")))
 
 
+def test_the_best_checkpoint_is_named_where_it_was_used(changed: Callable[..., Results]) -> None:
+    """Translated with, or taught by: not where the last ones are averaged."""
+    runs = [run.model_copy(update={"checkpoint": "average5"}) for run in changed().runs]
+    taught = ("--teacher-path", "t.pt", *runs[-1].train_arguments)
+    pupil = runs[-1].model_copy(update={"train_arguments": taught})
+    for given, named in ((runs, False), ([*runs[:-1], pupil], True)):
+        text = text_of(changed(runs=tuple(given)))
+        assert ("The best checkpoint is that of the lowest NLL" in text) is named
+
+
 def test_best_checkpoint_is_named_by_how_it_was_chosen(
     changed: Callable[..., Results],
 ) -> None:

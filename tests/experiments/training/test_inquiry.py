@@ -275,12 +275,12 @@ def test_a_file_by_another_name_is_no_other_flag(state_of: StateOf, tmp_path: Pa
     """A teacher's path may be written in several ways; and the error says what to do, once."""
     path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
     content = torch.load(path)
-    for prior, same in ((f"{tmp_path}/../{tmp_path.name}/a", True), (f"{tmp_path}/b", False)):
-        criterion = {"_name": "labo_cross_entropy", "label_prior": prior}
+    for teacher, same in ((f"{tmp_path}/../{tmp_path.name}/a", True), (f"{tmp_path}/b", False)):
+        criterion = {"_name": "tsla_cross_entropy", "teacher_path": teacher}
         content["cfg"] = {"criterion": criterion, "common": {"seed": 1}}
         torch.save(content, path)
         flags = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
-        flags += ["--criterion", "labo_cross_entropy", "--label-prior", f"{tmp_path}/a"]
+        flags += ["--criterion", "tsla_cross_entropy", "--teacher-path", f"{tmp_path}/a"]
         flags += ["--max-update", "40"]
         if same:
             assert inquiry.state_of(flags, tmp_path, "train.log", True)[0]
