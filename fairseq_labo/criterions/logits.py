@@ -59,13 +59,14 @@ def adaptive_log_probs(softmax: AdaptiveSoftmax, features: Tensor) -> Tensor:
     token is that of its cluster times that within it. fairseq's own `get_log_prob` computes the
     same in place, which autograd cannot follow.
     """
-    head = torch.log_softmax(softmax.head(features).float(), dim=-1)
+    flat = features.reshape(-1, features.size(-1))  # as a tied head (TiedHeadModule) returns it
+    head = torch.log_softmax(softmax.head(flat).float(), dim=-1)
     num_frequent = softmax.cutoff[0]
-    parts = [head[..., :num_frequent]]
+    parts = [head[:, :num_frequent]]
     for number, tail in enumerate(softmax.tail, start=num_frequent):
-        within = torch.log_softmax(tail(features).float(), dim=-1)
-        parts.append(head[..., number : number + 1] + within)
-    return torch.cat(parts, dim=-1)
+        within = torch.log_softmax(tail(flat).float(), dim=-1)
+        parts.append(head[:, number : number + 1] + within)
+    return torch.cat(parts, dim=-1).view(*features.shape[:-1], -1)
 
 
 def check_autoregressive(part: Any) -> None:

@@ -1,5 +1,6 @@
 """The decoder's features and its output layer, for the loss that is fused with the projection."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ def _check_wrappers(wrappers: Sequence[nn.Module], *, tied: bool) -> None:
 def why_not_fused(model: nn.Module) -> str | None:
     """None if the model's logits are a linear layer of its decoder's features, else what is not.
 
-    Decided by the classes and methods that the model has; nothing is computed.
+    Decided by the classes and methods of the model; nothing is computed.
     """
     decoder = getattr(model, "decoder", None)
     if not isinstance(model, TransformerModelBase | FairseqLanguageModel):
@@ -56,6 +57,9 @@ def why_not_fused(model: nn.Module) -> str | None:
         return f"has a {type(decoder).__name__}, whose features are not at hand"
     if decoder.adaptive_softmax is not None:
         return "has an adaptive softmax"
+    taken = inspect.signature(model.forward).parameters.values()
+    if not any(each.name == "features_only" or each.kind is each.VAR_KEYWORD for each in taken):
+        return "does not give its features (its forward takes no features_only)"
     own_method = type(decoder).output_layer is not TransformerDecoderBase.output_layer
     if own_method or not isinstance(decoder.output_projection, nn.Linear):
         return "has no plain linear output layer"

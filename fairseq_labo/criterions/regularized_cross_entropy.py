@@ -96,6 +96,11 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             raise ValueError(
                 f"--ignore-prefix-size must be 0 or more tokens, found {cfg.ignore_prefix_size}"
             )
+        if cfg.sentence_avg and cfg.divide_by_counted:
+            raise ValueError(
+                "expected one of --sentence-avg and --divide-by-counted, which divide the gradient "
+                "by sentences and by tokens, found both: leave one out"
+            )
         self.stage = SmoothingStage.from_flags(
             epochs=cfg.smoothing_epochs,
             updates=cfg.smoothing_updates,

@@ -69,7 +69,8 @@ def load_teacher(path: str, task: Any) -> Any:
 
     Raises:
         TeacherError: there is no such file, it is no checkpoint of fairseq, it is of another
-            task or language pair, or its vocabulary is not the student's.
+            task or language pair or has a model for each pair, or its vocabulary is not the
+            student's.
     """
     if not PathManager.isfile(path):
         raise TeacherError(
@@ -95,6 +96,12 @@ def load_teacher(path: str, task: Any) -> Any:
             f"--teacher-path: the model of {path} does not fit the student's task; it must have "
             f"been trained on the same dictionaries. {type(cause).__name__}: {cause}"
         ) from cause
+    if isinstance(model, models.FairseqMultiModel):
+        raise TeacherError(
+            f"--teacher-path: expected one model for all batches, found one for each language pair "
+            f"({type(model).__name__}) in {path}; leave out --teacher-path, or train with the task "
+            f"translation"
+        )
     model.requires_grad_(False).eval()
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     logger.info("teacher of stage 1: %s, %s frozen parameters", path, f"{num_parameters:,}")

@@ -39,6 +39,7 @@ class LaboLoss(nn.Module):
 
     Raises:
         ValueError: α, β or reduction is out of range; the prior is looked at in `forward`.
+        TypeError: the prior is no tensor.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class LaboLoss(nn.Module):
         super().__init__()
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.beta = check_beta(beta)
+        if prior is not None and not isinstance(prior, Tensor):
+            raise TypeError(f"prior must be a tensor [num_classes], found {type(prior).__name__}")
         # Not a parameter, even if it was one.
         self.prior = None if prior is None else prior.detach()
         self.ignore_index = ignore_index

@@ -92,6 +92,6 @@ def labo_linear_loss(
     ).loss  # fmt: skip
     if reduction != "mean":
         return loss
-    counted = target.ne(options.get("ignore_index", IGNORE_INDEX)).sum()
+    counted = target.long().ne(options.get("ignore_index", IGNORE_INDEX)).sum()
     # Of no token the mean is NaN and its gradient 0: with 1/0 upstream that would be NaN, too.
     return torch.where(counted > 0, loss / counted.clamp(min=1), torch.nan)

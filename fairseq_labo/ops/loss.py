@@ -104,8 +104,10 @@ def labo_loss(
     loss = token_losses(logits, target, statistics=False, argmax=False, **options).loss
     if reduction == "none":
         return loss
-    ignore_index = options.get("ignore_index", IGNORE_INDEX)
-    return loss.sum() if reduction == "sum" else loss.sum() / target.ne(ignore_index).sum()
+    if reduction == "sum":
+        return loss.sum()
+    # In uint8 a negative ignore_index would stand for a class.
+    return loss.sum() / target.long().ne(options.get("ignore_index", IGNORE_INDEX)).sum()
 
 
 def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) -> Tensor:

@@ -19,6 +19,21 @@ def test_adaptive_softmax_goes_through_log_probabilities(build: Build) -> None:
     assert torch.equal(model_logits(built.model, output), lprobs)
 
 
+def test_a_tied_adaptive_softmax() -> None:
+    """As in transformer_lm_wiki103: its head has the tokens of the batch in one dimension."""
+    from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
+
+    from fairseq_labo.criterions.logits import adaptive_log_probs
+
+    torch.manual_seed(0)
+    inputs = AdaptiveInput(20, 0, 8, 2, 8, [8, 12])
+    softmax = AdaptiveSoftmax(20, 8, [8, 12], dropout=0.0, adaptive_inputs=inputs, factor=2.0)
+    features = torch.randn(5, 3, 8).transpose(0, 1)  # [B, T, D], not contiguous
+    found = adaptive_log_probs(softmax, features)
+    assert torch.equal(found, softmax.get_log_prob(features.contiguous(), None))
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(3, 5))
+
+
 def test_plain_logits_are_taken_as_they_are(build: Build) -> None:
     from fairseq_labo.criterions.logits import has_plain_logits, model_logits
 

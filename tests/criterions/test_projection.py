@@ -97,6 +97,13 @@ def test_models_without_such_a_layer_are_refused(build: Build) -> None:
         run(built)
 
 
+def test_a_model_that_does_not_give_its_features_is_refused(build: Build) -> None:
+    """fairseq's transformer_align."""
+    built = build(*LABO, "--fused-projection", "--arch", "transformer_align")
+    with pytest.raises(RuntimeError, match=r"TransformerAlignModel does not give its features"):
+        run(built)
+
+
 def test_a_decoder_with_an_output_layer_in_its_own_way_is_refused(build: Build) -> None:
     built = build(*LABO, "--fused-projection")
 

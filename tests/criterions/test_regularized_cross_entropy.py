@@ -96,6 +96,7 @@ def test_a_task_that_calls_compute_loss_trains(build: Build) -> None:
     [
         ((*LABO, "--smoothing-epochs", "1", "--smoothing-updates", "9"), "found both"),
         ((*LABO, "--ignore-prefix-size", "-1"), "--ignore-prefix-size must be 0 or more"),
+        ((*LABO, "--sentence-avg", "--divide-by-counted"), "sentences and by tokens, found both"),
     ],
 )
 def test_refused_at_start_up(build: Build, flags: tuple[str, ...], match: str) -> None:

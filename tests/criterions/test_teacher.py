@@ -47,6 +47,23 @@ def test_reading_it_draws_no_random_numbers(build: Callable[..., Built], teacher
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_model_for_each_language_pair_cannot_teach(
+    task: Any, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the task multilingual_translation, which is called by pairs."""
+    from fairseq.models import FairseqMultiModel, build_model
+
+    def of_pairs(*arguments: Any, **options: Any) -> FairseqMultiModel:
+        model = build_model(*arguments, **options)
+        both = FairseqMultiModel({"de-en": model.encoder}, {"de-en": model.decoder})
+        both.load_state_dict = model.load_state_dict
+        return both
+
+    monkeypatch.setattr("fairseq_labo.criterions.teacher.models.build_model", of_pairs)
+    with pytest.raises(TeacherError, match=r"found one for each language pair .* leave out"):
+        load_teacher(str(teacher), task)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "match"),

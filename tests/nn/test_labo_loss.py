@@ -149,3 +149,9 @@ def test_a_prior_follows_the_logits_and_is_no_parameter() -> None:
     expected = nn.functional.cross_entropy(torch.zeros(1, 2), torch.tensor([[0.925, 0.075]]))
     assert loss(torch.zeros(1, 2), torch.tensor([0])) == pytest.approx(expected.item())
     assert "prior=[2]" in repr(loss)
+
+
+def test_a_prior_that_is_no_tensor() -> None:
+    prior: Any = [0.25, 0.75]
+    with pytest.raises(TypeError, match=r"prior must be a tensor \[num_classes\], found list"):
+        LaboLoss(prior=prior)

@@ -1,13 +1,14 @@
 """The public functions: five words by hand, what equals what, a teacher, and the call."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_labo.ops import labo_loss, labo_targets, token_losses
+from fairseq_labo.ops import labo_linear_loss, labo_loss, labo_targets, token_losses
 from tests.ops.test_arguments import loss
 from tests.ops.test_reference import BETAS, value_and_gradient
 from tests.ops.test_reference import random_case as float64_case
@@ -248,6 +249,19 @@ def test_int32_targets_and_non_contiguous_logits(impl: str) -> None:
     expected = loss(logits=logits.contiguous(), target=target, impl=impl)
     torch.testing.assert_close(loss(logits=logits, target=target.int(), impl=impl), expected)
     assert not logits.is_contiguous()
+
+
+@pytest.mark.parametrize(("number", "ignore_index"), [(156, -100), (255, -1), (7, 7)])
+def test_uint8_targets(number: int, ignore_index: int) -> None:
+    """In uint8 itself 156 is -100, and 255 is -1."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(4, 3), torch.randn(300, 3)
+    target = torch.tensor([number, 3, 7, number])
+    options: Any = {"label_smoothing": 0.1, "beta": 4.0, "ignore_index": ignore_index}
+    small = target.to(torch.uint8)
+    expected = labo_loss(hidden @ weight.T, target, **options)
+    torch.testing.assert_close(labo_loss(hidden @ weight.T, small, **options), expected)
+    torch.testing.assert_close(labo_linear_loss(hidden, weight, small, **options), expected)
 
 
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
