@@ -191,13 +191,18 @@ def check_corpus(
     _check_recorded(record, corpus, f"{path}: expected a model")
     if task == "translation":  # others add symbols of their own
         _check_sizes(path, state["model"], corpus)
-    for key, tensor in state["model"].items():
+    check_finite(path, state["model"])
+    return state
+
+
+def check_finite(path: Path, model: Mapping[str, Any]) -> None:
+    """Raise UserError for parameters that are no numbers, of the checkpoint at `path`."""
+    for name, tensor in model.items():
         if not tensor.isfinite().all():
             raise UserError(
-                f"{path}: expected finite parameters, found inf or nan in {key}: the training "
+                f"{path}: expected finite parameters, found inf or nan in {name}: the training "
                 "diverged; evaluate an earlier checkpoint"
             )
-    return state
 
 
 def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:

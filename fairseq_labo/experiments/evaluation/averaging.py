@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint
+from fairseq_labo.experiments.checkpoints import check_finite, load_checkpoint
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.errors import UserError
 
@@ -54,7 +54,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
     when it is whole.
 
     Raises UserError for checkpoints that differ in the names, ties or shapes of their parameters,
-    or in one of integers (which has no mean).
+    or in one of integers (which has no mean), and for parameters that are no numbers.
     """
     import torch
 
@@ -64,6 +64,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
     for path in paths:
         state = load_checkpoint(path)
         model = state["model"]
+        check_finite(path, model)
         ties = ties or tied_parameters(model)
         if tied_parameters(model) != ties:
             name = next(iter(model.keys() ^ ties.keys()), "its ties")

@@ -2,7 +2,8 @@
 
 A score is comparable to another only under the same convention. `score_text` computes every one
 with sacreBLEU, so each carries a signature; what the signature cannot say (which text went in)
-is in the label.
+is in the label. Detokenized text is tokenized as sacreBLEU does it for the target language: 13a,
+but for Chinese, Japanese and Korean, which have tokenizers of their own.
 """
 
 import re
@@ -10,10 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fairseq_labo.experiments.errors import UserError
+
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
 
 COMPOUND = re.compile(r"(\S)-(\S)")
+# sacreBLEU knows languages by two letters.
+TWO_LETTERS = {"cmn": "zh", "zho": "zh", "jpn": "ja", "kor": "ko"}
+OWN_TOKENIZER = {"zh", "ja", "ko"}
+# Written without spaces between words, and sacreBLEU has no tokenizer for them but 13a.
+UNSPACED = {"th": "Thai", "lo": "Lao", "km": "Khmer", "my": "Burmese", "bo": "Tibetan"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Convention:
 
     `tokens`: of the tokens as the corpus has them (with no tokenizer of sacreBLEU's, and without
     smoothing, like fairseq-score and multi-bleu.perl); otherwise of detokenized text against the
-    raw references, tokenized by sacreBLEU (13a). `straight`: U+2019 becomes ' on both sides.
+    raw references, tokenized by sacreBLEU. `straight`: U+2019 becomes ' on both sides.
     """
 
     label: str
@@ -31,13 +39,14 @@ class Convention:
     split_compounds: bool = False
     straight: bool = False
 
-    def metric(self) -> "BLEU":
-        """sacreBLEU's metric of this convention."""
+    def metric(self, language: str) -> "BLEU":
+        """sacreBLEU's metric of this convention for a target language (``en``, ``zh_CN``)."""
         from sacrebleu.metrics import BLEU
 
         # force: silences the question whether tokenized text was meant; here it is.
         plain: Any = {"tokenize": "none", "smooth_method": "none", "force": True}
-        return BLEU(lowercase=self.lowercase, **(plain if self.tokens else {}))
+        of_text = {"trg_lang": short_code(language)}
+        return BLEU(lowercase=self.lowercase, **(plain if self.tokens else of_text))
 
     def prepared(self, lines: Sequence[str]) -> list[str]:
         """Lines as this convention scores them."""
@@ -66,6 +75,24 @@ STRAIGHT = {
 }
 
 
+def short_code(language: str) -> str:
+    """The language without its region or script (``zh_CN`` is ``zh``), by two letters if known."""
+    code = re.split("[-_]", language.lower())[0]
+    return TWO_LETTERS.get(code, code)
+
+
+def check_tokenizer(language: str) -> None:
+    """Raise UserError if what sacreBLEU tokenizes the language with is not installed."""
+    try:
+        CONVENTIONS["bleu"].metric(language)
+    except (ImportError, RuntimeError) as error:
+        code = short_code(language)
+        raise UserError(
+            f"BLEU: expected what sacreBLEU parts {language} into words with, found it not "
+            f"installed; run `pip install 'sacrebleu[{code}]'`"
+        ) from error
+
+
 def split_compounds(tokens: str) -> str:
     """Split hyphenated compounds: ``a-b`` becomes ``a ##AT##-##AT## b``.
 
@@ -85,9 +112,10 @@ class Texts:
     reference_tokens: Sequence[str]
 
 
-def score_text(texts: Texts, *, straight: bool = False) -> dict[str, dict[str, Any]]:
+def score_text(texts: Texts, *, language: str, straight: bool = False) -> dict[str, dict[str, Any]]:
     """Corpus BLEU in every convention, and chrF: label, score (0–100), signature, text.
 
+    `language`: the target side's, by which sacreBLEU chooses its tokenizer.
     Those of `STRAIGHT` only if `straight`.
     """
     from sacrebleu.metrics import CHRF
@@ -96,12 +124,12 @@ def score_text(texts: Texts, *, straight: bool = False) -> dict[str, dict[str, A
     plain = texts.hypotheses, texts.references
     for name, each in _conventions(straight).items():
         sides = (texts.hypothesis_tokens, texts.reference_tokens) if each.tokens else plain
-        scores[name] = _scored(each.label, each.metric(), *map(each.prepared, sides))
+        scores[name] = _scored(each.label, each.metric(language), *map(each.prepared, sides))
     return {**scores, "chrf": _scored("chrF, detokenized, cased", CHRF(), *plain)}
 
 
 def ceilings(
-    texts: Texts, *, detokenize: Callable[[str], str], straight: bool = False
+    texts: Texts, *, language: str, detokenize: Callable[[str], str], straight: bool = False
 ) -> dict[str, float]:
     """By convention of detokenized text: the score of the references' own tokens, detokenized.
 
@@ -109,7 +137,7 @@ def ceilings(
     """
     sides = [detokenize(line) for line in texts.reference_tokens], texts.references
     return {
-        name: _scored("", each.metric(), *map(each.prepared, sides))["score"]
+        name: _scored("", each.metric(language), *map(each.prepared, sides))["score"]
         for name, each in _conventions(straight).items()
         if not each.tokens
     }

@@ -16,8 +16,15 @@ from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
-from fairseq_labo.experiments.evaluation.bleu import Texts, ceilings, score_text
-from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
+from fairseq_labo.experiments.evaluation.bleu import (
+    UNSPACED,
+    Texts,
+    ceilings,
+    check_tokenizer,
+    score_text,
+    short_code,
+)
+from fairseq_labo.experiments.evaluation.setting import AVERAGED, check_earlier, setting
 from fairseq_labo.experiments.files import locked, read_lines, write_json
 from fairseq_labo.experiments.training.flags import Flag, add_flags, value_of
 
@@ -104,14 +111,14 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     del state
     with locked(output):
         report = setting(options, corpus, paths, references)
-        check_earlier(output / SCORES, report)
+        earlier = check_earlier(output / SCORES, report, beside=checkpoint_folder(options))
         checkpoint = paths[0]
-        if options.average is not None:
-            checkpoint = averaging.average_checkpoints(paths, output / "averaged.pt")
-            check_unchanged(paths, report)
-        words = generation.arguments(options, corpus, checkpoint, fit)
         expected = len(references) - len(fit.skipped)
         with finished_together(output) as work:
+            if options.average is not None:
+                checkpoint = averaging.average_checkpoints(paths, work / AVERAGED)
+                check_unchanged(paths, report)
+            words = generation.arguments(options, corpus, checkpoint, fit)
             generated, seconds = generation.generate(
                 words, output=work, subset=options.subset, expected=expected
             )
@@ -122,8 +129,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
                 allow_empty=options.allow_empty,
                 skipped=fit.skipped,
             )
-            generation.write_texts(work, texts, language=corpus.languages[1])
             scores = score(options, corpus, texts, sources=fit.kept(sources))
+            if "comet" in earlier and "comet" not in scores and is_of(output, texts, corpus):
+                scores["comet"] = earlier["comet"]
+            generation.write_texts(work, texts, language=corpus.languages[1])
             report["subset"]["sentences"] = expected
             report["generation"]["seconds"] = round(seconds, 1)
             report["checkpoint"] |= provenance.describe_checkpoint(checkpoint)
@@ -171,11 +180,18 @@ def score(
 ) -> dict[str, Any]:
     """The scores of the hypotheses, and their ceilings."""
     straight = bool(corpus.manifest.get("settings", {}).get("straight_apostrophes"))
-    scores: dict[str, Any] = score_text(texts, straight=straight)
+    of_target: Any = {"language": corpus.languages[1], "straight": straight}
+    scores: dict[str, Any] = score_text(texts, **of_target)
     if options.comet is not None:
         scores["comet"] = comet.score_comet(options.comet, texts, sources=sources, cpu=options.cpu)
     detokenize = generation.text_of_tokens(corpus)
-    return {**scores, "ceiling": ceilings(texts, detokenize=detokenize, straight=straight)}
+    return {**scores, "ceiling": ceilings(texts, detokenize=detokenize, **of_target)}
+
+
+def is_of(output: Path, texts: Texts, corpus: PreparedCorpus) -> bool:
+    """Whether the hypotheses that lie in the output folder are those of `texts`."""
+    path = output / f"hyp.{corpus.languages[1]}"
+    return path.exists() and list(read_lines(path)) == list(texts.hypotheses)
 
 
 def measure(
@@ -201,10 +217,11 @@ def check(
     source, target = corpus.languages
     references = corpus.raw(options.subset, target)
     check_intact(corpus.bin_dir, corpus.languages, splits=[options.subset])
+    check_tokenizer(target)
     # A flag that they lack is told now, not after the translation.
     _ = corpus.post_process, corpus.tokenizer
     task = options.paper and published.paper_task(
-        options.paper, corpus=corpus.name, languages=corpus.languages
+        options.paper, corpus=corpus.name, languages=corpus.languages, subset=options.subset
     )
     if options.comet is None:
         return references, [], task
@@ -256,6 +273,8 @@ def human_table(report: dict[str, Any]) -> list[str]:
     lines = format_table(rows, left_columns=1).split("\n")
     if report["skipped"]:
         lines.append(f"NOT scored: {len(report['skipped'])} lines, too long for the model.")
+    if unspaced := UNSPACED.get(short_code(report["languages"][1])):
+        lines.append(f"{unspaced} has no spaces, at which this BLEU parts words: compare by chrF.")
     if report["lowercase_output"]:
         lines.append("The output has no capitals, the references do: cased scores count that.")
     measured = report["calibration"]

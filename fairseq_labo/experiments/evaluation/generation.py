@@ -34,6 +34,8 @@ RESULT_LINE = re.compile(r"[STHDPA]-\d+\t")
 KINDS = {"D": "hypotheses", "T": "references (T-)"}
 OURS = {"--path": "--checkpoint", "--gen-subset": "--subset"}  # fairseq's flag: ours
 OURS |= {flag: flag for flag in ("--beam", "--lenpen", "--max-tokens")}
+# Hypotheses would be joined or detokenized twice, and the score of tokens be one of words.
+OF_CORPUS = ("--tokenizer", "--bpe", "--post-process", "--remove-bpe")
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
@@ -52,6 +54,13 @@ def arguments(
             raise UserError(
                 f"{flag}: expected it as {ours}, by which the scores are recorded, found {found} "
                 f"behind --; before it, give {ours} {found}"
+            )
+    for flag in OF_CORPUS:
+        if value_of(flag, options.passed_on) is not None:
+            raise UserError(
+                f"{flag}: expected none, for the corpus says how its words are parted, found one "
+                "behind --; leave it out (for a folder of fairseq-preprocess: --subwords and "
+                "--tokenizer, before --)"
             )
     for path in (checkpoint, corpus.bin_dir):
         if ":" in str(path):

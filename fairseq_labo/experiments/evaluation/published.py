@@ -46,15 +46,23 @@ def _tasks() -> dict[str, PaperTask]:
 PAPER_TASKS = _tasks()
 
 
-def paper_task(name: str, *, corpus: str, languages: tuple[str, str]) -> PaperTask:
-    """The task `name` of PAPER_TASKS; UserError for the corpus or direction of another."""
+def paper_task(
+    name: str, *, corpus: str, languages: tuple[str, str], subset: str = "test"
+) -> PaperTask:
+    """The task `name` of PAPER_TASKS; UserError for another corpus, direction, or no test set."""
     wanted, source, target = re.split("[.-]", name)
-    plain = re.sub(r"[^a-z0-9]", "", corpus.lower())
+    # iwslt14.tokenized.de-en, as fairseq's example calls its folder.
+    plain = re.sub(r"tokenized|[^a-z0-9]", "", corpus.lower())
     if languages != (source, target) or plain not in (wanted, f"{wanted}{source}{target}"):
         raise UserError(
             f"--paper {name}: expected a corpus {wanted}, {source}-{target}, found {corpus} "
             f"{'-'.join(languages)}; the scores of different test or training sets cannot be "
             "compared: choose the corpus or the task that fits"
+        )
+    if not subset.startswith("test"):
+        raise UserError(
+            f"--paper {name}: expected a test set, of which the published figures are, found the "
+            f"subset {subset}; leave --paper out, or give --subset test"
         )
     return PAPER_TASKS[name]
 
@@ -73,7 +81,12 @@ def compare_with_paper(
             f"{task.name}: ours {ours['score']:.2f}, published {figure.score} "
             f"[{figure.method}; {figure.source}] | {ours['label']}{assumed} | {ours['signature']}"
         )
-    if task.sentences not in (None, sentences):
+    if task.sentences is None:
+        lines.append(
+            f"{task.name}: comparable? On which test set the figure was obtained is not on record; "
+            f"ours has {sentences} sentences"
+        )
+    elif task.sentences != sentences:
         lines.append(
             f"{task.name}: NOT comparable: expected the {task.sentences} sentences of "
             f"{task.test_set}, found {sentences}"

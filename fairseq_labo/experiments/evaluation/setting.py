@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from fairseq_labo.experiments.checkpoints import corpus_record, fingerprint
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json
+from fairseq_labo.experiments.files import read_json, sha256_of
 
 CONTENT = "content of the checkpoint"
+AVERAGED = "averaged.pt"
 # What an entry of scores.json is called. Files from before have only some of them.
 NAMES = {
     ("corpus",): "corpus",
@@ -21,12 +23,16 @@ NAMES = {
     ("dictionaries",): "dictionaries",
     ("subset", "name"): "subset",
     ("subset", "sha256"): "references",
+    ("subset", "binarized"): "binarized text",
     ("preprocessing", "subwords"): "--subwords",
     ("preprocessing", "tokenizer"): "--tokenizer",
     ("generation", "beam"): "--beam",
     ("generation", "lenpen"): "--lenpen",
+    # Hypotheses are cut by the longest source in their batch.
+    ("generation", "max_tokens"): "--max-tokens",
     ("generation", "extra"): "flags behind --",
     ("checkpoint", "path"): "checkpoint",
+    ("checkpoint", "average"): "--average",
     ("checkpoint", "sha256"): CONTENT,
 }
 
@@ -43,6 +49,7 @@ def setting(
     """
     generation = {name: getattr(options, name) for name in ("beam", "lenpen", "max_tokens")}
     text = "\n".join(references)
+    binarized = sorted(corpus.bin_dir.glob(f"{options.subset}.*-*.*.bin"))
     return {
         **corpus_record(corpus),
         "subset": {
@@ -50,25 +57,28 @@ def setting(
             "release_name": corpus.release_name(options.subset),
             "sentences": len(references),
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "binarized": {path.name: sha256_of(path) for path in binarized},
         },
         "preprocessing": {"subwords": corpus.subwords, "tokenizer": corpus.tokenizer},
         "generation": {**generation, "extra": options.passed_on},
         "checkpoint": {
-            "path": checkpoints[0].name if options.average is None else "averaged.pt",
+            "path": checkpoints[0].name if options.average is None else AVERAGED,
+            "average": options.average or 1,
             "sha256": fingerprint(checkpoints),
         },
     }
 
 
-def check_earlier(path: Path, present: Mapping[str, Any]) -> None:
-    """Raise UserError if the scores.json at `path` is of another setting than the present one.
+def check_earlier(path: Path, present: Mapping[str, Any], *, beside: Path) -> Mapping[str, Any]:
+    """The scores.json at `path`, if it is of the present setting and checkpoint; else nothing.
 
-    Where only the content of the checkpoint is another, because its training went on, the earlier
-    scores are kept under a second name.
+    Where only the content of the checkpoint is another, and `path` lies in the checkpoint's folder
+    `beside`, its training went on: the earlier scores are kept under a second name. Raises
+    UserError for scores of another setting, or of a checkpoint elsewhere.
     """
     earlier = read_json(path)
     if not isinstance(earlier, dict):
-        return
+        return {}
     different = {}
     for keys, name in NAMES.items():
         before, now = _at(earlier, keys), _at(present, keys)
@@ -77,15 +87,18 @@ def check_earlier(path: Path, present: Mapping[str, Any]) -> None:
         if before not in (None, now) and not named:
             different[name] = f"{name} ({_short(before)}, now {_short(now)})"
     same_file = _at(earlier, ("checkpoint", "path")) == _at(present, ("checkpoint", "path"))
-    if list(different) == [CONTENT] and same_file:
+    within = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(beside))
+    if list(different) == [CONTENT] and same_file and within:
         kept = path.with_name(f"scores.{_at(earlier, ('checkpoint', 'sha256'))[:8]}.json")
         shutil.copyfile(path, kept)
         say(f"{path} is of an earlier content of this checkpoint: kept as {kept.name}")
-    elif different:
+        return {}
+    if different:
         raise UserError(
             f"{path}: expected scores of the present setting, which these would replace, found "
             f"another {'; '.join(different.values())}; give another --output, or remove that file"
         )
+    return earlier
 
 
 def _at(content: Any, keys: Sequence[str]) -> Any:

@@ -216,7 +216,7 @@ def _encoder(corpus: PreparedCorpus) -> Callable[[str, str], str]:
 
     def encode(text: str, language: str) -> str:
         tokens = moses.tokenize(text, language=language) if has_moses else " ".join(text.split())
-        return bpe.encode(tokens.lower() if lowercase else tokens, codes)
+        return bpe.encode(moses.lowercase(tokens) if lowercase else tokens, codes)
 
     return encode
 

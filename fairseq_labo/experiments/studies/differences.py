@@ -56,6 +56,7 @@ def mean_differences(
     *,
     baseline: str,
     convention: str,
+    language: str,
     samples: int,
 ) -> dict[str, Difference]:
     """Every method but the baseline, in order; nothing where there is only one seed.
@@ -66,7 +67,7 @@ def mean_differences(
     if seeds < 2:
         return {}
     chosen = CONVENTIONS[convention]
-    metric = chosen.metric()
+    metric = chosen.metric(language)
     prepared = [chosen.prepared(references)]
     # By method: seeds x sentences x sufficient statistics of BLEU.
     counts = {

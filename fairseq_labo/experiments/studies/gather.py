@@ -106,6 +106,7 @@ def _differences(
         references,
         baseline=study.baseline,
         convention=study.score,
+        language=corpus.languages[1],
         samples=study.significance.bootstrap,
     )
 
@@ -125,6 +126,7 @@ def _compare(
     """By test set and run's name: the run against the baseline of the same seed."""
     compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
     settings: Any = {"convention": study.score, "settings": study.significance}
+    settings |= {"language": corpus.languages[1]}
     for test in study.tests:
         for seed in study.seeds:
             of_seed = [run for run in runs if run.seed == seed]

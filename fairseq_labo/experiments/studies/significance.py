@@ -40,12 +40,13 @@ def compare_systems(
     *,
     baseline: str,
     convention: str,
+    language: str,
     settings: Significance,
 ) -> tuple[dict[str, Comparison], dict[str, str]]:
     """Every system against `baseline`, and the signatures of both tests.
 
-    `hypotheses` and `references` are text or tokens, as the convention asks. The seed of the
-    resampling is sacreBLEU's, 12345 unless $SACREBLEU_SEED says otherwise.
+    `hypotheses` and `references` are text or tokens of `language`, as the convention asks. The seed
+    of the resampling is sacreBLEU's, 12345 unless $SACREBLEU_SEED says otherwise.
 
     Raises UserError if that is no seed.
     """
@@ -57,7 +58,7 @@ def compare_systems(
     results: dict[str, dict[Any, Any]] = {}
     signatures = {}
     for test, samples in (("bs", settings.bootstrap), ("ar", settings.randomization)):
-        metrics = {"BLEU": chosen.metric()}
+        metrics = {"BLEU": chosen.metric(language)}
         paired = PairedTest(systems, metrics, prepared, test_type=test, n_samples=samples)
         signature, scores = paired()
         signatures[test] = str(signature["BLEU"])

@@ -14,6 +14,7 @@ from fairseq_labo.experiments.console import printable, show_command
 from fairseq_labo.experiments.data.prepare import corpus_of
 from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
 from fairseq_labo.experiments.files import locked, write_json
 from fairseq_labo.experiments.studies import report, search
@@ -137,6 +138,7 @@ def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
     """Raise UserError now for what would otherwise be found when the first training is done."""
     if study.paper:
         paper_task(study.paper, corpus=corpus.name, languages=corpus.languages)
+    check_tokenizer(corpus.languages[1])
     for subset in [*study.tests, *([VALIDATION_SUBSET] if study.searched else [])]:
         corpus.raw(subset, corpus.languages[1])
     if not corpus.manifest:

@@ -49,8 +49,8 @@ def train_in(
 
     With `mending`, a damaged last checkpoint gives way to the newest good one. Beside the
     checkpoints it is recorded of which `corpus` they are. After a training, resources.json holds
-    its `seconds`, and as `peak_memory_mib` the largest resident set of any of its processes on
-    this machine.
+    its `seconds` (if `resumed`, of the last part alone), and as `peak_memory_mib` the largest
+    resident set of any of its processes on this machine.
     """
     first = launch.log == MAIN_LOG
     # Several machines or tasks of one training share the folder, each with a log of its own.
@@ -61,14 +61,15 @@ def train_in(
             record_corpus(save_dir, corpus, counted=prior != "uniform")
         if is_finished(training, save_dir=save_dir, mending=mending, first=first):
             return 0
-        began = time.monotonic()
+        began, resumed = time.monotonic(), any(save_dir.glob(CHECKPOINTS))
         status = run(launch, save_dir=save_dir, inherited=(lock,))
         if status == 0 and first:
             # The kernel counts a process's memory from what its parent held when it started it.
             # That is this process, which is smaller than any training, and not who started it.
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / RSS_PER_MIB
             seconds = round(time.monotonic() - began, 1)
-            write_json(save_dir / RESOURCES, {"seconds": seconds, "peak_memory_mib": round(peak)})
+            used = {"seconds": seconds, "resumed": resumed, "peak_memory_mib": round(peak)}
+            write_json(save_dir / RESOURCES, used)
     return status
 
 

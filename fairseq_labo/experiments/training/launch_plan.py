@@ -26,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import Flag, value_of
@@ -103,7 +104,10 @@ def visible_gpus(environ: Mapping[str, str]) -> int:
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
     if done.returncode != 0 or not found or chosen is None:
         return 0 if done.returncode else found
-    return sum(device.strip() not in ("", "-1") for device in chosen.split(","))
+    known = {str(number) for number in range(found)}
+    # By name (GPU-…, MIG-…) or number; as CUDA reads it, what is not there hides those behind it.
+    devices = (device.strip() for device in chosen.split(","))
+    return len([*takewhile(lambda each: each in known or each[:1].isalpha(), devices)])
 
 
 def master_address(master: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -116,8 +120,10 @@ def master_address(master: str | None, environ: Mapping[str, str]) -> tuple[str,
     host, colon, given = master.rpartition(":")
     if not colon:
         return master, str(port)
-    if not host or not given.isdigit():
-        raise UserError(f"expected --master HOST or HOST:PORT, found {master!r}")
+    if not host or not given.isdigit() or ":" in host:
+        raise UserError(
+            f"expected --master HOST or HOST:PORT, HOST a name or an IPv4 address, found {master!r}"
+        )
     return host, given
 
 

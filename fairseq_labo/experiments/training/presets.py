@@ -16,6 +16,7 @@ from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.bleu import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
 from fairseq_labo.experiments.training.inquiry import (
     Criterion,
@@ -41,6 +42,7 @@ CRITERIONS = {
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
 # fairseq's flags that end a training.
 ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
+LABEL_SMOOTHED = "label_smoothed_cross_entropy"
 STAGES = {"smoothing_epochs", "smoothing_updates", "teacher_path"}  # where one is given, no default
 # The methods of a study may share these, though not every criterion has them.
 MAY_BE_LEFT_OUT = {"smoothing_epochs", "smoothing_updates", "label_smoothing", "labo_beta"}
@@ -64,6 +66,7 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     share = "all-embeddings" if corpus.joined_dictionary else "decoder-input-output-embed"
     values |= {"share": share, "nll_metric": criterion.nll_metric}
     if options.best_by == "bleu":
+        check_spaces(corpus.languages[1], options.passed_on)
         values["detokenizer"] = "moses" if corpus.tokenizer == "moses" else "space"
         values["subwords"] = corpus.post_process or "none"
 
@@ -75,6 +78,17 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     words += [*filled("log"), *options.passed_on]
     check_end(words)
     return words
+
+
+def check_spaces(language: str, passed_on: Sequence[str]) -> None:
+    """Raise UserError for --best-by bleu where fairseq's BLEU would not part the words."""
+    code = short_code(language)
+    if code in {*UNSPACED, *OWN_TOKENIZER} and "--eval-tokenized-bleu" not in passed_on:
+        raise UserError(
+            f"--best-by bleu: expected a target language for which sacreBLEU's tokenizer 13a is "
+            f"made, which fairseq takes for all, found {language}; give --best-by nll, or -- "
+            "--eval-tokenized-bleu"
+        )
 
 
 def check_end(training: Sequence[str]) -> None:
@@ -116,6 +130,13 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
         before = apart(smoothing_epochs_of, options.save_dir) if begun else None
         epochs = value_of("--max-epoch", options.passed_on) or ""
         whole = (int(epochs) if epochs.isdecimal() else 0) or options.epochs
+        updates = value_of("--max-update", options.passed_on)
+        if before is None and _number(updates) > 0:
+            raise UserError(
+                f"{name}: expected the length of stage 1 where --max-update ends the training, "
+                f"found none: half of the {options.epochs} epochs may be more; give "
+                f"--smoothing-updates N, N below {updates}"
+            )
         given["smoothing_epochs"] = before or (whole + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
@@ -125,6 +146,10 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     for flag in CRITERION_FLAGS:
         if known := criterion.flags.get(flag):
             value = given.get(flag, known.default)
+            # fairseq's other criterions of label smoothing begin with none; compared with the
+            # first of them they should smooth alike.
+            if flag == "label_smoothing" and value is None and name.startswith(LABEL_SMOOTHED):
+                value = CRITERION_FLAGS[flag].default
             words += [] if value is None else known.words(flag, value)
     return words
 

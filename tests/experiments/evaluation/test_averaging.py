@@ -63,6 +63,13 @@ def test_the_rest_is_the_last_checkpoints(tmp_path: Path) -> None:
     assert not (tmp_path / "mean.pt.part").exists()
 
 
+def test_each_must_have_parameters_that_are_numbers(tmp_path: Path) -> None:
+    older = save(tmp_path / "1.pt", {"w": torch.tensor([1.0, float("nan")])})
+    newer = save(tmp_path / "2.pt", {"w": torch.zeros(2)})
+    with pytest.raises(UserError, match=r"1\.pt: expected finite parameters, .* nan in w"):
+        average_checkpoints([older, newer], tmp_path / "mean.pt")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_tied_parameters_stay_tied(zipped: bool, tmp_path: Path) -> None:
     paths = []

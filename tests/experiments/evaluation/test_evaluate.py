@@ -61,7 +61,7 @@ def test_files_are_in_the_test_sets_order(evaluated: Path, toy_corpus: Path) -> 
     assert len(hypotheses) == 77
     references = list(read_lines(toy_corpus / "raw" / "test.en"))
     report = scores_in(evaluated)
-    again = score_text(Texts(hypotheses, references, tokens, targets))
+    again = score_text(Texts(hypotheses, references, tokens, targets), language="en")
     assert {name: report[name] for name in again} == again
     assert report["ceiling"] == {"bleu": 100.0, "bleu_lowercase": 100.0}
     assert report["lowercase_output"] is False and report["skipped"] == []
@@ -264,6 +264,7 @@ def test_human_table() -> None:
         "paper": ["wmt14.en-de: ours"],
         "ceiling": {"bleu": 99.5},
         "skipped": [],
+        "languages": ["de", "en"],
     }
     lines = evaluate.human_table(report)
     assert [line.split() for line in lines[:3]] == [
@@ -276,6 +277,10 @@ def test_human_table() -> None:
     assert lines[-2:] == ["", "wmt14.en-de: ours"]
     plain = evaluate.human_table({**report, "lowercase_output": False, "paper": []})
     assert len(plain) == len(lines) - 3
+    thai = evaluate.human_table({**report, "languages": ["en", "th_TH"]})
+    assert [line for line in thai if line not in lines] == [
+        "Thai has no spaces, at which this BLEU parts words: compare by chrF."
+    ]
     assert "NOT scored: 2 lines" in evaluate.human_table({**report, "skipped": [4, 7]})[3]
 
 

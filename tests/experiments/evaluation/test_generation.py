@@ -52,6 +52,13 @@ def test_another_model_or_subset_behind_the_dashes_is_refused(
         arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
 
 
+@pytest.mark.parametrize("flag", ["--tokenizer moses", "--bpe=subword_nmt", "--remove-bpe"])
+def test_how_words_are_parted_is_the_corpus_matter(flag: str, toy_corpus: Path) -> None:
+    command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
+    with pytest.raises(UserError, match=rf"{flag[:5]}.*: expected none, .* --subwords and"):
+        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+
+
 def test_a_colon_in_a_path_is_refused(toy_corpus: Path) -> None:
     """fairseq would take it for two checkpoints."""
     options = cli.parse(["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"])

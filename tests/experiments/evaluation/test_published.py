@@ -14,7 +14,7 @@ from tests.experiments.evaluation.test_bleu import TEXTS
 
 def test_paper_scores_stand_beside_figures_of_their_convention() -> None:
     task = paper_task("wmt14.en-de", corpus="wmt14-en-de", languages=("en", "de"))
-    scores = score_text(TEXTS)
+    scores = score_text(TEXTS, language="en")
     lines = compare_with_paper(task, scores, sentences=3003)
     compounds, cased = scores["bleu_tokenized_compounds"]["score"], scores["bleu"]["score"]
     assert f"ours {compounds:.2f}, published 28.3" in lines[0] and "assumed" in lines[0]
@@ -31,6 +31,24 @@ def test_every_figure_names_a_convention(name: str) -> None:
     corpus = name.replace(".", "-")
     assert paper_task(name, corpus=corpus, languages=(source, target)) is task
     assert task.figures and {figure.convention for figure in task.figures} <= CONVENTIONS.keys()
+
+
+def test_a_paper_of_no_test_set_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected a test set, .* found the subset valid"):
+        paper_task("wmt14.en-de", corpus="wmt14", languages=("en", "de"), subset="valid")
+
+
+def test_a_folder_named_as_in_fairseqs_example() -> None:
+    task = paper_task("iwslt14.de-en", corpus="iwslt14.tokenized.de-en", languages=("de", "en"))
+    assert task is PAPER_TASKS["iwslt14.de-en"]
+
+
+def test_a_test_set_that_is_not_on_record_is_said_to_be_none() -> None:
+    task = PAPER_TASKS["iwslt17.fr-en"]
+    assert task.sentences is None
+    lines = compare_with_paper(task, score_text(TEXTS, language="en"), sentences=890)
+    assert "not on record; ours has 890 sentences" in lines[-1]
+    assert len(lines) == len(task.figures) + 1
 
 
 @pytest.mark.parametrize(

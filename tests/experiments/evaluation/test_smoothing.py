@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from fairseq_labo.experiments.data import moses
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import smoothing
@@ -127,3 +128,11 @@ def test_own_text_is_tokenized_as_the_corpus_was(
     corpus = PreparedCorpus.read(toy_corpus)
     corpus = replace(corpus, manifest={**corpus.manifest, "tokenizer": tokenizer})
     assert smoothing._encoder(corpus)("ein  &.", "de").replace("@@ ", "") == tokens
+
+
+def test_own_text_is_lowercased_as_the_corpus_was(toy_corpus: Path) -> None:
+    """By Moses, which writes the Greek sigma in one way, at the end of a word, too."""
+    corpus = PreparedCorpus.read(toy_corpus)
+    corpus = replace(corpus, manifest={**corpus.manifest, "lowercase": True})
+    encoded = smoothing._encoder(corpus)("Η ΟΔΟΣ", "de").replace("@@ ", "")
+    assert encoded == moses.lowercase("Η ΟΔΟΣ") == "η οδοσ"

@@ -21,7 +21,7 @@ from tests.experiments.studies.test_significance import REFERENCES, worse
 
 def compare(samples: int = 400, **hypotheses: list[list[str]]) -> dict[str, Difference]:
     return mean_differences(
-        hypotheses, REFERENCES, baseline="base", convention="bleu", samples=samples
+        hypotheses, REFERENCES, baseline="base", convention="bleu", language="en", samples=samples
     )
 
 
@@ -44,7 +44,12 @@ def test_with_equal_sentences_the_error_is_that_of_the_seeds() -> None:
     ends = ["a b c d e f g h", "a b c d e f x y", "a b c d e x y z", "a b c d x x y z"]
     other = [[line] * 30 for line in ends]
     found = mean_differences(
-        {"base": base, "other": other}, references, baseline="base", convention="bleu", samples=4000
+        {"base": base, "other": other},
+        references,
+        baseline="base",
+        convention="bleu",
+        language="en",
+        samples=4000,
     )["other"]
     seeds = [bleu(each, references) - bleu(base[0], references) for each in other]
     assert found.standard_error == pytest.approx(statistics.stdev(seeds) / 2, rel=0.05)

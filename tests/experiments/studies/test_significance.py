@@ -34,6 +34,7 @@ def test_equal_systems_and_a_clear_difference() -> None:
         REFERENCES,
         baseline="base",
         convention="bleu",
+        language="en",
         settings=SETTINGS,
     )
     # sacreBLEU itself says 1 / (n + 1) of a system and its copy.
@@ -50,7 +51,7 @@ def test_equal_systems_and_a_clear_difference() -> None:
 def test_numbers_are_sacrebleus() -> None:
     systems = {"base": worse(0.3, 1), "other": worse(0.25, 2)}
     compared, _ = compare_systems(
-        systems, REFERENCES, baseline="base", convention="bleu", settings=SETTINGS
+        systems, REFERENCES, baseline="base", convention="bleu", language="en", settings=SETTINGS
     )
     for kind, samples in (("bs", 200), ("ar", 199)):
         _, theirs = PairedTest(
@@ -74,6 +75,7 @@ def test_convention_of_the_study_is_used() -> None:
             references,
             baseline="base",
             convention=convention,
+            language="en",
             settings=SETTINGS,
         )[0]["base"].score
         for convention in ("bleu_tokenized", "bleu_tokenized_compounds")
@@ -90,7 +92,12 @@ def test_seeds_that_sacrebleu_takes(seed: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SACREBLEU_SEED", seed)
     check_seed()
     compare_systems(
-        {"a": worse(0.5, 1)}, REFERENCES, baseline="a", convention="bleu", settings=SETTINGS
+        {"a": worse(0.5, 1)},
+        REFERENCES,
+        baseline="a",
+        convention="bleu",
+        language="en",
+        settings=SETTINGS,
     )
 
 
@@ -99,5 +106,10 @@ def test_a_seed_that_is_none_is_refused(seed: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SACREBLEU_SEED", seed)
     with pytest.raises(UserError, match=r"\$SACREBLEU_SEED: expected a number"):
         compare_systems(
-            {"a": REFERENCES}, REFERENCES, baseline="a", convention="bleu", settings=SETTINGS
+            {"a": REFERENCES},
+            REFERENCES,
+            baseline="a",
+            convention="bleu",
+            language="en",
+            settings=SETTINGS,
         )

@@ -169,10 +169,15 @@ def test_resources_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not resources.exists()
     assert train_in(tmp_path, Launch([program("import time; time.sleep(0.3)")]), []) == 0
     found = json.loads(resources.read_text(encoding="utf-8"))
-    assert found.keys() == {"seconds", "peak_memory_mib"} and 0.3 <= found["seconds"] < 20
+    assert found.keys() == {"seconds", "resumed", "peak_memory_mib"}
+    assert 0.3 <= found["seconds"] < 20 and found["resumed"] is False
     monkeypatch.setattr(launch_module, "is_finished", lambda *_, **__: True)
     assert train_in(tmp_path, Launch([program("raise SystemExit(3)")]), []) == 0
     assert json.loads(resources.read_text(encoding="utf-8")) == found
+    (tmp_path / "checkpoint_last.pt").touch()
+    monkeypatch.setattr(launch_module, "is_finished", lambda *_, **__: False)
+    assert train_in(tmp_path, Launch([program("pass")]), []) == 0
+    assert json.loads(resources.read_text(encoding="utf-8"))["resumed"] is True
 
 
 MEASURE = """

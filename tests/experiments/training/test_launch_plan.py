@@ -170,7 +170,8 @@ def test_a_job_of_several_machines_needs_srun() -> None:
         (0, SRUN, {"master": "a"}, "expected a GPU on each"),
         (1, {}, {"nodes": 2}, "--nodes 2 needs --node-rank, .* found --node-rank None"),
         (1, {}, {"nodes": 2, "node_rank": 2, "master": "a"}, "from 0 to 1"),
-        (1, {}, {"nodes": 2, "node_rank": 0, "master": "a:b"}, "HOST or HOST:PORT, found 'a:b'"),
+        (1, {}, {"nodes": 2, "node_rank": 0, "master": "a:b"}, "HOST or HOST:PORT, .* found 'a:b'"),
+        (1, {}, {"nodes": 2, "node_rank": 0, "master": "fe80::1"}, "IPv4 address, found 'fe80::1'"),
         (1, {}, {"master": "a"}, "go with --nodes of 2 or more"),
         (1, {}, {"workers": 2}, "pass --gpus 0 with it"),
         (1, SRUN | {"PATH": "/nowhere"}, {}, "expected scontrol.* pass --master"),
@@ -182,7 +183,11 @@ def test_refused(gpus: int, environ: dict[str, str], request_: dict[str, Any], m
 
 
 @pytest.mark.parametrize(
-    ("chosen", "expected"), [(None, 2), ("0,1", 2), ("1", 1), ("", 0), ("-1", 0), ("MIG-4f", 1)]
+    ("chosen", "expected"),
+    [
+        *[(None, 2), ("0,1", 2), ("1", 1), ("", 0), ("-1", 0), ("MIG-4f", 1), ("GPU-1,GPU-2", 2)],
+        *[("0,1,2,3", 2), ("2,0", 0), ("0,-1,1", 1)],  # what is not there hides those behind it
+    ],
 )
 def test_visible_gpus(chosen: str | None, expected: int, tmp_path: Path) -> None:
     environ = program(tmp_path, "nvidia-smi", "GPU 0: NVIDIA H100", "GPU 1: NVIDIA H100")

@@ -159,7 +159,7 @@ def test_more_epochs_do_not_begin_stage_1_again(
         (["--teacher-path=t.pt"], None),
         (["--smoothing-epochs", "2"], "2"),
         (["--max-epoch", "30"], "15"),
-        (["--max-epoch", "0", "--max-update", "9"], "4"),
+        (["--max-epoch", "20", "--max-update", "0"], "10"),
         (["--max-epoch", "many"], "4"),  # fairseq's to refuse
     ],
 )
@@ -169,6 +169,40 @@ def test_stage_1_by_what_stands_behind_the_dashes(
     tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
     words = arguments(corpus(tmp_path / "data"), *passed_on, **tsla)
     assert value_of("--smoothing-epochs", words) == expected
+
+
+def test_the_length_of_stage_1_must_be_given_where_updates_end(tmp_path: Path) -> None:
+    """Half of the epochs is more than ten updates: stage 2 would never begin."""
+    data = corpus(tmp_path / "data")
+    tsla: Any = {"criterion": "tsla_cross_entropy", "save_dir": tmp_path}
+    with pytest.raises(UserError, match=r"expected the length of stage 1.* N below 10$"):
+        arguments(data, "--max-update", "10", **tsla)
+    words = arguments(data, "--max-update", "10", smoothing_updates=5, **tsla)
+    assert value_of("--smoothing-updates", words) == "5"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        ("label_smoothed_cross_entropy", "0.1"),
+        ("label_smoothed_cross_entropy_with_rdrop", "0.1"),
+        ("label_smoothed_cross_entropy_with_alignment", "0.1"),
+        ("nat_loss", None),  # fairseq's default
+    ],
+)
+def test_label_smoothing_is_alike(criterion: str, expected: str | None, tmp_path: Path) -> None:
+    data = corpus(tmp_path / "data")
+    assert value_of("--label-smoothing", arguments(data, criterion=criterion)) == expected
+    words = arguments(data, criterion=criterion, label_smoothing=0.3)
+    assert value_of("--label-smoothing", words) == "0.3"
+
+
+def test_best_by_bleu_of_a_language_without_spaces(tmp_path: Path) -> None:
+    data = corpus(tmp_path / "data", target_lang="zh")
+    with pytest.raises(UserError, match=r"--best-by bleu: expected .* found zh; give"):
+        arguments(data, best_by="bleu")
+    assert "--eval-bleu" in arguments(data, "--eval-tokenized-bleu", best_by="bleu")
+    assert "--eval-bleu" not in arguments(data)
 
 
 def test_flags_of_our_criterions_reach_fairseq(tmp_path: Path) -> None:
