@@ -25,8 +25,12 @@ from tests.experiments.studies.conftest import CORPUS
 from tests.training.runs import fairseq_train
 
 RECIPES = REPOSITORY / "recipes"
-FOLDERS = (RECIPES, REPOSITORY / "studies", EMBEDDED)
+STUDIES = REPOSITORY / "studies"
+FOLDERS = (RECIPES, STUDIES, EMBEDDED)
 FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))]
+FINALS = "multi30k-de-en-finals"
+# With methods of the finals, on other corpora or with other searches.
+OF_THE_FINALS = ["multi30k-de-en-beams", "multi30k-en-de-finals", "iwslt14-15k-de-en-finals"]
 # Of fairseq's recipes, as they are published: flags and values that labo train must pass on.
 PUBLISHED = {
     "iwslt": {
@@ -86,10 +90,19 @@ def test_a_study_file_is_read_and_says_how_to_run_it(path: Path) -> None:
         compared.remove("cross_entropy")
     # These compare LABO with itself: β = inf is label smoothing, α = 0 cross entropy.
     alone = study.name.endswith(("-beta", "-map", "-regime"))
-    assert criterions == {"labo_cross_entropy"} | (set() if alone else compared)
+    if study.name not in OF_THE_FINALS:
+        assert criterions == {"labo_cross_entropy"} | (set() if alone else compared)
     said = path.read_text(encoding="utf-8")
     shown = study.name if path.parent == EMBEDDED else path.relative_to(REPOSITORY)
     assert f"#   labo compare {shown} --" in said
+
+
+@pytest.mark.parametrize("name", OF_THE_FINALS)
+def test_what_goes_on_with_the_finals_trains_alike(name: str) -> None:
+    study, finals = (read_study(STUDIES / f"{each}.yaml") for each in (name, FINALS))
+    assert study.methods.items() <= finals.methods.items() and "label_smoothing" in study.methods
+    for entry in ("train", "evaluate", "baseline"):
+        assert getattr(study, entry) == getattr(finals, entry)
 
 
 @pytest.mark.parametrize("name", sorted(PAPER_TASKS))
