@@ -3,6 +3,10 @@
 
 unset CDPATH # with it, cd prints where it goes
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [[ $repo == *:* ]]; then # where PYTHONPATH, and fairseq, would be parted
+    echo "error: expected a clone in a path without a colon, found $repo: rename the folder" >&2
+    exit 1
+fi
 venv=${VENV:-$repo/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv
 

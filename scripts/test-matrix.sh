@@ -92,7 +92,7 @@ for row in "${rows[@]}"; do
     rm -rf "$venv"
     # Not in a condition (&&, ||, if): bash would ignore errors inside.
     set +e
-    (set -e; install "$version" "$torch"; check) >"$log" 2>&1
+    (set -e; git -C "$repo" describe --always --dirty; install "$version" "$torch"; check) >"$log" 2>&1
     status=$?
     set -e
     # The log is published: no paths of this machine.

@@ -6,7 +6,6 @@ returns the exit status (None is 0). Only the module of the command that is call
 
 import argparse
 import importlib
-import importlib.metadata
 import io
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
+import fairseq_labo
 from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.errors import UserError
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage())
         return 0 if words else 2
     if words == ["--version"]:
-        print(f"fairseq_labo {importlib.metadata.version('fairseq_labo')}")
+        print(f"fairseq_labo {fairseq_labo.__version__}")
         return 0
     if words[0] not in COMMANDS:
         return _failed(f"expected a command ({', '.join(COMMANDS)}), found {words[0]!r}", status=2)

@@ -25,6 +25,15 @@ EXPANSION = 100
 EXPANDED_BYTES = 1 << 28
 
 
+def check_no_colon(path: Path) -> None:
+    """Raise UserError for a path that fairseq would take apart, into several."""
+    if ":" in str(path):
+        raise UserError(
+            f"{path}: expected a path without a colon, at which fairseq parts it into several, "
+            "found one; rename the folder, or name it relative to the current one"
+        )
+
+
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of `path` (gzipped if it ends in .gz) without their "\\n".
 

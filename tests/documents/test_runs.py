@@ -119,6 +119,7 @@ def test_the_readme_s_way_from_a_corpus_to_its_scores(
 # Each program of the documents, and the test (or CI's own step) that runs it whole and small.
 RUN_BY = {
     "--criterion": "tests/training/test_entry_points.py",
+    "fairseq-generate": "tests/training/test_entry_points.py",
     "fairseq-train": "tests/training/test_entry_points.py",
     "fairseq-hydra-train": "tests/training/test_hydra.py",
     "labo benchmark": "tests/experiments/training/test_benchmark.py",

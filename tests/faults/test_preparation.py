@@ -211,7 +211,7 @@ def test_folders_with_odd_names(name: str, text: Path, made: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a:b", "expected no colon"),
+        ("a:b", "expected a path without a colon"),
         ("file", "expected a folder, found"),
         ("file/below", "expected a folder, found"),
         ("full", "expected an empty folder, none"),

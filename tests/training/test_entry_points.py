@@ -54,6 +54,9 @@ def test_generate_and_interactive(
     common = (toy_corpus / "bin", "--path", trained[name].save_dir / "checkpoint_best.pt")
     generated = fairseq("generate", *common, "--beam", 2, "--max-len-b", 15)
     assert len(hypotheses(generated)) == 72  # of 77: fairseq leaves out the remainder of 8
+    all_of_them = ("--remove-bpe", "--required-batch-size-multiple", 1)
+    generated = fairseq("generate", *common, "--beam", 2, "--max-len-b", 15, *all_of_them)
+    assert len(hypotheses(generated)) == 77 and "@@" not in generated
     (tmp_path / "input.de").write_text("ein Hund hat ein Haus\n", encoding="utf-8")
     answered = fairseq("interactive", *common, "--input", tmp_path / "input.de", "--max-len-b", 15)
     assert len(hypotheses(answered)) == 1

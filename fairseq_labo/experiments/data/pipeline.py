@@ -20,7 +20,7 @@ from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, StageRunner
 from fairseq_labo.experiments.data.steps import Job, build_stages
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import count_tokens, is_sealed, locked
+from fairseq_labo.experiments.files import check_no_colon, count_tokens, is_sealed, locked
 
 RELEASED = CORPORA.keys() - {"own"}
 
@@ -136,11 +136,7 @@ def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None
     Outputs are replaced when they are made again: never in a folder of somebody else's, nor, unless
     by `force`, those of another corpus or pair of languages, begun or finished.
     """
-    if ":" in str(destdir):
-        raise UserError(
-            f"{destdir}: expected no colon, which is to fairseq the end of one data folder and the "
-            "beginning of another, found one; choose another --destdir"
-        )
+    check_no_colon(destdir)
     places = (path for path in (destdir, *destdir.parents) if path.exists() or path.is_symlink())
     if not (there := next(places)).is_dir():
         raise UserError(f"{destdir}: expected a folder, found {there} to be none; choose another")

@@ -60,7 +60,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The flags of ``labo evaluate``."""
     add_model_options(parser)
     add = parser.add_argument
-    text = "the mean of the newest N numbered checkpoints beside FILE (or in it, if a folder)"
+    text = "the mean of the newest N checkpoints of epochs beside FILE (or in it, if a folder), or "
+    text += "where there are none of updates"
     add("--average", type=partial(Flag(int, at_least=1).read, "average"), metavar="N", help=text)
     add("--output", type=Path, metavar="DIR", help="default: SUBSET-scores beside the checkpoint")
     add_flags(parser, "translation", SEARCH_FLAGS)

@@ -23,7 +23,7 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
-from fairseq_labo.experiments.files import read_lines, write_lines
+from fairseq_labo.experiments.files import check_no_colon, read_lines, write_lines
 from fairseq_labo.experiments.training.flags import value_of
 
 USER_DIR = Path(fairseq_labo.__file__).parent
@@ -62,12 +62,7 @@ def arguments(
                 "behind --; leave it out (for a folder of fairseq-preprocess: --subwords and "
                 "--tokenizer, before --)"
             )
-    for path in (checkpoint, corpus.bin_dir):
-        if ":" in str(path):
-            raise UserError(
-                f"{path}: expected a path without a colon, at which fairseq parts it into several, "
-                "found one; rename the folder, or name it relative to the current one"
-            )
+    check_no_colon(checkpoint)
     # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
     # loads data in a process of its own, for whose end torch waits 5 s.
     flags = (

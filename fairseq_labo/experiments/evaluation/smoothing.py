@@ -92,7 +92,7 @@ def token_smoothing(
 
     def likeliest(method: Method, p: Tensor) -> tuple[tuple[str, float], ...]:  # of [V]
         values, indices = (each.tolist() for each in p.topk(top))
-        if method == Method(math.inf, "target"):
+        if math.isinf(method.beta) and method.prior != "unigram":  # alike on many types
             return ((f"any of {p.count_nonzero()}", values[0]),)
         return tuple(zip((dictionary[i] for i in indices), values, strict=True))
 

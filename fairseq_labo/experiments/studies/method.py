@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.studies.schema import Model, Name, Wrong
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Model, Name, Wrong
+from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.presets import check_flag, find_criterion
 
 TEACHER_PATH = "teacher_path"
@@ -42,7 +43,23 @@ def _words(value: Any) -> Any:
         flag = str(word).partition("=")[0]
         if flag in (f"--{name.replace('_', '-')}" for name in RESERVED[1:]):
             raise ValueError(f"expected no {flag}: the study itself gives it; leave it out")
+    if isinstance(words, list | tuple):
+        _check_readable([*map(str, words)])
     return words
+
+
+def _check_readable(words: Sequence[str]) -> None:
+    """Raise ValueError for flags without whose opposite a study could not read its trainings."""
+    for flag in {"--disable-validation", "--no-save"} & {*words}:
+        raise ValueError(f"expected no {flag}: the study reads what it leaves out")
+    log, subsets = value_of("--log-format", words), value_of("--valid-subset", words)
+    if log not in (None, "json"):
+        raise ValueError(f"expected --log-format json, which the study reads, found {log}")
+    if subsets is not None and VALIDATION_SUBSET not in subsets.split(","):
+        raise ValueError(
+            f"expected {VALIDATION_SUBSET} in --valid-subset, whose reports the study reads, found "
+            f"{subsets}"
+        )
 
 
 FlagText = Annotated[str, BeforeValidator(_text)]

@@ -20,10 +20,10 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.files import locked, read_lines, write_json, write_lines
 from fairseq_labo.experiments.studies.run import Run
-from fairseq_labo.experiments.studies.schema import read_entries
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study, setting_name
+from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.log import is_recorded, read_training_log
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"

@@ -17,8 +17,8 @@ from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures, report_tables
 from fairseq_labo.experiments.studies.results import Results
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET
 from fairseq_labo.experiments.studies.significance import LEVEL
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET
 from fairseq_labo.experiments.training.flags import value_of
 
 FORMS = ("md", "html")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, STRAIGHT
 from fairseq_labo.experiments.evaluation.published import PaperTask
 from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET
 from fairseq_labo.experiments.studies.search import best
 from fairseq_labo.experiments.studies.significance import LEVEL
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, setting_name
+from fairseq_labo.experiments.studies.study import setting_name
 
 Cell = Callable[[Sequence[RunResult]], str]  # from the runs of a method
 

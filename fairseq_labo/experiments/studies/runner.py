@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import write_json
+from fairseq_labo.experiments.files import read_json, write_json
 from fairseq_labo.experiments.studies.records import Records, is_without_checkpoint, release
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
@@ -29,6 +30,7 @@ from fairseq_labo.experiments.training.log import read_training_log
 
 TRAINED = "train.json"
 RESOURCES = "resources.json"  # written by labo train
+ENVIRONMENT = "environment.json"
 PEAK = "peak_memory_mib"
 LOG = "run.log"
 TAIL_LINES = 15
@@ -193,11 +195,17 @@ class Runner:
             "threads": self.threads,
             "keeps_freed_memory": bool(provenance.keep_freed_memory()),
         }
-        write_json(run.folder / "environment.json", environment)
+        path = run.folder / ENVIRONMENT
+        before, begun = _written(run.folder / RESOURCES), read_json(path)
+        write_json(path, environment)
         seconds = self._execute(run, run.train_command())
         log = read_training_log(run.folder / "train.log")
         # Of the training process itself: what wait4 says of a child begins at its parent's size.
         resources = read_entries(run.folder / RESOURCES, Trained) or {}
+        if resources and before == _written(run.folder / RESOURCES):
+            # It had outlived a killed labo compare, and ended before this one.
+            seconds = resources["seconds"]
+            write_json(path, begun or environment)
         trained = {"seconds": round(seconds, 1), PEAK: resources.get(PEAK)}
         if (gpu_mib := provenance.peak_gpu_mib(log.least_gpu_gib_free)) is not None:
             trained["peak_gpu_memory_mib"] = round(gpu_mib)
@@ -235,6 +243,11 @@ class Runner:
                 f"end of {log_path}:\n" + "\n".join(lines[-TAIL_LINES:])
             )
         return time.monotonic() - started
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written, if it is there."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def is_done(run: Run, evaluations: Sequence[str]) -> bool:

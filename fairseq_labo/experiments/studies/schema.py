@@ -26,6 +26,7 @@ EXPECTED = {
 }
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # of a file, too
 Number = Annotated[float, Field(allow_inf_nan=False)]
+VALIDATION_SUBSET = "valid"
 
 
 class Model(BaseModel):

@@ -11,8 +11,8 @@ from pydantic import Field
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies.run import Run
-from fairseq_labo.experiments.studies.schema import Number, read_entries
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study, setting_name
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Number, read_entries
+from fairseq_labo.experiments.studies.study import Study, setting_name
 
 CHOICES = "choices.json"
 MEASURED = ("nll_bits", "ece")  # beside the score, of every setting

@@ -57,9 +57,16 @@ from fairseq_labo.experiments.data.prepared import SUBWORDS, TOKENIZERS, Given
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
 from fairseq_labo.experiments.studies.method import TEACHER_PATH, Method, Training, check_flags
-from fairseq_labo.experiments.studies.schema import Model, Name, Number, Wrong, one_of
+from fairseq_labo.experiments.studies.schema import (
+    VALIDATION_SUBSET,
+    Model,
+    Name,
+    Number,
+    Wrong,
+    one_of,
+)
+from fairseq_labo.experiments.training.presets import SEED
 
-VALIDATION_SUBSET = "valid"
 OLD_FORM = re.compile(r"data-prep/prepare-([a-z0-9-]+)\.sh")  # how `prepare:` began before
 
 
@@ -96,7 +103,7 @@ def _preparation(value: Any) -> tuple[str, ...]:
     return (corpus, *options)
 
 
-Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]  # as NumPy's
+Seed = Annotated[StrictInt, Field(ge=0, le=SEED["seed"].at_most)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 

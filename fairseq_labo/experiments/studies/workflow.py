@@ -16,16 +16,16 @@ from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
-from fairseq_labo.experiments.files import locked, write_json
+from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.studies import report, search
 from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.results import Results, mean_with_deviation, read_results
 from fairseq_labo.experiments.studies.run import Choices, Run, final_runs, labo, search_runs
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
-from fairseq_labo.experiments.studies.schema import read_entries
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.significance import check_seed
-from fairseq_labo.experiments.studies.study import VALIDATION_SUBSET, Study
+from fairseq_labo.experiments.studies.study import Study
 
 THREADS = "OMP_NUM_THREADS"
 OF_SUBWORDS = ("subwords", "bpe_size", "joined_dictionary", "lowercase", "tokenizer")
@@ -121,6 +121,7 @@ def complete(
 
 def claim_output(root: Path, study: str) -> None:
     """Make `root` that study's output folder; UserError for another study's, and for a file."""
+    check_no_colon(root)
     if root.exists() and not root.is_dir():
         raise UserError(f"{root}: expected a folder, found a file; choose another --output")
     for path in (root / OWNER, root / "report" / "results.json"):

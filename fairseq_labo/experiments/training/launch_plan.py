@@ -196,6 +196,11 @@ def plan(
     place = place_of(options, environ)
     found = visible_gpus(environ)
     gpus = found if options.gpus is None else options.gpus
+    if gpus > max(found, 1):  # CUDA may find one that nvidia-smi does not
+        raise UserError(
+            f"--gpus: expected at most {found}, which is what nvidia-smi and CUDA_VISIBLE_DEVICES "
+            f"show, found {gpus}; without the flag all of them are used, with --gpus 0 the CPU"
+        )
     if options.workers > 1 and (gpus or place):
         raise UserError("--workers is for the CPU of one machine: pass --gpus 0 with it")
     if place and not gpus:
@@ -239,7 +244,9 @@ def _on_one_machine(training: list[str], *, found: int, gpus: int, workers: int)
     if gpus > 1:
         return Launch([_torchrun(training, gpus, workers, "--standalone")])
     if workers > 1:
-        cpu = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+        cpu = ["--cpu"]
+        for flag, value in (("--distributed-backend", "gloo"), ("--ddp-backend", "legacy_ddp")):
+            cpu += [] if value_of(flag, training) else [flag, value]
         own = f"127.0.0.1:{free_port()}"
         ranks = range(workers)
         return Launch([_worker([*training, *cpu], rank, workers, own) for rank in ranks])

@@ -19,7 +19,9 @@ SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+
 DONE = re.compile(r"done training in [\d.]+ seconds")
 LOADED = "Loaded checkpoint"
 # Lines of the log that a reader wants as they are.
-NOTEWORTHY = re.compile(r"Loaded checkpoint|stage 2 begins|WARNING|ERROR|done training")
+NOTEWORTHY = re.compile(
+    r"Loaded checkpoint|stage 2 begins|early stop since|WARNING|ERROR|done training"
+)
 TRACEBACK = "Traceback (most recent call last):"
 RANK = re.compile(r"^\[rank\d+\]: ?")  # torch's, before each line of a worker's traceback
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")
@@ -161,7 +163,13 @@ def read_training_log(path: Path) -> TrainingLog:
                 f"{path}, line {number}: expected a report as fairseq writes it, found another "
                 f"({error!r}); restore the file, or train again"
             ) from error
-    if not validations or not speeds or not done:
+    if done and not (validations and speeds):
+        raise UserError(
+            f"{path}: expected fairseq's reports of training and validation, found none in the log "
+            "of a finished training; train again, elsewhere, with --log-format json, validations, "
+            "and the subset valid among them"
+        )
+    if not done:
         raise UserError(f"{path}: expected a finished training, found none; train again")
     return TrainingLog(
         validations=tuple(validations[updates] for updates in sorted(validations)),

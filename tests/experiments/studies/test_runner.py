@@ -74,6 +74,19 @@ def test_done_steps_are_not_done_again(tmp_path: Path) -> None:
     assert (run.folder / "count").read_text(encoding="utf-8") == "trained\n"
 
 
+def test_a_training_that_outlived_its_study_keeps_its_time(tmp_path: Path) -> None:
+    """labo compare was killed, its training was not, and ended; then `labo train` does nothing."""
+    run = shell_run(tmp_path, FINISH)
+    Runner(CORPUS, jobs=1, threads=1).complete([run], evaluations=[])
+    assert read_json(run.folder / "train.json")["seconds"] < 5  # timed here
+    environment = read_json(run.folder / "environment.json")
+    (run.folder / "train.json").unlink()
+    write_json(run.folder / "environment.json", {**environment, "processor": "another"})
+    Runner(CORPUS, jobs=1, threads=1).complete([replace(run, train="true")], evaluations=[])
+    assert read_json(run.folder / "train.json")["seconds"] == 7
+    assert read_json(run.folder / "environment.json") == {**environment, "processor": "another"}
+
+
 def test_resources_that_are_not_known_are_none(tmp_path: Path) -> None:
     """Of a training that was finished by something else than `labo train`."""
     run = shell_run(tmp_path, FINISH + "rm $1/resources.json")

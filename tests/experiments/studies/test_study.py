@@ -161,7 +161,12 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
             "methods.smooth.teacher_path: expected a flag of .* or of cr",
         ),
         ({"train": {"teacher_path": "a"}}, "train.teacher_path: expected a flag of .* label_smoot"),
-        ({"seeds": [2**32]}, "seeds.0: expected less than 4294967296, found 4294967296"),
+        # As `labo train` takes them.
+        ({"seeds": [2**31]}, "seeds.0: expected .*2147483647, found 2147483648"),
+        ({"train": {"extra": "--log-format simple"}}, "train.extra: expected --log-format json"),
+        (methods(extra="--disable-validation"), "smooth.extra: expected no --disable-validation"),
+        (methods(extra=["--no-save"]), "smooth.extra: expected no --no-save"),
+        (methods(extra="--valid-subset=test"), "extra: expected valid in --valid-subset.*found te"),
         (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
         (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
         (

@@ -180,6 +180,23 @@ def test_resources_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert json.loads(resources.read_text(encoding="utf-8"))["resumed"] is True
 
 
+@pytest.mark.parametrize(
+    ("flags", "log", "said"),
+    [
+        (["--smoothing-epochs", "6"], "early stop since", True),
+        (["--smoothing-updates=9"], "", True),
+        (["--smoothing-epochs", "6"], "stage 2 begins: one-hot targets", False),
+        (["--smoothing-epochs", "0"], "this run starts in stage 2", False),
+        (["--criterion", "cross_entropy"], "", False),
+    ],
+)
+def test_a_training_of_two_stages_that_ends_in_the_first(
+    flags: list[str], log: str, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_in(tmp_path, Launch([program(f"print({log!r})")]), flags) == 0
+    assert ("warning: the training has ended in its first stage" in capsys.readouterr().err) == said
+
+
 MEASURE = """
 import pathlib, sys
 from fairseq_labo.experiments.training.launch import train_in

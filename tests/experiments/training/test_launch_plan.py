@@ -115,6 +115,13 @@ def test_two_workers_on_the_cpu() -> None:
     assert first[-1] == second[-1] and first[-1].startswith("tcp://127.0.0.1:")
 
 
+def test_what_stands_behind_the_dashes_is_not_overridden() -> None:
+    own = ["--ddp-backend", "pytorch_ddp"]
+    first, _ = planned(0, training=own, gpus=0, workers=2).commands
+    assert first.count("--ddp-backend") == 1 and value_of("--ddp-backend", first) == "pytorch_ddp"
+    assert value_of("--distributed-backend", first) == "gloo"
+
+
 def test_srun_with_a_task_for_each_gpu(tmp_path: Path) -> None:
     """No torchrun; the worker's number is SLURM's, and so is the port: 20000 + 70123 % 20000."""
     environ = SRUN | program(tmp_path, "scontrol", "gpu07", "gpu09")
@@ -174,6 +181,8 @@ def test_a_job_of_several_machines_needs_srun() -> None:
         (1, {}, {"nodes": 2, "node_rank": 0, "master": "fe80::1"}, "IPv4 address, found 'fe80::1'"),
         (1, {}, {"master": "a"}, "go with --nodes of 2 or more"),
         (1, {}, {"workers": 2}, "pass --gpus 0 with it"),
+        (0, {}, {"gpus": 2}, "--gpus: expected at most 0, .* found 2; .* --gpus 0 the CPU"),
+        (2, {}, {"gpus": 3}, "--gpus: expected at most 2"),
         (1, SRUN | {"PATH": "/nowhere"}, {}, "expected scontrol.* pass --master"),
     ],
 )

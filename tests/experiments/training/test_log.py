@@ -161,6 +161,14 @@ def test_training_log(tmp_path: Path) -> None:
     assert not found.resumed and found.least_gpu_gib_free is None
 
 
+def test_a_finished_training_without_reports(tmp_path: Path) -> None:
+    """Training again would leave another such log."""
+    path = tmp_path / "train.log"
+    path.write_text("| INFO | train | done training in 2.0 seconds\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"found none in the log of a finished .* --log-format js"):
+        log.read_training_log(path)
+
+
 def test_bleu_of_validations(tmp_path: Path) -> None:
     """Where fairseq was told to compute it; a validation that was repeated counts once."""
     path = tmp_path / "train.log"
