@@ -44,6 +44,7 @@ SEARCH_FLAGS = {
     "max_tokens": Flag(int, "source tokens in a batch", 4000, at_least=1),
 }
 SCORES = "scores.json"
+PART = ".part"  # of the output folder: what is not finished
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -113,13 +114,13 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     with locked(output):
         report = setting(options, corpus, paths, references)
         earlier = check_earlier(output / SCORES, report, beside=checkpoint_folder(options))
-        checkpoint = paths[0]
+        checkpoint = paths[0] if options.average is None else output / PART / AVERAGED
+        words = generation.arguments(options, corpus, checkpoint, fit)
         expected = len(references) - len(fit.skipped)
         with finished_together(output) as work:
             if options.average is not None:
-                checkpoint = averaging.average_checkpoints(paths, work / AVERAGED)
+                averaging.average_checkpoints(paths, checkpoint)
                 check_unchanged(paths, report)
-            words = generation.arguments(options, corpus, checkpoint, fit)
             generated, seconds = generation.generate(
                 words, output=work, subset=options.subset, expected=expected
             )
@@ -167,7 +168,7 @@ def finished_together(output: Path) -> Iterator[Path]:
 
     If anything fails they stay where they are, and those of an earlier evaluation as well.
     """
-    work = output / ".part"
+    work = output / PART
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     yield work
