@@ -1,6 +1,7 @@
 """The shell scripts: each is a face of the command, from any folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_refused_arguments(script: str, arguments: list[str], status: int, messa
     error = done.stderr.splitlines()[-1]
     assert done.returncode == status
     assert error.startswith("error: ") and message in error
+
+
+def test_a_clone_in_a_path_with_a_colon(tmp_path: Path) -> None:
+    """PYTHONPATH would be parted there, and the package run that happens to be installed."""
+    folder = shutil.copytree(REPOSITORY / "scripts", tmp_path / "12:30" / "scripts")
+    done = shell(folder / "train.sh", "-h")
+    assert done.returncode == 1 and "a path without a colon, found " in done.stderr
+    assert "rename the folder" in done.stderr and not done.stdout
 
 
 def test_corpora_lie_in_the_repository_by_default(tmp_path: Path) -> None:
