@@ -92,7 +92,8 @@ for row in "${rows[@]}"; do
     rm -rf "$venv"
     # Not in a condition (&&, ||, if): bash would ignore errors inside.
     set +e
-    (set -e; git -C "$repo" describe --always --dirty; install "$version" "$torch"; check) >"$log" 2>&1
+    git -C "$repo" describe --always --dirty >"$log" 2>/dev/null || echo "commit not known" >"$log"
+    (set -e; install "$version" "$torch"; check) >>"$log" 2>&1
     status=$?
     set -e
     # The log is published: no paths of this machine.
