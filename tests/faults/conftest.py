@@ -24,8 +24,10 @@ import pytest
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.corpora import microworld
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation import generation
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_lines
 from tests.conftest import REPOSITORY, TRAINING, USER_DIR, WORDS, preprocessing_in_process
+from tests.faults.evaluations import BEST, translated
 from tests.shared import made_once
 
 SENTENCES = {"train": 60, "valid": 6, "test": 5}
@@ -316,3 +318,21 @@ def harmless(materials: Path) -> Iterator[None]:
         patch.setattr(generate, "main", _translate_nothing)
         patch.delenv("LABO_HOME", raising=False)
         yield
+
+
+@pytest.fixture
+def corpus(materials: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(materials / "corpus", tmp_path / "corpus")
+
+
+@pytest.fixture
+def save(materials: Path, tmp_path: Path) -> Path:
+    """The folder of one checkpoint, trained on `materials`'s corpus."""
+    (tmp_path / "save").mkdir()
+    shutil.copyfile(materials / "save" / BEST, tmp_path / "save" / BEST)
+    return tmp_path / "save"
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "_fairseq_generate", translated)

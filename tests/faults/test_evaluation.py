@@ -12,62 +12,16 @@ import pytest
 import torch
 
 from fairseq_labo.experiments import cli
-from fairseq_labo.experiments.evaluation import evaluate, generation
+from fairseq_labo.experiments.evaluation import evaluate
 from fairseq_labo.experiments.files import locked, read_json, read_lines, write_json, write_lines
+from tests.faults.evaluations import BEST, SENTENCES, changed, refused, words
 from tests.faults.running import Running
-
-BEST = "checkpoint_best.pt"
-SENTENCES = 5
-
-
-@pytest.fixture
-def corpus(materials: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(materials / "corpus", tmp_path / "corpus")
-
-
-@pytest.fixture
-def save(materials: Path, tmp_path: Path) -> Path:
-    """The folder of one checkpoint, trained on `materials`'s corpus."""
-    (tmp_path / "save").mkdir()
-    shutil.copyfile(materials / "save" / BEST, tmp_path / "save" / BEST)
-    return tmp_path / "save"
-
-
-def words(data: Path, save: Path, *options: object) -> list[str]:
-    given = ["--data", data, "--checkpoint", save / BEST, "--cpu", "--allow-empty", *options]
-    return ["evaluate", *map(str, given)]
-
-
-def translated(words: list[str]) -> None:
-    """fairseq-generate's output where the translations are the references."""
-    tokens = read_lines(Path(words[0]).parent / "tok" / "test.en")
-    for number, line in enumerate(tokens):
-        print(f"T-{number}\t{line}\nD-{number}\t-0.5\t{line}")
-
-
-@pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "_fairseq_generate", translated)
-
-
-def changed(save: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    state = torch.load(save / BEST, weights_only=True)
-    change(state)
-    torch.save(state, save / BEST)
 
 
 def shuffle(bin_dir: Path) -> None:
     """Other dictionaries of the same size."""
     for path in bin_dir.glob("dict.*.txt"):
         write_lines(path, reversed(list(read_lines(path))))
-
-
-def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    capsys.readouterr()
-    assert cli.main(words) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return said
 
 
 def turn(state: dict[str, Any]) -> None:
@@ -148,127 +102,6 @@ def test_a_damaged_byte(corpus: Path, save: Path, capsys: pytest.CaptureFixture[
     content[content.index(weight) + 5] ^= 1
     (save / BEST).write_bytes(content)
     assert "found damage in " in refused(words(corpus, save), capsys)
-
-
-@pytest.mark.usefixtures("fast")
-def test_scores_of_another_setting_are_never_replaced(
-    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scores = save / "test-scores" / "scores.json"
-    assert cli.main(words(corpus, save)) == 0
-    first = scores.read_bytes()
-    for options, named in (
-        (["--beam", 2], "--beam (5, now 2)"),
-        (["--lenpen", 0.5], "--lenpen (1.0, now 0.5)"),
-        (["--max-tokens", 300], "--max-tokens (4000, now 300)"),
-        (["--", "--nbest", "2"], "flags behind --"),
-        (["--average", 1, "--output", scores.parent], "checkpoint"),
-        (["--subset", "valid", "--output", scores.parent], "subset (test, now valid)"),
-    ):
-        shutil.copyfile(save / BEST, save / "checkpoint1.pt")
-        changed(save, lambda state: None) if options[0] != "--average" else None
-        said = refused(words(corpus, save, *options), capsys)
-        assert named in said and "give another --output" in said, options
-        assert scores.read_bytes() == first
-    assert not (scores.parent / "averaged.pt").exists()
-
-
-@pytest.mark.usefixtures("fast")
-def test_scores_of_a_training_that_went_on_are_kept(
-    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Under a second name; the same command again replaces."""
-    for _ in range(2):
-        assert cli.main(words(corpus, save)) == 0
-    scores = read_json(save / "test-scores" / "scores.json")
-    changed(save, lambda state: state["model"]["decoder.embed_tokens.weight"].mul_(2))
-    assert cli.main(words(corpus, save)) == 0
-    kept = f"scores.{scores['checkpoint']['sha256'][:8]}.json"
-    assert f"kept as {kept}" in capsys.readouterr().err
-    assert read_json(save / "test-scores" / kept) == scores
-    assert read_json(save / "test-scores" / "scores.json")["checkpoint"] != scores["checkpoint"]
-
-
-@pytest.mark.usefixtures("fast")
-def test_scores_of_another_model_are_never_replaced(
-    corpus: Path, save: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Two trainings call their best checkpoints alike."""
-    output = tmp_path / "scores"
-    assert cli.main(words(corpus, save, "--output", output)) == 0
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
-    other = shutil.copytree(save, tmp_path / "other")
-    changed(other, lambda state: state["model"]["decoder.embed_tokens.weight"].mul_(2))
-    assert "content of the checkpoint" in refused(words(corpus, other, "--output", output), capsys)
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
-
-
-@pytest.mark.usefixtures("fast")
-def test_scores_of_another_source_are_never_replaced(
-    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(words(corpus, save)) == 0
-    binarized = corpus / "bin" / "test.de-en.de.bin"
-    content = binarized.read_bytes()
-    binarized.write_bytes(content[2:4] + content[:2] + content[4:])  # two words change places
-    assert binarized.read_bytes() != content
-    assert "binarized text" in refused(words(corpus, save), capsys)
-
-
-@pytest.mark.usefixtures("fast")
-def test_the_score_of_comet_outlives_an_evaluation_without_it(corpus: Path, save: Path) -> None:
-    assert cli.main(words(corpus, save)) == 0
-    path = save / "test-scores" / "scores.json"
-    score = {"label": "COMET", "score": 81.2, "signature": "by hand", "text": ""}
-    write_json(path, {**read_json(path), "comet": score})
-    assert cli.main(words(corpus, save)) == 0
-    assert read_json(path)["comet"] == score
-    write_lines(path.with_name("hyp.en"), ["other"] * SENTENCES)
-    assert cli.main(words(corpus, save)) == 0
-    assert "comet" not in read_json(path)
-
-
-@pytest.mark.usefixtures("fast")
-def test_what_fails_leaves_earlier_files(
-    corpus: Path, save: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(words(corpus, save)) == 0
-    output = save / "test-scores"
-    shutil.copyfile(save / BEST, save / "checkpoint1.pt")
-    averaged = words(corpus, save, "--average", 1, "--output", save / "averaged")
-    assert cli.main(averaged) == 0
-    model = (save / "averaged" / "averaged.pt").read_bytes()
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
-    monkeypatch.setattr(generation, "_fairseq_generate", lambda words: 1 / 0)
-    assert "fairseq-generate failed, ZeroDivisionError" in refused(words(corpus, save), capsys)
-    changed(save, lambda state: state["model"]["decoder.embed_tokens.weight"].mul_(2))
-    shutil.copyfile(save / BEST, save / "checkpoint1.pt")
-    assert "ZeroDivisionError" in refused(averaged, capsys)
-    assert (save / "averaged" / "averaged.pt").read_bytes() == model
-    assert "Traceback" in (output / ".part" / "generate.log").read_text(encoding="utf-8")
-    after = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
-    assert after == before
-
-
-def test_a_checkpoint_that_is_replaced_meanwhile(
-    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the training that goes on: BLEU would be of one model, NLL of another."""
-
-    def train_on(words: list[str]) -> None:
-        translated(words)
-        changed(save, lambda state: state["extra_state"].update(best=1.0))
-
-    monkeypatch.setattr(generation, "_fairseq_generate", train_on)
-    assert "that a training has replaced it" in refused(words(corpus, save), capsys)
-    assert not (save / "test-scores" / "scores.json").exists()
-
-
-def test_one_at_a_time_in_a_folder(
-    corpus: Path, save: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with locked(save / "test-scores"):
-        assert "expected to be alone in this folder" in refused(words(corpus, save), capsys)
 
 
 @pytest.mark.usefixtures("fast")

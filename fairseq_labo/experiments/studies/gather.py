@@ -12,6 +12,7 @@ from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies import runner, search
 from fairseq_labo.experiments.studies.beams import beam_scores
 from fairseq_labo.experiments.studies.differences import Difference, mean_differences
+from fairseq_labo.experiments.studies.records import ENVIRONMENT, TRAINED
 from fairseq_labo.experiments.studies.results import (
     CorpusResult,
     Results,
@@ -80,8 +81,8 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         "words_per_second": log.words_per_second,
         "validation_bleu": dict(log.bleu),
         "beams": {test: found for test in run.study.tests if (found := beam_scores(run, test))},
-        "trained": read_entries(run.folder / runner.TRAINED, Trained),
-        "environment": read_entries(run.folder / "environment.json", Environment) or {},
+        "trained": read_entries(run.folder / TRAINED, Trained),
+        "environment": read_entries(run.folder / ENVIRONMENT, Environment) or {},
     }
     try:
         return RunResult.model_validate(found)

@@ -22,15 +22,19 @@ from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json
-from fairseq_labo.experiments.studies.records import Records, is_without_checkpoint, release
+from fairseq_labo.experiments.studies.records import (
+    ENVIRONMENT,
+    TRAINED,
+    Records,
+    is_without_checkpoint,
+    release,
+)
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Trained
 from fairseq_labo.experiments.training.log import read_training_log
 
-TRAINED = "train.json"
 RESOURCES = "resources.json"  # written by labo train
-ENVIRONMENT = "environment.json"
 PEAK = "peak_memory_mib"
 LOG = "run.log"
 TAIL_LINES = 15

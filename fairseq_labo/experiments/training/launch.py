@@ -5,7 +5,6 @@ first process goes to train.log in the save-dir, that of others to logs beside i
 """
 
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -22,17 +21,16 @@ from fairseq_labo.experiments.data.binarize import end_with
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import check_no_colon, locked, read_lines, write_json
+from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart, state_of
 from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
-from fairseq_labo.experiments.training.log import close, ended_by, follow
+from fairseq_labo.experiments.training.log import close, ended_by, follow, reached_stage_2
 from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"
 LENGTHS = ("--smoothing-epochs", "--smoothing-updates")  # of the first stage
-STAGE_2 = re.compile("stage 2 begins|starts in stage 2")  # as the criterion logs it
 # Linux counts KiB, macOS bytes.
 RSS_PER_MIB = 1024 * 1024 if sys.platform == "darwin" else 1024
 
@@ -81,7 +79,7 @@ def train_in(
 def say_if_no_stage_2(training: list[str], log: Path) -> None:
     """A warning for a training of two stages that has ended, early or not, in the first."""
     given = [f"{flag} {value}" for flag in LENGTHS if (value := value_of(flag, training))]
-    if given and log.exists() and not any(map(STAGE_2.search, read_lines(log))):
+    if given and log.exists() and not reached_stage_2(log):
         say(
             f"warning: the training has ended in its first stage ({given[0]}): no update was on "
             "one-hot targets"

@@ -16,6 +16,7 @@ from fairseq_labo.experiments.files import read_lines
 
 REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+) updates")
+IN_STAGE_2 = re.compile(r"stage 2 begins|this run starts in stage 2")
 DONE = re.compile(r"done training in [\d.]+ seconds")
 LOADED = "Loaded checkpoint"
 # Lines of the log that a reader wants as they are.
@@ -132,6 +133,11 @@ def close(path: Path) -> None:
     if path.exists() and not any(map(DONE.search, read_lines(path))):
         with path.open("a", encoding="utf-8") as log:
             log.write("| INFO | labo train | done training in 0.0 seconds: it was done before\n")
+
+
+def reached_stage_2(path: Path) -> bool:
+    """Whether the log tells of an update, of this training or after its start, in stage 2."""
+    return any(map(IN_STAGE_2.search, read_lines(path)))
 
 
 def read_training_log(path: Path) -> TrainingLog:

@@ -8,6 +8,7 @@ import difflib
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -146,10 +147,6 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     for flag in CRITERION_FLAGS:
         if known := criterion.flags.get(flag):
             value = given.get(flag, known.default)
-            # fairseq's other criterions of label smoothing begin with none; compared with the
-            # first of them they should smooth alike.
-            if flag == "label_smoothing" and value is None and name.startswith(LABEL_SMOOTHED):
-                value = CRITERION_FLAGS[flag].default
             words += [] if value is None else known.words(flag, value)
     return words
 
@@ -167,6 +164,10 @@ def find_criterion(name: str, user_dir: str | None = None) -> Criterion:
             f"{type(error).__name__}: {error}"
         ) from error
     if isinstance(found, Criterion):
+        # fairseq's default is none; compared with the first of them they should smooth alike.
+        if name.startswith(LABEL_SMOOTHED):
+            own = {"label_smoothing": CRITERION_FLAGS["label_smoothing"]}
+            return replace(found, flags={**found.flags, **own})
         return found
     near = _nearest(name, found)
     raise UserError(f"expected a criterion registered with fairseq, found {name!r}{near}")

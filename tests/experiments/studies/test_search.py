@@ -9,9 +9,9 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json, write_lines
 from fairseq_labo.experiments.studies import search, workflow
 from fairseq_labo.experiments.studies.method import Method
-from fairseq_labo.experiments.studies.records import Records
+from fairseq_labo.experiments.studies.records import TRAINED, Records
 from fairseq_labo.experiments.studies.run import Run, search_runs
-from fairseq_labo.experiments.studies.runner import TRAINED, Runner
+from fairseq_labo.experiments.studies.runner import Runner
 from fairseq_labo.experiments.studies.study import setting_name
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 from tests.experiments.studies.test_runner import DONE
