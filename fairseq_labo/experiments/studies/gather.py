@@ -1,6 +1,7 @@
 """Gather the results of a study from what its runs left."""
 
-from collections.abc import Sequence
+import fnmatch
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,26 @@ from fairseq_labo.experiments.studies.translations import choose_translations
 from fairseq_labo.experiments.training.log import read_training_log
 
 
-def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
+def gather(
+    study: Study, root: Path, corpus: PreparedCorpus, *, only: Sequence[str] = ()
+) -> Results:
     """Read the runs of a finished study, and test the methods against the baseline.
 
-    Raises UserError naming the runs that are missing.
+    `only`: patterns of names, for a report of a part of the study, which says so. Raises UserError
+    naming the runs that are missing, and for a part whose methods cannot be compared.
     """
     choices = search.choose(study, root)
     runs = final_runs(study, root, choices=choices)
-    missing = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
-    missing += [f"the search of {name}" for name in study.searched if name not in choices]
+    missing = [f"the search of {name}" for name in study.searched if name not in choices]
+    if only:
+        runs, missing = _part(study, runs, only), []
+        choices = {run.method: choices[run.method] for run in runs if run.method in choices}
+    missing[:0] = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
     if missing:
         raise UserError(
             "expected all runs of the study to be done, found these missing: "
-            f"{', '.join(missing)}; run labo compare without --report-only"
+            f"{', '.join(missing)}; run labo compare without --report-only, or report a part by "
+            "--only"
         )
     compared, signatures = _compare(study, runs, corpus)
     hashes = raw_sha256(corpus)
@@ -51,7 +59,7 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
     )
     return Results(
         study=study.name,
-        description=study.description,
+        description=" ".join(filter(None, [study.description, _left_out(study, runs)])),
         corpus=CorpusResult(name=corpus.name, languages=corpus.languages, raw_sha256=hashes),
         baseline=study.baseline,
         score=study.score,
@@ -63,6 +71,45 @@ def gather(study: Study, root: Path, corpus: PreparedCorpus) -> Results:
         translations={test: choose_translations(runs, corpus, test) for test in study.tests},
         differences={test: _differences(study, runs, corpus, test) for test in study.tests},
     )  # fmt: skip
+
+
+def _part(study: Study, runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
+    """The runs of such names; UserError if they are not some seeds of some methods, all of them."""
+    check_patterns(only, [run.name for run in runs])
+    found = [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in only)]
+    seeds: dict[str, list[int]] = {}
+    for run in found:
+        seeds.setdefault(run.method, []).append(run.seed)
+    if study.baseline not in seeds or any(each != seeds[study.baseline] for each in seeds.values()):
+        raise UserError(
+            f"--only: expected, for a report, {study.baseline} and other methods with the same "
+            f"seeds, found {', '.join(run.name for run in found)}; e.g. --only '*/seed-1'"
+        )
+    return found
+
+
+def check_patterns(
+    only: Sequence[str], names: Sequence[str], *, waiting: Collection[str] = ()
+) -> None:
+    """Raise UserError for a pattern of no run's name, nor of a method that has no names yet."""
+    unknown = [
+        each
+        for each in only
+        if not fnmatch.filter(names, each) and not fnmatch.filter(waiting, each.partition("/")[0])
+    ]
+    if unknown:
+        raise UserError(
+            f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "
+            f"has; there are {', '.join(dict.fromkeys(names))}"
+        )
+
+
+def _left_out(study: Study, runs: Sequence[Run]) -> str:
+    """A sentence on what of the study a report of these runs leaves out; empty if nothing."""
+    methods, seeds = {run.method for run in runs}, {run.seed for run in runs}
+    without = [name for name in study.methods if name not in methods]
+    without += [f"seed {seed}" for seed in study.seeds if seed not in seeds]
+    return f"A part of the study, without {', '.join(without)}." if without else ""
 
 
 def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
@@ -129,7 +176,7 @@ def _compare(
     settings: Any = {"convention": study.score, "settings": study.significance}
     settings |= {"language": corpus.languages[1]}
     for test in study.tests:
-        for seed in study.seeds:
+        for seed in dict.fromkeys(run.seed for run in runs):
             of_seed = [run for run in runs if run.seed == seed]
             name, references = _texts(study, of_seed[0], corpus, test)
             systems = {run.method: run.lines(test, name, len(references)) for run in of_seed}

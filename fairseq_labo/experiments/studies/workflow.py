@@ -18,7 +18,7 @@ from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.studies import report, search
-from fairseq_labo.experiments.studies.gather import gather
+from fairseq_labo.experiments.studies.gather import check_patterns, gather
 from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.results import Results, mean_with_deviation, read_results
 from fairseq_labo.experiments.studies.run import Choices, Run, final_runs, labo, search_runs
@@ -85,9 +85,10 @@ def complete(
     """Run what is missing of a study on its prepared corpus; its results, if all is done.
 
     `jobs`: runs at a time. `only`: patterns of runs' names (``labo/*``); empty means all. Writes
-    into root/runs. `records`: a folder of records of finished runs, which are taken over and added
-    to. `train_again`: runs whose checkpoints are needed and gone. Raises UserError if a run fails,
-    or if the corpus is not the study's.
+    into root/runs. `report_only`: run nothing; with `only` the results of that part. `records`: a
+    folder of records of finished runs, which are taken over and added to. `train_again`: runs whose
+    checkpoints are needed and gone. Raises UserError if a run fails, or if the corpus is not the
+    study's.
     """
     if jobs < 1:
         raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
@@ -116,7 +117,7 @@ def complete(
             print(printable("\n".join(scores_so_far(study, root))))
             show("not all runs of the study are done yet: no report")
             return None
-        return gather(study, root, corpus)
+        return gather(study, root, corpus, only=only if report_only else ())
 
 
 def claim_output(root: Path, study: str) -> None:
@@ -164,13 +165,13 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
 
     Raises UserError if a run fails, or, when the others are done, for a pattern of no run.
     """
-    names, matched = list[str](), set[str]()
+    names = list[str]()
 
     def wanted(runs: Sequence[Run]) -> list[Run]:
         names.extend(run.name for run in runs)
-        matches = [[each for each in only if fnmatch.fnmatch(run.name, each)] for run in runs]
-        matched.update(*matches)
-        return [run for run, found in zip(runs, matches, strict=True) if found or not only]
+        return [
+            run for run in runs if not only or any(fnmatch.fnmatch(run.name, each) for each in only)
+        ]
 
     choices, begun = take_over_searches(study, root, runner), set[str]()
     # A choice lets the searches begin of those that it teaches.
@@ -190,15 +191,7 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     runner.complete(wanted(final), evaluations=[*study.evaluations])
     waiting = study.methods.keys() - {name.partition("/")[0] for name in names}  # for a teacher
     waiting |= study.searched.keys() - choices.keys()
-    if unknown := [
-        each
-        for each in only
-        if each not in matched and not fnmatch.filter(waiting, each.partition("/")[0])
-    ]:
-        raise UserError(
-            f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "
-            f"has; there are {', '.join(dict.fromkeys(names))}"
-        )
+    check_patterns(only, names, waiting=waiting)
     return choices.keys() == study.searched.keys() and all(
         is_done(run, [*study.evaluations]) for run in final
     )

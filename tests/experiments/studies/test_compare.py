@@ -236,6 +236,52 @@ def test_a_report_from_records_alone(
     assert f"found these missing: {METHODS[1]}/seed-2; run labo" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_report_of_a_part(
+    study: FinishedStudy, results: dict[str, Any], toy_corpus: Path, tmp_path: Path
+) -> None:
+    """Some seeds of some methods: the runs as they are in the whole; what is left out is said."""
+    words = ["compare", str(study.folder.parent / "small.yaml"), "--data", str(toy_corpus)]
+    records = ["--records", str(tmp_path / "records"), "--output"]
+    assert cli.main([*words, *records, str(study.folder)]) == 0
+    shutil.rmtree(tmp_path / "records" / METHODS[0] / "seed-1")
+    shutil.rmtree(tmp_path / "records" / METHODS[1])
+    words += ["--report-only", *records]
+    for folder, only, without in (
+        (study.folder, ["*/seed-2"], "seed 1"),
+        (tmp_path / "other", ["label_smoothing/seed-2"], "tsla, seed 1"),
+    ):
+        assert cli.main([*words, str(folder), *(f"--only={each}" for each in only)]) == 0
+        text = (folder / "report" / "report.md").read_text(encoding="utf-8")
+        assert f"* methods. A part of the study, without {without}.\n" in text
+        found = json.loads((folder / "report" / "results.json").read_text(encoding="utf-8"))
+        names = [run["method"] for run in found["runs"]]
+        assert names == [each for each in METHODS if each not in without]
+        assert all(run in results["runs"] for run in found["runs"])
+        assert {run["seed"] for run in found["runs"]} == {2}
+    assert cli.main([*words, str(study.folder), "--only=*"]) == 0  # all of it is no part
+    assert "A part of" not in (study.folder / "report" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("tsla/*", "label_smoothing and other methods with the same seeds, found tsla/seed-1, "),
+        ("*g/*,tsla/seed-2", "the same seeds, found label_smoothing/seed-1, label_smoothing/seed-"),
+        ("labo/*", "patterns of runs' names, found labo/*, which no run has; there are label_"),
+        ("*/seed-2", "to be done, found these missing: label_smoothing/seed-2, tsla/seed-2; run "),
+    ],
+)
+def test_a_part_that_cannot_be_reported(
+    only: str, message: str, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    words = ["compare", str(tmp_path / "small.yaml"), "--data", str(toy_corpus), "--report-only"]
+    words += [*(f"--only={each}" for each in only.split(",")), "--output", str(tmp_path / "new")]
+    assert cli.main(words) == 1
+    assert message in capsys.readouterr().err
+
+
 FORMS = ("report.md", "report.html")
 
 
