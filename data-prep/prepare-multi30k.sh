@@ -2,5 +2,5 @@
 # Prepare the corpus multi30k for fairseq; the options: -h.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../scripts/common.sh"
 labo prepare multi30k "$@"

@@ -2,7 +2,7 @@
 # From nothing to a table of BLEU: set up unless --no-setup is given, then labo demo (options: -h).
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 setup=yes options=()
 for option in "$@"; do
     case $option in

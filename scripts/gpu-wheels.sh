@@ -2,7 +2,7 @@
 # Collect what a GPU machine without a network needs beside Python 3.12, torch and Triton.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 usage() {
     cat <<END

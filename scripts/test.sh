@@ -2,7 +2,7 @@
 # Set up if needed, then run the tests, on all cores.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 case ${1:-} in
     -h | --help)

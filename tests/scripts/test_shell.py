@@ -46,7 +46,9 @@ def test_every_script_of_before_is_still_there() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_from_any_folder(script: str, tmp_path: Path) -> None:
-    done = shell(script, "-h", cwd=tmp_path)
+    """Also by a link to it, as from a folder on the PATH."""
+    (tmp_path / "link").symlink_to(REPOSITORY / script)
+    done = shell(tmp_path / "link", "-h", cwd=tmp_path)
     usage = f"usage: {script}" if script in OWN_USAGE else "usage: labo "
     assert done.returncode == 0 and usage in done.stdout, done.stderr
 

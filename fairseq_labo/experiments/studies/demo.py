@@ -98,7 +98,7 @@ def study_of(options: argparse.Namespace) -> "Study":
             "extra": f"--dropout {dropout}",
         },
     }
-    return make_study(content, file)
+    return make_study(content, file, called="labo demo")
 
 
 def table(results: "Results") -> str:

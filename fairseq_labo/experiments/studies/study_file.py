@@ -58,13 +58,16 @@ def read_study(path: Path) -> Study:
     return make_study(read_yaml(path), path)
 
 
-def make_study(content: Any, path: Path) -> Study:
-    """The study that `content` says; `path` is the file's, for errors and relative folders."""
+def make_study(content: Any, path: Path, *, called: str = "") -> Study:
+    """The study that `content` says; `path` is the file's, for relative folders.
+
+    Raises UserError that begins with `called`, or with the path.
+    """
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
         wrong = problems(error, Study)
-        raise UserError("\n".join(f"{path}: {line}" for line in wrong)) from error
+        raise UserError("\n".join(f"{called or path}: {line}" for line in wrong)) from error
     # An embedded study's data lie where the commands' data lie.
     base = cli.default_folder() if path.parent == EMBEDDED else path.parent
     references = {subset: base / file for subset, file in study.references.items()}

@@ -53,9 +53,9 @@ def test_other_corpora_get_more_epochs_and_more_dropout(tmp_path: Path) -> None:
 def test_criterions_are_chosen() -> None:
     study = study_of("--criterions", "labo_cross_entropy cross_entropy")
     assert list(study.methods) == ["labo", "cross_entropy"] and study.baseline == "labo"
-    with pytest.raises(UserError, match="methods: expected at least one"):
+    with pytest.raises(UserError, match=r"^labo demo: methods: expected at least one"):
         study_of("--criterions", "")
-    with pytest.raises(UserError, match=r"train.epochs: expected a whole number"):
+    with pytest.raises(UserError, match=r"^labo demo: train\.epochs: expected a whole number"):
         study_of("--epochs", "0")
     with pytest.raises(UserError, match="--source-dir: expected with --corpus multi30k"):
         study_of("--source-dir", "x")
