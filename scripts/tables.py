@@ -161,6 +161,25 @@ def table_differences() -> str:
     return markdown(["difference in BLEU", *columns()], rows)
 
 
+def table_intervals(name: str) -> str:
+    """One row a method: mean difference in BLEU from the baseline, 95 % interval, corrected p."""
+    results = study(name)
+    rows = []
+    for method, runs in results.methods.items():
+        if method != results.baseline:
+            found = [results.differences[test][method] for test in results.tests]
+            cells = [
+                f"{each.difference:+.2f} ({each.low:+.2f} to {each.high:+.2f})" for each in found
+            ]
+            also = [f"{found[0].p_corrected:.2f}", f"{found[0].detectable:.1f}"]
+            rows.append([label(runs[0].train_arguments), *cells, *also])
+    titles = [f"BLEU {TESTS[test]}" for test in results.tests]
+    of_first = TESTS[results.tests[0]]
+    columns = [*titles, f"p, {of_first}, corrected", f"detectable, {of_first}"]
+    baseline = label(results.methods[results.baseline][0].train_arguments)
+    return markdown([f"difference from {baseline}", *columns], rows)
+
+
 def table_headline(name: str) -> str:
     """The first table of a study's report."""
     table = report_tables.headline(study(name), "test")
@@ -312,8 +331,8 @@ def table_digits() -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "differences": table_differences, "beams": table_beams,
-    "records": table_records, "finals": table_finals, "searches": table_searches,
-    "attempt": table_attempt,
+    "records": table_records, "finals": table_finals, "intervals": table_intervals,
+    "searches": table_searches, "attempt": table_attempt,
     "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
     "demo": table_demo, "digits": table_digits, "headline": table_headline,
     "conventions": table_conventions, **benchmark_tables.TABLES,

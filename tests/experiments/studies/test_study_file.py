@@ -1,19 +1,23 @@
 """From a file to a study: where it is found, what is no YAML, what `prepare:` may be."""
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies import study
 from fairseq_labo.experiments.studies.study_file import EMBEDDED, find_study, read_study
+from tests.conftest import REPOSITORY
 from tests.experiments.studies.test_study import MULTI30K, read
 
 
 @pytest.mark.parametrize("first", ["multi30k", MULTI30K], ids=["new form", "old form"])
 def test_a_preparation(first: str, tmp_path: Path) -> None:
-    study = read(tmp_path, prepare=f"{first} --pair en-fr --bpe-size 4000")
-    assert study.prepare == ("multi30k", "--pair", "en-fr", "--bpe-size", "4000")
+    found = read(tmp_path, prepare=f"{first} --pair en-fr --bpe-size 4000")
+    assert found.prepare == ("multi30k", "--pair", "en-fr", "--bpe-size", "4000")
 
 
 def test_embedded_studies_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,13 +25,26 @@ def test_embedded_studies_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     assert find_study("microworld") == EMBEDDED / "microworld.yaml"
     monkeypatch.setenv("LABO_HOME", "/home/of/labo")
-    study = read_study(find_study("microworld"))
-    assert study.corpus == Path("/home/of/labo/data/microworld")
-    assert study.prepare == ("microworld",)
+    found = read_study(find_study("microworld"))
+    assert found.corpus == Path("/home/of/labo/data/microworld")
+    assert found.prepare == ("microworld",)
     shutil.copy(EMBEDDED / "microworld.yaml", tmp_path / "microworld")
     assert find_study("microworld") == Path("microworld")
     with pytest.raises(UserError, match="x: expected a study file, or one of microworld; found"):
         find_study("x")
+
+
+def test_the_documents_show_every_entry(tmp_path: Path) -> None:
+    """The example of docs is that of the module, and is a study."""
+    page = (REPOSITORY / "docs" / "studies.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.*?)\n```", page, re.DOTALL)
+    described = inspect.cleandoc(study.__doc__ or "")
+    assert inspect.cleandoc(described.partition("yaml\n")[2].partition("\n\nA method")[0]) == shown
+    (tmp_path / "shown.yaml").write_text(shown, encoding="utf-8")
+    read_study(tmp_path / "shown.yaml")
+    without = set(study.Study.model_fields) - set(re.findall(r"^\w+", shown, re.MULTILINE))
+    # The description of a study, its tests' samples, and what a folder of fairseq's own needs.
+    assert without == {"description", "significance", "subwords", "tokenizer", "references"}
 
 
 def test_no_yaml(tmp_path: Path) -> None:
