@@ -249,9 +249,17 @@ def table_finals(name: str) -> str:
         for key, digits, factor in (("nll_bits", 3, 1), ("ece", 2, 100)):
             each = [factor * x["test"]["calibration"][key] for x in of]
             cells.append(mean_with_deviation(each, digits))
+        cells.append(mean_with_deviation([length_ratio(x["test"]["bleu"]) for x in of], 3))
         rows.append([method, ", ".join(map(str, sorted(seeds))), *cells])
     titles = [f"BLEU {title}" for title in TESTS.values()]
-    return markdown(["method", "seeds", *titles, "NLL 2016 (bits)", "ECE 2016 (%)"], rows)
+    titles += ["NLL 2016 (bits)", "ECE 2016 (%)", "length 2016"]
+    return markdown(["method", "seeds", *titles], rows)
+
+
+def length_ratio(bleu: Row) -> float:
+    """Of the translations to the references, in tokens, from what sacreBLEU says."""
+    of, to = map(int, LENGTHS.search(bleu["text"]).groups())  # type: ignore[union-attr]
+    return of / to
 
 
 def table_searches(name: str) -> str:
@@ -262,12 +270,7 @@ def table_searches(name: str) -> str:
         config = json.loads(path.read_text(encoding="utf-8"))
         files = [path.parent / f"{each}-scores" / "scores.json" for each in beams.values()]
         found = [json.loads(file.read_text(encoding="utf-8"))["bleu"] for file in files]
-        lengths = [LENGTHS.search(each["text"]) for each in found]
-        cells = [
-            f"{each['score']:.2f} ({int(length[1]) / int(length[2]):.3f})"
-            for each, length in zip(found, lengths, strict=True)
-            if length
-        ]
+        cells = [f"{each['score']:.2f} ({length_ratio(each):.3f})" for each in found]
         rows.append([label(config["train"]), str(config["seed"]), *cells])
     return markdown(["method", "seed", *(f"beam {beam}" for beam in beams)], rows)
 
