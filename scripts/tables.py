@@ -19,7 +19,7 @@ from pathlib import Path
 from scipy import stats
 
 from fairseq_labo.experiments.studies import report_tables
-from fairseq_labo.experiments.studies.beams import LENGTHS
+from fairseq_labo.experiments.studies.beams import length_ratio
 from fairseq_labo.experiments.studies.report_tables import Cell, mean, measure, score
 from fairseq_labo.experiments.studies.results import (
     Results,
@@ -249,17 +249,11 @@ def table_finals(name: str) -> str:
         for key, digits, factor in (("nll_bits", 3, 1), ("ece", 2, 100)):
             each = [factor * x["test"]["calibration"][key] for x in of]
             cells.append(mean_with_deviation(each, digits))
-        cells.append(mean_with_deviation([length_ratio(x["test"]["bleu"]) for x in of], 3))
+        cells.append(mean_with_deviation([length_ratio(x["test"]["bleu"]) or 0.0 for x in of], 3))
         rows.append([method, ", ".join(map(str, sorted(seeds))), *cells])
     titles = [f"BLEU {title}" for title in TESTS.values()]
     titles += ["NLL 2016 (bits)", "ECE 2016 (%)", "length 2016"]
     return markdown(["method", "seeds", *titles], rows)
-
-
-def length_ratio(bleu: Row) -> float:
-    """Of the translations to the references, in tokens, from what sacreBLEU says."""
-    of, to = map(int, LENGTHS.search(bleu["text"]).groups())  # type: ignore[union-attr]
-    return of / to
 
 
 def table_searches(name: str) -> str:

@@ -1,6 +1,8 @@
 """Widths of the search: what other beams find with the same checkpoints, and how long it is."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.studies.run import Run
@@ -17,6 +19,12 @@ class BeamScore(Model):
     length_ratio: Number
 
 
+def length_ratio(bleu: Mapping[str, Any]) -> float | None:
+    """Of an entry of scores.json, translations / references; None where it does not say."""
+    lengths = LENGTHS.search(str(bleu.get("text", "")))
+    return int(lengths[1]) / max(1, int(lengths[2])) if lengths else None
+
+
 def beam_scores(run: Run, test: str) -> dict[int, BeamScore]:
     """By width, the study's own among them; empty for a study without others.
 
@@ -27,13 +35,11 @@ def beam_scores(run: Run, test: str) -> dict[int, BeamScore]:
     found = {}
     for beam, name in sorted(widths.items()) if study.beams else ():
         scores = (run.scores(name) or {})[study.score]
-        lengths = LENGTHS.search(scores.get("text", ""))
-        if not lengths:
+        if (ratio := length_ratio(scores)) is None:
             path = run.scores_folder(name) / "scores.json"
             raise UserError(
                 f"{path}: {study.score}.text: expected BLEU with hyp_len and ref_len, found none; "
                 "remove that folder and run labo compare again"
             )
-        ratio = int(lengths[1]) / max(1, int(lengths[2]))
         found[beam] = BeamScore(score=scores["score"], length_ratio=round(ratio, 4))
     return found

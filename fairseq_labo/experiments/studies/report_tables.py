@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, STRAIGHT
 from fairseq_labo.experiments.evaluation.published import PaperTask
+from fairseq_labo.experiments.studies.beams import length_ratio
 from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET
 from fairseq_labo.experiments.studies.search import best
@@ -48,7 +49,7 @@ def score(test: str, key: str) -> Cell:
 
 
 def headline(results: Results, test: str) -> Table:
-    """One row a method: score, difference from the baseline, NLL, ECE."""
+    """One row a method: score, difference from the baseline, length, NLL, ECE."""
 
     def points(runs: Sequence[RunResult]) -> float:
         return statistics.fmean(each.scores[test][results.score]["score"] for each in runs)
@@ -62,6 +63,10 @@ def headline(results: Results, test: str) -> Table:
         both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
         return f"{sum(both)} of {len(runs)}"
 
+    def length(runs: Sequence[RunResult]) -> str:
+        ratios = [length_ratio(each.scores[test][results.score]) for each in runs]
+        return "–" if None in ratios else mean_with_deviation([each or 0.0 for each in ratios], 3)
+
     def of_others(cell: Cell) -> Cell:
         return lambda runs: "–" if runs[0].method == results.baseline else cell(runs)
 
@@ -69,6 +74,7 @@ def headline(results: Results, test: str) -> Table:
         "BLEU": score(test, results.score),
         "difference": of_others(difference),
         "significant": of_others(significant),
+        "length": length,
         "NLL": measure(test, "nll_bits", 3),
         "ECE %": measure(test, "ece", 2, 100),
     }

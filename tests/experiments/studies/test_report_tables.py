@@ -31,6 +31,22 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
     assert rows["labo"][2] == "+0.46"
 
 
+def test_lengths_of_the_translations(changed: Callable[..., Results]) -> None:
+    """Means over seeds; scores of an older version, whose text has no lengths, have none."""
+    texts = {1: "(hyp_len = 90 ref_len = 100)", 2: "(hyp_len = 100 ref_len = 100)"}
+
+    def column(*methods: str) -> list[str]:
+        def measured(run: RunResult) -> RunResult:
+            test, text = run.scores["test"], texts[run.seed] * (run.method in methods)
+            scores = {**test, "bleu": {**test["bleu"], "text": text}}
+            return run.model_copy(update={"scores": {"test": scores}})
+
+        table = report_tables.headline(changed(measured), "test")
+        return [row[table.header.index("length")] for row in table.rows]
+
+    assert column("labo") == ["–", "–", "–", "0.950 ± 0.071"]
+
+
 def test_widths_of_the_search(changed: Callable[..., Results]) -> None:
     def searched(run: RunResult) -> RunResult:
         scores = {1: BeamScore(score=30 + run.seed, length_ratio=0.97)}
