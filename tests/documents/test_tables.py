@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_labo.experiments.studies.beams import length_ratio
 from scripts import benchmark_tables, figure_of_p_star, tables
 from tests.conftest import REPOSITORY
 from tests.documents import texts
@@ -31,14 +32,15 @@ def found(page: Path) -> list[tuple[str, str, str]]:
 
 def test_a_drifted_number_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.md"
-    drifted = README.replace("| 38.34 ± 0.46 |", "| 38.43 ± 0.46 |")
-    assert drifted != README
+    text = (REPOSITORY / "docs" / "results-short.md").read_text(encoding="utf-8")
+    drifted = text.replace("| 38.34 ± 0.46 |", "| 38.43 ± 0.46 |")
+    assert drifted != text
     page.write_text(drifted, encoding="utf-8")
     assert tables.main(["--check"], files=[page]) == 1
     assert f"{page}: drifted from results/" in capsys.readouterr().out
     assert page.read_text(encoding="utf-8") == drifted
     assert tables.main([], files=[page]) == 0
-    assert page.read_text(encoding="utf-8") == README
+    assert page.read_text(encoding="utf-8") == text
 
 
 def test_a_table_without_a_source_is_an_error(tmp_path: Path) -> None:
@@ -59,6 +61,10 @@ def test_the_demo_s_output_has_the_scores_of_the_results() -> None:
         scores = json.loads(path.read_text(encoding="utf-8"))
         assert bleu == f"{scores['bleu']['score']:.2f}"
         assert nll == f"{scores['calibration']['nll_bits']:.3f}"
+
+
+def words(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
 
 
 def test_the_sentences_on_the_results_hold() -> None:
@@ -83,35 +89,59 @@ def test_the_sentences_on_the_results_hold() -> None:
         for each in after:
             of_seeds += (old - new for old, new in zip(before, each, strict=True))
             calibrated.append(statistics.fmean(before) - statistics.fmean(each))
-    halves = re.findall(r"± ([\d.]+)", tables.table_differences().splitlines()[2])
 
-    def span(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
-        return f"{sign}{min(values):.{digits}f} to {sign}{max(values):.{digits}f}"
+    def span(values: Sequence[float], digits: int = 1) -> str:
+        return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
 
-    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
-    for text in (README, page):
-        words = " ".join(text.split())
-        assert f"differ by {span(labo)}" in words
-        assert f"by {span(calibrated, 0)} points in the mean, with every seed" in words
-    assert f"(by {span(of_seeds)})" in " ".join(page.split()) and min(of_seeds) > 0
-    assert f"is {span(list(map(float, halves)), sign='±')}" in " ".join(README.split())
-    assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in " ".join(
-        page.split()
+    short, page = (
+        words(REPOSITORY / "docs" / f"{name}.md") for name in ("results-short", "results")
     )
+    for text in (words(REPOSITORY / "README.md"), short):
+        assert f"differ by {span(labo)}" in text
+    assert f"by {span(calibrated, 0)} points in the mean, with every seed" in short
+    assert f"(by {span(of_seeds)})" in short and min(of_seeds) > 0
+    assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in page
 
 
 def test_the_sentence_on_the_finals_calibration_holds() -> None:
     """Beside the attempt that failed."""
-    runs = REPOSITORY / "results/studies/multi30k-de-en-finals/runs"
+    runs = REPOSITORY / "results/studies/multi30k-de-en-finals/runs/label_smoothing"
     errors = [
-        100 * json.loads(path.read_text(encoding="utf-8"))["calibration"]["ece"]
+        statistics.fmean(
+            100 * json.loads(path.read_text(encoding="utf-8"))["calibration"]["ece"]
+            for path in runs.glob(f"seed-*/{test}-scores/scores.json")
+        )
         for test in tables.TESTS
-        for path in [runs / "label_smoothing/seed-1" / f"{test}-scores" / "scores.json"]
     ]
     first, second, third = (f"{each:.1f}" for each in errors)
-    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
-    said = f"{first}, {second} and {third} % in the finals, {statistics.fmean(errors):.1f} %"
-    assert said in " ".join(page.split())
+    said = f"{first}, {second} and {third} % in the finals, {statistics.fmean(errors):.1f} % in"
+    assert said in words(REPOSITORY / "docs" / "results.md")
+
+
+def test_the_sentence_on_the_finals_lengths_holds() -> None:
+    """Length ratio and geometric mean of the precisions: cross entropy, then the others."""
+    results = tables.study("multi30k-de-en-finals")
+    said = dict[str, list[float]]()
+    for test in ("test", "test1"):
+        for runs in results.methods.values():
+            bleu = [run.scores[test]["bleu"] for run in runs]
+            parts = [re.findall(r"[\d.]+", each["text"].partition(" = ")[2]) for each in bleu]
+            right = [statistics.geometric_mean(map(float, part[1:5])) for part in parts]
+            ratios = [length_ratio(each) or 0.0 for each in bleu]
+            said.setdefault(f"{test} n-grams", []).append(statistics.fmean(right))
+            said.setdefault(f"{test} length", []).append(statistics.fmean(ratios))
+
+    def shown(of: str, digits: int) -> tuple[str, str]:
+        first, *others = (f"{each:.{digits}f}" for each in said[of])
+        return first, f"{min(others)} to {max(others)}"
+
+    length, lengths = shown("test length", 3)
+    (right, of_others), (fewer, more) = shown("test n-grams", 1), shown("test1 n-grams", 1)
+    assert (
+        f"have {length} of the references' length, the others {lengths}, and of its n-grams more "
+        f"are right (geometric mean of the precisions {right} %, the others {of_others} %). On "
+        f"2017 fewer are ({fewer} %, the others {more} %)."
+    ) in words(REPOSITORY / "docs" / "results.md")
 
 
 def test_the_sentences_on_the_map_hold() -> None:
@@ -133,7 +163,7 @@ def test_the_sentences_on_the_map_hold() -> None:
     above = [key for key, each in found.items() if each.measures["score"] > max(smoothing)]
     assert sorted(above) == [(2.0, 0.4), (4.0, 0.2), (4.0, 0.4)] and abs(gains[0]) < 0.05
     at_most = [found[beta, 0.1].measures["nll_bits"] for beta in finite]
-    words = " ".join((REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8").split())
+    page = words(REPOSITORY / "docs" / "results.md")
     for text in (
         f"level with cross entropy, and the others are above it, by {gains[1]:.2f} to "
         f"{gains[-1]:.2f} BLEU",
@@ -142,7 +172,7 @@ def test_the_sentences_on_the_map_hold() -> None:
         f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
         f"cross entropy has {none.measures['nll_bits']:.3f}.",
     ):
-        assert text in words
+        assert text in page
 
 
 def test_the_sentence_on_the_speed_holds() -> None:
