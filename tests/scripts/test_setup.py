@@ -13,7 +13,20 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.scripts.test_shell import shell
 
-TOOLS = ("bash", "env", "dirname", "basename", "mkdir", "df", "awk", "sed", "grep", "ls", "rm")
+TOOLS = (
+    "bash",
+    "env",
+    "dirname",
+    "readlink",
+    "basename",
+    "mkdir",
+    "df",
+    "awk",
+    "sed",
+    "grep",
+    "ls",
+    "rm",
+)
 TOOLS += ("find", "mktemp", "touch", "flock")
 
 
