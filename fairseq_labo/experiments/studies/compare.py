@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fairseq_labo.experiments.data.prepared import add_corpus_options, given_by
+from fairseq_labo.experiments.errors import UserError
 
 DESCRIPTION = """
 Train and evaluate what is missing of a study, then write its report: Markdown, HTML in a single
@@ -12,6 +13,13 @@ first, if the study says how. Stopped or killed at any point it goes on where it
 again. The form of a study file is described in fairseq_labo/experiments/studies/study.py; studies/
 and recipes/ hold some.
 """
+
+OF_CORPUS = ("data", "source_dir", "archive", "subwords", "tokenizer", "references")
+# Beside a flag that runs nothing: those that would have no effect.
+IDLE = {
+    "report_only": ("train_again",),
+    "from_results": (*OF_CORPUS, "only", "records", "train_again"),
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +56,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_corpus_options(parser)
 
 
+def check_together(options: argparse.Namespace) -> None:
+    """Raise UserError for flags of which one would be without effect."""
+    for given, others in IDLE.items():
+        idle = [f"--{each.replace('_', '-')}" for each in others if getattr(options, each)]
+        if getattr(options, given) and idle:
+            raise UserError(
+                f"--{given.replace('_', '-')}: expected without {', '.join(idle)}, which would "
+                "have no effect beside it"
+            )
+
+
 def run(options: argparse.Namespace) -> None:
     """Run a study as the flags say, then write its report."""
     from fairseq_labo.experiments.studies import workflow
     from fairseq_labo.experiments.studies.study_file import find_study, read_study
 
+    check_together(options)
     study = read_study(find_study(options.study))
     if options.from_results:
         results = workflow.results_again(study, options.from_results, options.output)

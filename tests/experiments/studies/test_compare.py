@@ -299,6 +299,28 @@ def test_a_committed_study_is_reported_again(
     assert "expected results of study microworld, found multi30k-de-en" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--report-only --train-again", "--report-only: expected without --train-again, which"),
+        (
+            "--from-results r --only labo/* --records x",
+            "--from-results: expected without --only, --records, which",
+        ),
+        (
+            "--from-results r --source-dir x --data y",
+            "expected without --data, --source-dir, which",
+        ),
+    ],
+)
+def test_flags_that_would_have_no_effect(
+    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "microworld", "--output", str(tmp_path / "new"), *words.split()]
+    assert cli.main(command) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
 def test_a_study_that_is_not_done_has_no_report(
     toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
