@@ -4,8 +4,10 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import sub
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +118,44 @@ def test_the_sentence_on_the_finals_calibration_holds() -> None:
     first, second, third = (f"{each:.1f}" for each in errors)
     said = f"{first}, {second} and {third} % in the finals, {statistics.fmean(errors):.1f} % in"
     assert said in words(REPOSITORY / "docs" / "results.md")
+
+
+def test_the_sentences_on_the_finals_hold() -> None:
+    """What README and docs say of the seeds that are done."""
+    results = tables.study("multi30k-de-en-finals")
+
+    def means(method: str, value: Callable[[Any], float]) -> list[float]:
+        runs = results.methods[method]
+        return [statistics.fmean(value(run.scores[test]) for run in runs) for test in tables.TESTS]
+
+    def bleu(scores: Any) -> float:
+        return float(scores["bleu"]["score"])
+
+    def listed(values: Iterable[float], sign: str = "") -> str:
+        first, second, third = (f"{each:{sign}.1f}" for each in values)
+        return f"{first}, {second} and {third}"
+
+    errors = {
+        name: listed(means(name, lambda scores: 100 * scores["calibration"]["ece"]))
+        for name in results.methods
+    }
+    smoothed = means("label_smoothing", bleu)
+    gains = listed(map(sub, smoothed, means("cross_entropy", bleu)))
+    labo, target = (
+        listed(map(sub, means(name, bleu), smoothed), "+") for name in ("labo", "labo_target")
+    )
+    page = words(REPOSITORY / "docs" / "results.md")
+    of_both = f"{errors['label_smoothing']} % where that has {errors['cross_entropy']} %"
+    assert f"long, {gains} above, with an ECE of {of_both}" in page
+    assert f"long, {labo} BLEU from label smoothing. Against it:" in page
+    assert f"confident enough (ECE {errors['labo']} %)" in page
+    assert f"long, {target} BLEU from label smoothing with" in page
+    assert f"(ECE {errors['labo_target']} %)" in page
+    of = results.differences["test"]["labo"]
+    said = f"{of.difference:+.2f}, 95 % interval {of.low:+.2f} to {of.high:+.2f}"
+    assert f"(on 2016 {said})" in page
+    short = f"is {of.low:+.1f} to {of.high:+.1f} BLEU on 2016:"
+    assert short in words(REPOSITORY / "README.md")
 
 
 def test_the_sentence_on_the_finals_lengths_holds() -> None:
