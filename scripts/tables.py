@@ -256,19 +256,6 @@ def table_finals(name: str) -> str:
     return markdown(["method", "seeds", *titles], rows)
 
 
-def table_searches(name: str) -> str:
-    """One row a recorded run: BLEU and length ratio by beam; of a study that is not done yet."""
-    beams = {"1": "test-beam1", "5": "test", "20": "test-beam20", "50": "test-beam50"}
-    rows = []
-    for path in sorted((RESULTS / "studies" / name / "runs").rglob("config.json")):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        files = [path.parent / f"{each}-scores" / "scores.json" for each in beams.values()]
-        found = [json.loads(file.read_text(encoding="utf-8"))["bleu"] for file in files]
-        cells = [f"{each['score']:.2f} ({length_ratio(each):.3f})" for each in found]
-        rows.append([label(config["train"]), str(config["seed"]), *cells])
-    return markdown(["method", "seed", *(f"beam {beam}" for beam in beams)], rows)
-
-
 def table_attempt(name: str) -> str:
     """One row a seed of an attempt that failed: how well calibrated it is on each set."""
     sets = {"valid": "validation", **TESTS}
@@ -329,7 +316,7 @@ def table_digits() -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "summary": table_summary, "differences": table_differences, "beams": table_beams,
     "records": table_records, "finals": table_finals, "intervals": table_intervals,
-    "searches": table_searches, "attempt": table_attempt,
+    "attempt": table_attempt,
     "multi30k": table_multi30k, "iwslt": table_iwslt, "search": table_search, "cost": table_cost,
     "demo": table_demo, "digits": table_digits, "headline": table_headline,
     "conventions": table_conventions, **benchmark_tables.TABLES,
