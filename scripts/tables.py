@@ -19,7 +19,6 @@ from pathlib import Path
 from scipy import stats
 
 from fairseq_labo.experiments.studies import report_tables
-from fairseq_labo.experiments.studies.beams import length_ratio
 from fairseq_labo.experiments.studies.report_tables import Cell, mean, measure, score
 from fairseq_labo.experiments.studies.results import (
     Results,
@@ -234,26 +233,12 @@ def table_records(name: str) -> str:
 
 
 def table_finals(name: str) -> str:
-    """One row a method, on each test set, by its recorded runs: of a study that is not done yet."""
-    found = dict[str, dict[int, dict[str, Row]]]()
-    for path in sorted((RESULTS / "studies" / name / "runs").rglob("config.json")):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        files = {test: path.parent / f"{test}-scores" / "scores.json" for test in TESTS}
-        if all(file.exists() for file in files.values()):  # a search has the validation set alone
-            scores = {test: json.loads(file.read_text("utf-8")) for test, file in files.items()}
-            found.setdefault(label(config["train"]), {})[config["seed"]] = scores
-    rows = []
-    for method, seeds in found.items():
-        of = list(seeds.values())
-        cells = [mean_with_deviation([x[test]["bleu"]["score"] for x in of], 2) for test in TESTS]
-        for key, digits, factor in (("nll_bits", 3, 1), ("ece", 2, 100)):
-            each = [factor * x["test"]["calibration"][key] for x in of]
-            cells.append(mean_with_deviation(each, digits))
-        cells.append(mean_with_deviation([length_ratio(x["test"]["bleu"]) or 0.0 for x in of], 3))
-        rows.append([method, ", ".join(map(str, sorted(seeds))), *cells])
-    titles = [f"BLEU {title}" for title in TESTS.values()]
-    titles += ["NLL 2016 (bits)", "ECE 2016 (%)", "length 2016"]
-    return markdown(["method", "seeds", *titles], rows)
+    """BLEU on each test set; NLL, ECE and length on the first."""
+    columns = {f"BLEU {title}": score(test, "bleu") for test, title in TESTS.items()}
+    columns["NLL 2016 (bits)"] = measure("test", "nll_bits", 3)
+    columns["ECE 2016 (%)"] = measure("test", "ece", 2, 100)
+    columns["length 2016"] = report_tables.length("test", "bleu")
+    return of_study(name, columns)
 
 
 def table_attempt(name: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from fairseq_labo.experiments.studies.beams import length_ratio
 from scripts import benchmark_tables, figure_of_p_star, tables
 from tests.conftest import REPOSITORY
 from tests.documents import texts
@@ -71,7 +70,7 @@ def words(page: Path) -> str:
 
 def test_the_sentences_on_the_results_hold() -> None:
     """LABO, label smoothing and cross entropy in the three studies: what README and docs say."""
-    labo, over_cross_entropy, calibrated, of_seeds = [], [], [], list[float]()
+    labo, over_cross_entropy, of_both, calibrated, of_seeds = [], [], [], [], list[float]()
     for results, test in tables.columns().values():
         bleu, ece = (
             {
@@ -86,6 +85,7 @@ def test_the_sentences_on_the_results_hold() -> None:
         cross_entropy, smoothing, ours = map(statistics.fmean, bleu.values())
         labo.append(abs(ours - smoothing))
         over_cross_entropy.append(smoothing - cross_entropy)
+        of_both += [smoothing - cross_entropy, ours - cross_entropy]
         assert ours > cross_entropy
         before, *after = ece.values()
         for each in after:
@@ -98,26 +98,15 @@ def test_the_sentences_on_the_results_hold() -> None:
     short, page = (
         words(REPOSITORY / "docs" / f"{name}.md") for name in ("results-short", "results")
     )
-    for text in (words(REPOSITORY / "README.md"), short):
+    for text in (words(REPOSITORY / "README.md"), short, page):
         assert f"differ by {span(labo)}" in text
     assert f"by {span(calibrated, 0)} points in the mean, with every seed" in short
     assert f"(by {span(of_seeds)})" in short and min(of_seeds) > 0
+    assert (
+        f"both are {span(of_both)} above cross entropy's, with an ECE {span(calibrated, 0)} points "
+        "lower"
+    ) in page
     assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in page
-
-
-def test_the_sentence_on_the_finals_calibration_holds() -> None:
-    """Beside the attempt that failed."""
-    runs = REPOSITORY / "results/studies/multi30k-de-en-finals/runs/label_smoothing"
-    errors = [
-        statistics.fmean(
-            100 * json.loads(path.read_text(encoding="utf-8"))["calibration"]["ece"]
-            for path in runs.glob(f"seed-*/{test}-scores/scores.json")
-        )
-        for test in tables.TESTS
-    ]
-    first, second, third = (f"{each:.1f}" for each in errors)
-    said = f"{first}, {second} and {third} % in the finals, {statistics.fmean(errors):.1f} % in"
-    assert said in words(REPOSITORY / "docs" / "results.md")
 
 
 def test_the_sentences_on_the_finals_hold() -> None:
@@ -135,10 +124,17 @@ def test_the_sentences_on_the_finals_hold() -> None:
         first, second, third = (f"{each:{sign}.1f}" for each in values)
         return f"{first}, {second} and {third}"
 
-    errors = {
-        name: listed(means(name, lambda scores: 100 * scores["calibration"]["ece"]))
-        for name in results.methods
-    }
+    def ece(scores: Any) -> float:
+        return 100 * float(scores["calibration"]["ece"])
+
+    def more_nll(name: str, than: str) -> str:
+        found = [
+            means(each, lambda scores: scores["calibration"]["nll_bits"]) for each in (name, than)
+        ]
+        gaps = list(map(sub, *found))
+        return f"{min(gaps):.2f} to {max(gaps):.2f}"
+
+    errors = {name: listed(means(name, ece)) for name in results.methods}
     smoothed = means("label_smoothing", bleu)
     gains = listed(map(sub, smoothed, means("cross_entropy", bleu)))
     labo, target = (
@@ -156,6 +152,37 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"(on 2016 {said})" in page
     short = f"is {of.low:+.1f} to {of.high:+.1f} BLEU on 2016:"
     assert short in words(REPOSITORY / "README.md")
+    assert f"when long {more_nll('cross_entropy', 'label_smoothing')} less" in page
+    assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than that" in page
+    in_all = statistics.fmean(means("label_smoothing", ece))  # beside the attempt that failed
+    assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
+
+
+def test_the_sentences_on_the_beams_hold() -> None:
+    """Means over the seeds, with each width of the search."""
+    results = tables.study("multi30k-de-en-beams")
+
+    def of_widths(method: str, key: str) -> list[float]:
+        found = [[getattr(each, key) for each in run.beams["test"].values()]
+                 for run in results.methods[method]]  # fmt: skip
+        return [statistics.fmean(each) for each in zip(*found, strict=True)]
+
+    def above(other: str) -> str:
+        pairs = zip(of_widths("label_smoothing", "score"), of_widths(other, "score"), strict=True)
+        one, five, twenty, fifty = (f"{ours - theirs:.1f}" for ours, theirs in pairs)
+        return f"{one}, {five}, {twenty} and {fifty}"
+
+    gains, shorter = list[float](), list[float]()
+    for name in results.methods:
+        _, five, _, fifty = of_widths(name, "score")
+        gains.append(fifty - five)
+        _, five, _, fifty = of_widths(name, "length_ratio")
+        shorter.append(five - fifty)
+    page = words(REPOSITORY / "docs" / "results.md")
+    assert f"stays or rises, by {min(gains):.1f} to {max(gains):.1f}, and" in page
+    assert f"shorter by {max(shorter):.3f} of the" in page
+    assert f"above cross entropy by {above('cross_entropy')} with beams 1, 5, 20 and 50" in page
+    assert f"and above LABO by {above('labo')}." in page
 
 
 def test_the_sentence_on_the_finals_lengths_holds() -> None:
@@ -167,7 +194,8 @@ def test_the_sentence_on_the_finals_lengths_holds() -> None:
             bleu = [run.scores[test]["bleu"] for run in runs]
             parts = [re.findall(r"[\d.]+", each["text"].partition(" = ")[2]) for each in bleu]
             right = [statistics.geometric_mean(map(float, part[1:5])) for part in parts]
-            ratios = [length_ratio(each) or 0.0 for each in bleu]
+            lengths_of = [re.findall(r"_len = (\d+)", each["text"]) for each in bleu]
+            ratios = [int(ours) / int(theirs) for ours, theirs in lengths_of]
             said.setdefault(f"{test} n-grams", []).append(statistics.fmean(right))
             said.setdefault(f"{test} length", []).append(statistics.fmean(ratios))
 

@@ -13,21 +13,8 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.scripts.test_shell import shell
 
-TOOLS = (
-    "bash",
-    "env",
-    "dirname",
-    "readlink",
-    "basename",
-    "mkdir",
-    "df",
-    "awk",
-    "sed",
-    "grep",
-    "ls",
-    "rm",
-)
-TOOLS += ("find", "mktemp", "touch", "flock")
+TOOLS = ("bash", "env", "dirname", "basename", "mkdir", "df", "awk", "sed", "grep", "ls", "rm")
+TOOLS += ("find", "mktemp", "touch", "flock", "readlink")
 
 
 def path_of(folder: Path, *tools: str) -> str:

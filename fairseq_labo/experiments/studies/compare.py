@@ -15,10 +15,11 @@ and recipes/ hold some.
 """
 
 OF_CORPUS = ("data", "source_dir", "archive", "subwords", "tokenizer", "references")
-# Beside a flag that runs nothing: those that would have no effect.
+# Beside a flag those that would have no effect.
 IDLE = {
     "report_only": ("train_again",),
     "from_results": (*OF_CORPUS, "only", "records", "train_again"),
+    "data": ("source_dir", "archive"),
 }
 
 

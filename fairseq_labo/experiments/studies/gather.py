@@ -1,7 +1,6 @@
 """Gather the results of a study from what its runs left."""
 
-import fnmatch
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,13 @@ from fairseq_labo.experiments.studies.results import (
     SearchResult,
     Signatures,
 )
-from fairseq_labo.experiments.studies.run import Run, final_runs, raw_sha256
+from fairseq_labo.experiments.studies.run import (
+    Run,
+    check_patterns,
+    final_runs,
+    named,
+    raw_sha256,
+)
 from fairseq_labo.experiments.studies.schema import problems, read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Trained
 from fairseq_labo.experiments.studies.significance import Comparison, compare_systems
@@ -40,11 +45,12 @@ def gather(
     """
     choices = search.choose(study, root)
     runs = final_runs(study, root, choices=choices)
-    missing = [f"the search of {name}" for name in study.searched if name not in choices]
+    searches = [f"the search of {name}" for name in study.searched if name not in choices]
     if only:
-        runs, missing = _part(study, runs, only), []
+        runs, searches = _part(study, runs, only), []
         choices = {run.method: choices[run.method] for run in runs if run.method in choices}
-    missing[:0] = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
+    missing = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
+    missing += searches
     if missing:
         raise UserError(
             "expected all runs of the study to be done, found these missing: "
@@ -76,7 +82,7 @@ def gather(
 def _part(study: Study, runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
     """The runs of such names; UserError if they are not some seeds of some methods, all of them."""
     check_patterns(only, [run.name for run in runs])
-    found = [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in only)]
+    found = named(runs, only)
     seeds: dict[str, list[int]] = {}
     for run in found:
         seeds.setdefault(run.method, []).append(run.seed)
@@ -86,22 +92,6 @@ def _part(study: Study, runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
             f"seeds, found {', '.join(run.name for run in found)}; e.g. --only '*/seed-1'"
         )
     return found
-
-
-def check_patterns(
-    only: Sequence[str], names: Sequence[str], *, waiting: Collection[str] = ()
-) -> None:
-    """Raise UserError for a pattern of no run's name, nor of a method that has no names yet."""
-    unknown = [
-        each
-        for each in only
-        if not fnmatch.filter(names, each) and not fnmatch.filter(waiting, each.partition("/")[0])
-    ]
-    if unknown:
-        raise UserError(
-            f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "
-            f"has; there are {', '.join(dict.fromkeys(names))}"
-        )
 
 
 def _left_out(study: Study, runs: Sequence[Run]) -> str:

@@ -48,6 +48,17 @@ def score(test: str, key: str) -> Cell:
     return mean(lambda each: each.scores[test][key]["score"], 2)
 
 
+def length(test: str, key: str) -> Cell:
+    """Length of the runs' translations to that of the references, where all scores tell it."""
+
+    def cell(runs: Sequence[RunResult]) -> str:
+        ratios = [length_ratio(each.scores[test][key]) for each in runs]
+        known = [each for each in ratios if each is not None]
+        return mean_with_deviation(known, 3) if len(known) == len(runs) else "–"
+
+    return cell
+
+
 def headline(results: Results, test: str) -> Table:
     """One row a method: score, difference from the baseline, length, NLL, ECE."""
 
@@ -63,10 +74,6 @@ def headline(results: Results, test: str) -> Table:
         both = [all(p is not None and p < LEVEL for p in p_values(each, test)) for each in runs]
         return f"{sum(both)} of {len(runs)}"
 
-    def length(runs: Sequence[RunResult]) -> str:
-        ratios = [length_ratio(each.scores[test][results.score]) for each in runs]
-        return "–" if None in ratios else mean_with_deviation([each or 0.0 for each in ratios], 3)
-
     def of_others(cell: Cell) -> Cell:
         return lambda runs: "–" if runs[0].method == results.baseline else cell(runs)
 
@@ -74,7 +81,7 @@ def headline(results: Results, test: str) -> Table:
         "BLEU": score(test, results.score),
         "difference": of_others(difference),
         "significant": of_others(significant),
-        "length": length,
+        "length": length(test, results.score),
         "NLL": measure(test, "nll_bits", 3),
         "ECE %": measure(test, "ece", 2, 100),
     }

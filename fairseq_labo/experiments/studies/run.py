@@ -1,8 +1,9 @@
 """The runs of a study: what each is, where it lives, which commands it takes."""
 
+import fnmatch
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -176,6 +177,27 @@ def run_name(method: str, setting: Mapping[str, str], seed: int) -> str:
     """The name of a run, which is its folder's path."""
     parts = [method, setting_name(setting), f"seed-{seed}"]
     return "/".join(part for part in parts if part)
+
+
+def named(runs: Sequence[Run], patterns: Sequence[str]) -> list[Run]:
+    """The runs whose names are of one of these patterns."""
+    return [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in patterns)]
+
+
+def check_patterns(
+    only: Sequence[str], names: Sequence[str], *, waiting: Collection[str] = ()
+) -> None:
+    """Raise UserError for a pattern of no run's name, nor of a method that has no names yet."""
+    unknown = [
+        each
+        for each in only
+        if not fnmatch.filter(names, each) and not fnmatch.filter(waiting, each.partition("/")[0])
+    ]
+    if unknown:
+        raise UserError(
+            f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "
+            f"has; there are {', '.join(dict.fromkeys(names))}"
+        )
 
 
 def raw_sha256(corpus: PreparedCorpus) -> dict[str, str] | None:

@@ -1,6 +1,5 @@
 """From a study to its report: prepare the corpus, run what is missing, gather, write."""
 
-import fnmatch
 import os
 import shlex
 import subprocess
@@ -18,10 +17,18 @@ from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.studies import report, search
-from fairseq_labo.experiments.studies.gather import check_patterns, gather
+from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.records import Records
 from fairseq_labo.experiments.studies.results import Results, mean_with_deviation, read_results
-from fairseq_labo.experiments.studies.run import Choices, Run, final_runs, labo, search_runs
+from fairseq_labo.experiments.studies.run import (
+    Choices,
+    Run,
+    check_patterns,
+    final_runs,
+    labo,
+    named,
+    search_runs,
+)
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.significance import check_seed
@@ -169,9 +176,7 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
 
     def wanted(runs: Sequence[Run]) -> list[Run]:
         names.extend(run.name for run in runs)
-        return [
-            run for run in runs if not only or any(fnmatch.fnmatch(run.name, each) for each in only)
-        ]
+        return named(runs, only) if only else list(runs)
 
     choices, begun = take_over_searches(study, root, runner), set[str]()
     # A choice lets the searches begin of those that it teaches.
