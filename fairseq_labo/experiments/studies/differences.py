@@ -27,7 +27,7 @@ from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.significance import LEVEL
 
 POWER = 0.8
-SMALLEST_LOG_P = -700.0
+SMALLEST_LOG_P = -100.0  # further out scipy finds some quantiles of Student's at -inf
 RANDOM_SEED = 12345  # sacreBLEU's
 Texts = Sequence[Sequence[str]]  # of each seed, the sentences
 
@@ -63,70 +63,69 @@ def mean_differences(
 
     hypotheses: by method, the translations of each seed; text or tokens, as the convention asks.
     """
-    seeds = len(hypotheses[baseline])
-    if seeds < 2:
+    if len(hypotheses[baseline]) < 2:
         return {}
-    chosen = CONVENTIONS[convention]
-    metric = chosen.metric(language)
-    prepared = [chosen.prepared(references)]
-    # By method: seeds x sentences x sufficient statistics of BLEU.
-    counts = {
-        name: np.array(
-            [metric._extract_corpus_statistics(chosen.prepared(each), prepared) for each in texts],
-            dtype=np.float64,
-        )
-        for name, texts in hypotheses.items()
-    }
-
-    def scores(weights: Any) -> dict[str, Any]:
-        """By method, the score of each seed with the sentences weighted."""
-        summed = {name: np.einsum("n,snk->sk", weights, each) for name, each in counts.items()}
-        return {
-            name: np.array([metric._compute_score_from_stats(row.tolist()).score for row in each])
-            for name, each in summed.items()
-        }
-
-    sentences = len(references)
     others = [name for name in hypotheses if name != baseline]
-
-    def by_seed(weights: Any) -> Any:
-        """[methods, seeds], the difference of each seed with the sentences weighted."""
-        of = scores(weights)
-        return np.array([of[name] - of[baseline] for name in others]).reshape(-1, seeds)
-
-    of_seeds = by_seed(np.ones(sentences))
-    generator = np.random.default_rng(RANDOM_SEED)
-    shares = np.full(sentences, 1 / sentences)
-    drawn = [by_seed(generator.multinomial(sentences, shares)) for _ in range(samples)]
-    found = dict(zip(others, of_seeds.mean(axis=1).tolist(), strict=True))
-    each_error = standard_errors(of_seeds, np.array(drawn)).tolist()
-    errors = dict(zip(others, each_error, strict=True))
-    quantiles = {
-        name: Quantiles.of(differences, errors[name])
-        for name, differences in zip(others, of_seeds, strict=True)
-    }
+    of_seeds, drawn = _resampled(
+        [hypotheses[name] for name in (baseline, *others)],
+        references,
+        convention=convention,
+        language=language,
+        samples=samples,
+    )
+    means, errors = of_seeds.mean(axis=1).tolist(), standard_errors(of_seeds, drawn).tolist()
+    quantiles = list(map(Quantiles.of, of_seeds, errors))
     p_values = {
-        name: quantiles[name].p_value(found[name] / error) if error else float(not found[name])
-        for name, error in errors.items()
+        name: each.p_value(mean / error) if error else float(not mean)
+        for name, each, mean, error in zip(others, quantiles, means, errors, strict=True)
     }
     corrected = holm(p_values)
-
-    def above(name: str, tail: float) -> float:
-        return quantiles[name].above(tail) * errors[name]
-
-    first_step = LEVEL / 2 / max(1, len(found))
-    return {
-        name: Difference(
-            difference=difference,
-            low=difference - above(name, LEVEL / 2),
-            high=difference + above(name, LEVEL / 2),
-            standard_error=errors[name],
-            p=p_values[name],
-            p_corrected=corrected[name],
-            detectable=quantiles[name].found_with(POWER, first_step) * errors[name],
+    found = {}
+    for name, each, mean, error in zip(others, quantiles, means, errors, strict=True):
+        half = each.above(LEVEL / 2) * error
+        detectable = each.found_with(POWER, LEVEL / 2 / len(others)) * error
+        p = p_values[name]
+        found[name] = Difference(
+            mean, mean - half, mean + half, error, p, corrected[name], detectable
         )
-        for name, difference in found.items()
-    }
+    return found
+
+
+def _resampled(
+    systems: Sequence[Texts],
+    references: Sequence[str],
+    *,
+    convention: str,
+    language: str,
+    samples: int,
+) -> tuple[Any, Any]:
+    """Differences from the first system, [others, seeds], and with the sentences resampled.
+
+    The latter: [samples, others, seeds].
+    """
+    chosen = CONVENTIONS[convention]
+    metric, prepared = chosen.metric(language), [chosen.prepared(references)]
+    # Sufficient statistics of BLEU: [systems, seeds, sentences, statistics].
+    counts = np.array(
+        [
+            [metric._extract_corpus_statistics(chosen.prepared(each), prepared) for each in texts]
+            for texts in systems
+        ],
+        dtype=np.float64,
+    )
+
+    def differences(weights: Any) -> Any:
+        """[others, seeds] with the sentences weighted."""
+        summed = np.einsum("n,msnk->msk", weights, counts)
+        scores = np.array(
+            [[metric._compute_score_from_stats(x.tolist()).score for x in of] for of in summed]
+        )
+        return scores[1:] - scores[0]
+
+    sentences = len(references)
+    shares, generator = np.full(sentences, 1 / sentences), np.random.default_rng(RANDOM_SEED)
+    drawn = [differences(generator.multinomial(sentences, shares)) for _ in range(samples)]
+    return differences(np.ones(sentences)), np.array(drawn)
 
 
 def standard_errors(of_seeds: Any, drawn: Any) -> Any:

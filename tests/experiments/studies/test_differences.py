@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import _bootstrap_resample
+from scipy import stats
 
 from fairseq_labo.experiments.studies.differences import (
     Difference,
@@ -61,8 +62,8 @@ def test_with_equal_seeds_the_error_is_that_of_the_sentences() -> None:
     found = compare(2000, base=[base] * 3, other=[other] * 3)["other"]
     metric = BLEU()
     resampled = [
-        [each.score for each in _bootstrap_resample(stats, metric, 2000)[1]]
-        for stats in (metric._extract_corpus_statistics(x, [REFERENCES]) for x in (base, other))
+        [each.score for each in _bootstrap_resample(counts, metric, 2000)[1]]
+        for counts in (metric._extract_corpus_statistics(x, [REFERENCES]) for x in (base, other))
     ]
     error = statistics.stdev(b - a for a, b in zip(*resampled, strict=True))
     assert found.standard_error == pytest.approx(error, rel=0.08)
@@ -140,6 +141,16 @@ def test_quantiles() -> None:
             assert each.p_value(-each.above(tail)) == pytest.approx(2 * tail, rel=1e-5)
         assert each.p_value(0.0) == 1.0
     assert of_sentences.p_value(1e9) == 0.0 and of_seeds.p_value(1e9) == pytest.approx(1e-18)
+
+
+@pytest.mark.parametrize("seeds", range(2, 31))
+def test_p_is_the_level_at_the_interval_s_end_for_any_number_of_seeds(seeds: int) -> None:
+    """scipy's quantile of Student's distribution is -inf far out, for some degrees of freedom."""
+    for share in (0.0, 0.3, 1.0):
+        each = Quantiles(seeds, share)
+        assert each.p_value(each.above(0.025)) == pytest.approx(0.05)
+        assert each.p_value(0.1) > 0.9
+    assert Quantiles(seeds, 1.0).p_value(3) == pytest.approx(2 * stats.t.sf(3, seeds - 1))
 
 
 @pytest.mark.slow
