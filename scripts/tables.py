@@ -114,7 +114,7 @@ def table_beams(name: str, test: str) -> str:
 def table_cost(name: str) -> str:
     """Speed and host memory of a study's trainings."""
     columns = {
-        "words/s": mean(lambda run: run.words_per_second or 0.0, 0),
+        "words/s": mean(lambda run: run.words_per_second, 0),
         "peak host memory (MiB)": mean(lambda run: run.trained["peak_memory_mib"], 0),
     }
     return of_study(name, columns)
@@ -133,13 +133,14 @@ def columns() -> dict[str, tuple[Results, str]]:
 
 def table_summary() -> str:
     """BLEU of three studies side by side; of TSLA the setting that all of them have."""
-    rows = dict[str, list[str]]()
-    for results, test in columns().values():
+    shown, rows = columns(), dict[str, dict[str, str]]()
+    for column, (results, test) in shown.items():
         for method, runs in results.methods.items():
             if method != "tsla_early":
-                row = rows.setdefault(label(runs[0].train_arguments), [])
-                row.append(score(test, "bleu")(runs))
-    return markdown(["BLEU", *columns()], [[method, *cells] for method, cells in rows.items()])
+                row = rows.setdefault(label(runs[0].train_arguments), {})
+                row[column] = score(test, "bleu")(runs)
+    cells = [[method, *(row.get(each, "–") for each in shown)] for method, row in rows.items()]
+    return markdown(["BLEU", *shown], cells)
 
 
 def table_differences() -> str:

@@ -45,9 +45,9 @@ COMMANDS = {
 EXTRAS = {
     "fairseq": "fairseq", "fairseq_cli": "fairseq", "omegaconf": "fairseq",
     "sacremoses": "data", "regex": "data", "subword_nmt": "data", "sentencepiece": "data",
-    "requests": "data", "tqdm": "data",
+    "requests": "data", "urllib3": "data", "tqdm": "data", "tabulate": "data",
     "sacrebleu": "eval", "matplotlib": "eval", "jinja2": "eval", "markupsafe": "eval",
-    "yaml": "eval", "pydantic": "eval", "tabulate": "data",
+    "yaml": "eval", "pydantic": "eval", "pydantic_core": "eval", "scipy": "eval",
 }  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import ast
 import importlib.metadata
 import os
 import re
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import fairseq_labo
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.errors import UserError
 from tests.conftest import REPOSITORY
@@ -117,6 +119,19 @@ def test_a_missing_module_of_ours_is_no_extra(monkeypatch: pytest.MonkeyPatch) -
 def test_every_extra_that_is_named_exists() -> None:
     declared = importlib.metadata.metadata("fairseq_labo").get_all("Provides-Extra") or []
     assert set(cli.EXTRAS.values()) < {*declared}
+
+
+def test_every_module_of_others_has_its_extra() -> None:
+    """What any file of the package imports, within functions, too."""
+    imported: set[str] = set()
+    for path in Path(fairseq_labo.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    plugin = {"fairseq_labo", "torch", "numpy", "triton"}
+    assert imported - {*sys.stdlib_module_names} - plugin <= cli.EXTRAS.keys()
 
 
 def test_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "runs are done, and before of a part, with --report-only")  # fmt: skip
     add("--note", default="", metavar="TEXT", help="a paragraph for the report, e.g. what else ran "
         "on the machine")  # fmt: skip
-    add("--report-only", action="store_true", help="run nothing; write the report of a study that "
-        "is done, or of the runs that --only says")  # fmt: skip
+    add("--report-only", action="store_true", help="train and score nothing; write the report "
+        "of a study that is done, or of the runs that --only says")  # fmt: skip
     add("--records", type=Path, metavar="DIR", help="records of finished runs (settings, scores, "
         "translations; no checkpoints): those in DIR are taken over instead of being run, and each "
         "run that ends adds its own")  # fmt: skip

@@ -107,5 +107,6 @@ def table(results: "Results") -> str:
     for run in results.runs:
         bleu, nll = (run.scores[TEST][key]["score"] for key in ("bleu", "nll"))
         speed, seconds = run.words_per_second, run.trained["seconds"]
-        rows.append([run.method, f"{bleu:.2f}", f"{nll:.3f}", f"{speed:.0f}", f"{seconds:.0f}"])
+        time = "–" if seconds is None else f"{seconds:.0f}"
+        rows.append([run.method, f"{bleu:.2f}", f"{nll:.3f}", f"{speed:.0f}", time])
     return format_table(rows, left_columns=1)

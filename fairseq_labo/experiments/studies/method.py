@@ -14,6 +14,7 @@ from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.presets import check_flag, find_criterion
 
 TEACHER_PATH = "teacher_path"
+BEST_FLAGS = {"--best-checkpoint-metric", "--maximize-best-checkpoint-metric"}
 RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
 
 
@@ -49,16 +50,18 @@ def _words(value: Any) -> Any:
 
 
 def _check_readable(words: Sequence[str]) -> None:
-    """Raise ValueError for flags without whose opposite a study could not read its trainings."""
+    """Raise ValueError for flags with which a study would misread its trainings."""
     for flag in {"--disable-validation", "--no-save"} & {*words}:
         raise ValueError(f"expected no {flag}: the study reads what it leaves out")
+    for flag in BEST_FLAGS & {word.partition("=")[0] for word in words}:
+        raise ValueError(f"expected no {flag}: give best_by: nll, or bleu; the report says which")
     log, subsets = value_of("--log-format", words), value_of("--valid-subset", words)
     if log not in (None, "json"):
         raise ValueError(f"expected --log-format json, which the study reads, found {log}")
-    if subsets is not None and VALIDATION_SUBSET not in subsets.split(","):
+    if subsets is not None and subsets.split(",")[0] != VALIDATION_SUBSET:
         raise ValueError(
-            f"expected {VALIDATION_SUBSET} in --valid-subset, whose reports the study reads, found "
-            f"{subsets}"
+            f"expected {VALIDATION_SUBSET} first in --valid-subset, by which fairseq chooses the "
+            f"best checkpoint, found {subsets}"
         )
 
 

@@ -24,7 +24,7 @@ from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entr
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES
 from fairseq_labo.experiments.studies.study import Study, setting_name
-from fairseq_labo.experiments.training.log import is_recorded, read_training_log
+from fairseq_labo.experiments.training.log import read_training_log, recorded
 
 CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
 SCORES, LOCK = "scores.json", ".records.lock"
@@ -155,7 +155,7 @@ class Records:
             _copy(run.folder / CONFIG, part / CONFIG)
         for name in (ENVIRONMENT, TRAINED):
             _copy(run.folder / name, part / name)
-        write_lines(part / LOG, filter(is_recorded, read_lines(run.folder / LOG)))
+        write_lines(part / LOG, recorded(read_lines(run.folder / LOG)))
         if _content(part) == _content(record):
             return shutil.rmtree(part)
         if record.exists():

@@ -102,17 +102,21 @@ def machines(results: Results) -> dict[str, list[str]]:
     """The runs' names by what they were trained on."""
     places: dict[str, list[str]] = {}
     for run in results.runs:
-        known: dict[str, Any] = run.environment
-        versions = ", ".join(f"{name} {each}" for name, each in known.get("versions", {}).items())
-        kept = "freed memory kept by the C library; " if known.get("keeps_freed_memory") else ""
-        jobs = known.get("jobs")
-        place = (
-            f"{known.get('device')}, {known.get('processor')}; {jobs} run{'s' * (jobs != 1)} at a "
-            f"time, threads each: {known.get('threads')}; {kept}{versions}; commit "
-            f"{known.get('commit')}"
-        )
-        places.setdefault(place, []).append(run.name)
+        places.setdefault(_place(run.environment), []).append(run.name)
     return places
+
+
+def _place(known: Mapping[str, Any]) -> str:
+    """What a training ran on, and where it was begun if that was elsewhere."""
+    versions = ", ".join(f"{name} {each}" for name, each in known.get("versions", {}).items())
+    kept = "freed memory kept by the C library; " if known.get("keeps_freed_memory") else ""
+    jobs = known.get("jobs")
+    place = (
+        f"{known.get('device')}, {known.get('processor')}; {jobs} run{'s' * (jobs != 1)} at a "
+        f"time, threads each: {known.get('threads')}; {kept}{versions}; commit "
+        f"{known.get('commit')}"
+    )
+    return f"{place}; begun on {_place(known['begun'])}" if "begun" in known else place
 
 
 def chosen_by(results: Results) -> list[str]:

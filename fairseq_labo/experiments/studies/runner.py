@@ -32,9 +32,11 @@ from fairseq_labo.experiments.studies.records import (
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Trained
+from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.launch import RESOURCES
 from fairseq_labo.experiments.training.log import read_training_log
+from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
-RESOURCES = "resources.json"  # written by labo train
 PEAK = "peak_memory_mib"
 LOG = "run.log"
 TAIL_LINES = 15
@@ -192,29 +194,34 @@ class Runner:
             )
 
     def _train(self, run: Run) -> None:
+        path = run.folder / ENVIRONMENT
+        before, begun = _written(run.folder / RESOURCES), read_json(path)
+        arguments = run.train_arguments()
+        on_cpu = value_of("--gpus", arguments) == "0" or "--cpu" in arguments
         environment = {
-            **provenance.describe_machine(),
+            **provenance.describe_machine(cpu=on_cpu),
             "processor": provenance.processor_name(),
             "jobs": self.jobs,
             "threads": self.threads,
             "keeps_freed_memory": bool(provenance.keep_freed_memory()),
         }
-        path = run.folder / ENVIRONMENT
-        before, begun = _written(run.folder / RESOURCES), read_json(path)
+        if begun and any(run.folder.glob(CHECKPOINTS)):  # goes on, here or elsewhere
+            unchanged = environment.items() <= begun.items()
+            environment = begun if unchanged else {**environment, "begun": begun}
         write_json(path, environment)
-        seconds = self._execute(run, run.train_command())
+        took = self._execute(run, run.train_command())
         log = read_training_log(run.folder / "train.log")
         # Of the training process itself: what wait4 says of a child begins at its parent's size.
         resources = read_entries(run.folder / RESOURCES, Trained) or {}
         if resources and before == _written(run.folder / RESOURCES):
             # It had outlived a killed labo compare, and ended before this one.
-            seconds = resources["seconds"]
             write_json(path, begun or environment)
-        trained = {"seconds": round(seconds, 1), PEAK: resources.get(PEAK)}
+        trained = {"seconds": resources.get("seconds"), PEAK: resources.get(PEAK)}
         if (gpu_mib := provenance.peak_gpu_mib(log.least_gpu_gib_free)) is not None:
             trained["peak_gpu_memory_mib"] = round(gpu_mib)
-        write_json(run.folder / TRAINED, {**trained, "resumed": log.resumed})
-        show(f"{run.name}: trained in {seconds:.0f} s")
+        resumed = resources.get("resumed", log.resumed)
+        write_json(run.folder / TRAINED, {**trained, "resumed": resumed})
+        show(f"{run.name}: trained in {took:.0f} s")
 
     def _execute(self, run: Run, command: Sequence[str]) -> float:
         """Run a command, output added to the run's log; return its seconds."""

@@ -22,6 +22,7 @@ Scores: Any = holding(
     optional={"comet": _signed},
 )
 Trained: Any = holding(
-    "seconds", optional=dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), Number)
+    seconds=Number | None,
+    optional=dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), Number),
 )
 Environment: Any = holding(optional={"versions": dict[str, Any]})

@@ -65,12 +65,15 @@ def heat_maps(among: Sequence[Candidate]) -> Figure:
         values = [[factor * cells[row, column][key] for column in across] for row in down]
         good: Any = "Blues" if more else "Blues_r"
         axes.imshow(values, cmap=good, aspect="auto", alpha=0.75)
-        flat = [(value, x, y) for y, row in enumerate(values) for x, value in enumerate(row)]
-        _, best_x, best_y = (max if more else min)(flat)
-        for value, x, y in flat:
-            text: Any = {"ha": "center", "va": "center", "fontsize": 8, "color": "black"}
-            background: Any = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
-            axes.text(x, y, f"{value:.{digits}f}", bbox={**background, "alpha": 0.7}, **text)
+        for y, row in enumerate(values):
+            for x, value in enumerate(row):
+                text: Any = {"ha": "center", "va": "center", "fontsize": 8, "color": "black"}
+                background: Any = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
+                axes.text(x, y, f"{value:.{digits}f}", bbox={**background, "alpha": 0.7}, **text)
+        # The first of equals, as in the choice.
+        found = [each.measures[key] for each in among]
+        best = among[found.index(max(found) if more else min(found))].setting
+        best_x, best_y = across.index(best[columns]), down.index(best[rows])
         frame: Any = {"fill": False, "edgecolor": "black", "linewidth": 1.6}
         axes.add_patch(Rectangle((best_x - 0.5, best_y - 0.5), 1, 1, **frame))
         axes.set_title(title)

@@ -1,5 +1,6 @@
 """Some translations side by side: sentences on which the methods disagree most."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
@@ -54,10 +55,9 @@ def choose_translations(
 
 def most_different(hypotheses: Mapping[str, Sequence[str]], sentences: int) -> list[int]:
     """Indices, one of each of COUNT equal parts; the first of equals."""
-    part = max(1, sentences // COUNT)
-    starts = range(0, min(part * COUNT, sentences), part)
-    parts = [range(start, min(start + part, sentences)) for start in starts]
+    bounds = [sentences * number // COUNT for number in range(COUNT + 1)]
     return [
         max(numbers, key=lambda n: len({lines[n] for lines in hypotheses.values()}))
-        for numbers in parts
+        for numbers in itertools.starmap(range, itertools.pairwise(bounds))
+        if numbers
     ]

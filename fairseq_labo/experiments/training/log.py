@@ -4,7 +4,7 @@ import json
 import re
 import statistics
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile, islice, takewhile
 from pathlib import Path
@@ -15,10 +15,12 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
 REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
+EPOCHS = ("train", "valid")  # the reports of an epoch's end
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+) updates")
 IN_STAGE_2 = re.compile(r"stage 2 begins|this run starts in stage 2")
 DONE = re.compile(r"done training in [\d.]+ seconds")
 LOADED = "Loaded checkpoint"
+LOADED_AT = re.compile(rf"(.*{LOADED}) (.+) (\(epoch \d+ @ (\d+) updates\))$")
 # Lines of the log that a reader wants as they are.
 NOTEWORTHY = re.compile(
     r"Loaded checkpoint|stage 2 begins|early stop since|WARNING|ERROR|done training"
@@ -51,9 +53,10 @@ class TrainingLog:
 
     bleu: fairseq's BLEU on the validation set by updates, where it was asked for.
 
-    words_per_second: median over epochs of fairseq's target tokens per second. A resumed
-    training's figures are of its last part. least_gpu_gib_free: what torch left of the GPU's
-    memory when it held most, in GiB, as fairseq reports it; None on a CPU.
+    words_per_second: median over epochs of fairseq's target tokens per second. All is of every
+    part of a resumed training; validations, bleu and the switch without what was trained again.
+    least_gpu_gib_free: what torch left of the GPU's memory when it held most, in GiB, as fairseq
+    reports it; None on a CPU.
     """
 
     validations: tuple[Validation, ...]
@@ -73,11 +76,13 @@ def parse_report(line: str) -> tuple[str, dict[str, Any]]:
         return "", {}
 
 
-def is_recorded(line: str) -> bool:
-    """Whether the record of a finished training keeps a line: reports of epochs, no paths."""
-    return parse_report(line)[0] in ("train", "valid") or bool(
-        SWITCH.search(line) or DONE.search(line)
-    )
+def recorded(lines: Iterable[str]) -> Iterator[str]:
+    """What the record of a finished training keeps of its log: reports of epochs, no paths."""
+    for line in lines:
+        if found := LOADED_AT.match(line):
+            yield f"{found[1]} {Path(found[2]).name} {found[3]}"
+        elif SWITCH.search(line) or DONE.search(line) or parse_report(line)[0] in EPOCHS:
+            yield line
 
 
 def shorten(line: str) -> str | None:
@@ -149,6 +154,11 @@ def read_training_log(path: Path) -> TrainingLog:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             resumed = resumed or LOADED in line
+            if found := LOADED_AT.match(line):  # what was trained behind it is trained again
+                behind = int(found[4])
+                validations = {n: each for n, each in validations.items() if n <= behind}
+                bleu = {n: each for n, each in bleu.items() if n <= behind}
+                switch = None if switch is not None and switch > behind else switch
             if found := SWITCH.search(line):
                 switch = int(found[1])
             done = done or bool(DONE.search(line))

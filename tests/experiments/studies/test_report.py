@@ -74,6 +74,15 @@ def test_resumed_runs_and_the_note_are_told(
     assert text.endswith("\nAlone on the machine.\n")
 
 
+def test_where_a_resumed_training_was_begun_is_told(changed: Callable[..., Results]) -> None:
+    def elsewhere(run: RunResult) -> RunResult:
+        begun = {**run.environment, "processor": "an older one", "commit": "0ld"}
+        return run.model_copy(update={"environment": {**run.environment, "begun": begun}})
+
+    text = text_of(changed(elsewhere))
+    assert "; begun on CPU" in text and "an older one; " in text and "commit 0ld" in text
+
+
 def test_widths_of_the_search_have_a_section(changed: Callable[..., Results]) -> None:
     scores = {5: BeamScore(score=31, length_ratio=0.97), 50: BeamScore(score=30, length_ratio=0.9)}
     found = changed(lambda run: run.model_copy(update={"beams": {"test": scores}}))

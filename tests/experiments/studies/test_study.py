@@ -166,7 +166,10 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         ({"train": {"extra": "--log-format simple"}}, "train.extra: expected --log-format json"),
         (methods(extra="--disable-validation"), "smooth.extra: expected no --disable-validation"),
         (methods(extra=["--no-save"]), "smooth.extra: expected no --no-save"),
-        (methods(extra="--valid-subset=test"), "extra: expected valid in --valid-subset.*found te"),
+        (methods(extra="--valid-subset=test"), "extra: expected valid first in --val.*found test"),
+        # fairseq chooses the best checkpoint by the first.
+        (methods(extra="--valid-subset test,valid"), "expected valid first in --valid-subset"),
+        (methods(extra="--best-checkpoint-metric=ppl"), "expected no --best-checkpoint-m.*best_by"),
         (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
         (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
         (

@@ -17,6 +17,7 @@ def test_one_of_each_part_and_the_first_of_equals() -> None:
     assert most_different({"a": a, "b": b, "c": c}, 8) == [1, 2, 5, 6]
     assert most_different({"a": a}, 8) == [0, 2, 4, 6]
     assert most_different({"a": ["x"], "b": ["y"]}, 1) == [0]
+    assert most_different({"a": list("xxxxxxx"), "b": list("xxxxxxy")}, 7)[-1] == 6  # the last
 
 
 def test_translations_of_the_first_seed(tmp_path: Path) -> None:

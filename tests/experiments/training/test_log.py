@@ -187,6 +187,24 @@ def test_least_free_memory_of_a_gpu(tmp_path: Path) -> None:
     assert log.read_training_log(path).least_gpu_gib_free == 68
 
 
+def test_what_was_trained_behind_the_checkpoint_of_a_resume_is_forgotten(tmp_path: Path) -> None:
+    """An older one than the last validation's, after a damage: fairseq forms other batches then.
+
+    The same of the record, which holds no path.
+    """
+    path, record = tmp_path / "train.log", tmp_path / "record.log"
+    loaded = f"{HEAD}fairseq.trainer | Loaded checkpoint /home/me/a b.pt (epoch 2 @ {{}} updates)\n"
+    again = DONE.partition("stage 2 begins")[2].partition("\n")[2].replace('"20"', '"19"')
+    for updates, kept, switch in ((10, [10, 19], 10), (5, [19], None)):
+        path.write_text(DONE + loaded.format(updates) + again, encoding="utf-8")
+        text = "\n".join(log.recorded(path.read_text("utf-8").splitlines()))
+        assert "Loaded checkpoint a b.pt (epoch 2" in text and "/home" not in text
+        record.write_text(text, encoding="utf-8")
+        for found in map(log.read_training_log, (path, record)):
+            assert [each.updates for each in found.validations] == kept
+            assert found.stage_switch == switch and found.resumed
+
+
 def test_training_log_of_a_resumed_training(tmp_path: Path) -> None:
     """The validation that was repeated counts once; cross entropy has no nll_loss."""
     path = tmp_path / "train.log"
