@@ -20,6 +20,7 @@ from fairseq_labo.experiments.files import read_json, read_lines, sha256_of, wri
 
 # What is read of a checkpoint beside the model, each of which it may lack.
 KINDS = {"cfg": dict, "args": Namespace, "extra_state": dict, "optimizer_history": list}
+CHECKPOINTS = "checkpoint*.pt"
 CORPUS = "corpus.json"  # beside the checkpoints of labo train
 # What torch's safe loader says of a type that it does not build.
 REFUSED = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]+)")
@@ -47,7 +48,7 @@ def load_checkpoint(path: Path, *, mapped: bool = True) -> dict[str, Any]:
 
 def newest_good(folder: Path, *, but: Path | None = None) -> Path | None:
     """The newest file ``checkpoint*.pt`` of a folder that can be read, other than `but`."""
-    paths = [path for path in folder.glob("checkpoint*.pt") if path != but and path.is_file()]
+    paths = [path for path in folder.glob(CHECKPOINTS) if path != but and path.is_file()]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(_NoCheckpoint):
             _read(path, mapped=True)
@@ -145,7 +146,7 @@ def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = Fal
     if counted:
         texts = sorted(corpus.bin_dir.glob(f"train*.*-*.{corpus.languages[1]}.bin"))
         now["target_text"] = {path.name: sha256_of(path) for path in texts}
-    if isinstance(before, dict) and any(save_dir.glob("checkpoint*.pt")):
+    if isinstance(before, dict) and any(save_dir.glob(CHECKPOINTS)):
         _check_recorded(before, corpus, f"{save_dir}: expected checkpoints")
         if counted and before.get("target_text") not in (None, now["target_text"]):
             raise UserError(

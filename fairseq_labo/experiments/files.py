@@ -66,7 +66,7 @@ def most_bytes(path: Path) -> int:
 
 
 def too_large(name: str, most: int) -> UserError:
-    """The error for more than `most_bytes`."""
+    """The error for more than `most` bytes in `name`."""
     return UserError(
         f"{name}: expected at most {most:,} bytes ({EXPANSION} times the compressed file, or "
         f"{EXPANDED_BYTES:,}), found more, which no text shrinks from; if it is right, unpack it "
@@ -136,16 +136,23 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON; the file has its name only when it is whole."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write the file `path`, which gets its name only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairseq_labo.experiments.checkpoints import check_finite, load_checkpoint
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS, check_finite, load_checkpoint
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
         raise UserError(f"--average: expected a number of at least 1, found {count}")
     numbered: dict[int, Path] = {}
     for pattern in NUMBERED:
-        matches = ((pattern.fullmatch(path.name), path) for path in folder.glob("checkpoint*.pt"))
+        matches = ((pattern.fullmatch(path.name), path) for path in folder.glob(CHECKPOINTS))
         numbered = numbered or {int(found[1]): path for found, path in matches if found}
     if len(numbered) < count:
         raise UserError(
@@ -80,15 +81,11 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
     state["model"] = {name: sums[first] for name, first in ties.items()}
     state["last_optimizer_state"] = None
     state["averaged_from"] = [path.name for path in paths]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.part")
     try:
-        torch.save(state, partial)
-        partial.replace(output)
+        with whole(output) as part:
+            torch.save(state, part)
     except RuntimeError as error:  # torch's words for a full disk
         raise UserError(f"{output}: could not be written ({error}); is the disk full?") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return output
 
 

@@ -24,7 +24,12 @@ from fairseq_labo.experiments.evaluation.bleu import (
     score_text,
     short_code,
 )
-from fairseq_labo.experiments.evaluation.setting import AVERAGED, check_earlier, setting
+from fairseq_labo.experiments.evaluation.identity import (
+    AVERAGED,
+    SCORES,
+    check_earlier,
+    identity,
+)
 from fairseq_labo.experiments.files import locked, read_lines, write_json
 from fairseq_labo.experiments.training.flags import Flag, add_flags, value_of
 
@@ -43,7 +48,6 @@ SEARCH_FLAGS = {
     "lenpen": Flag(float, "length penalty", 1.0, at_least=-100, at_most=100),
     "max_tokens": Flag(int, "source tokens in a batch", 4000, at_least=1),
 }
-SCORES = "scores.json"
 PART = ".part"  # of the output folder: what is not finished
 
 
@@ -108,11 +112,12 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     paths, output = choose_checkpoints(options), output_folder(options)
     of_task = value_of("--task", options.passed_on) or "translation"
     state = check_corpus(paths[-1], corpus, task=of_task)
-    given: dict[str, Any] = {"max_tokens": options.max_tokens, "skip": options.skip_long}
-    fit = lengths.fit(state, corpus, options.subset, **given)
+    fit = lengths.fit(
+        state, corpus, options.subset, max_tokens=options.max_tokens, skip=options.skip_long
+    )
     del state
     with locked(output):
-        report = setting(options, corpus, paths, references)
+        report = identity(options, corpus, paths, references)
         earlier = check_earlier(output / SCORES, report, beside=checkpoint_folder(options))
         checkpoint = paths[0] if options.average is None else output / PART / AVERAGED
         words = generation.arguments(options, corpus, checkpoint, fit)
@@ -182,12 +187,13 @@ def score(
 ) -> dict[str, Any]:
     """The scores of the hypotheses, and their ceilings."""
     straight = bool(corpus.manifest.get("settings", {}).get("straight_apostrophes"))
-    of_target: Any = {"language": corpus.languages[1], "straight": straight}
-    scores: dict[str, Any] = score_text(texts, **of_target)
+    language = corpus.languages[1]
+    scores: dict[str, Any] = score_text(texts, language=language, straight=straight)
     if options.comet is not None:
         scores["comet"] = comet.score_comet(options.comet, texts, sources=sources, cpu=options.cpu)
     detokenize = generation.text_of_tokens(corpus)
-    return {**scores, "ceiling": ceilings(texts, detokenize=detokenize, **of_target)}
+    ceiling = ceilings(texts, detokenize=detokenize, language=language, straight=straight)
+    return {**scores, "ceiling": ceiling}
 
 
 def is_of(output: Path, texts: Texts, corpus: PreparedCorpus) -> bool:

@@ -136,15 +136,14 @@ def inspect(
                 f"expected sentences of at most {limits[0]} source and {limits[1]} target tokens, "
                 f"for which the model has learned positions, found {found[0]} and {found[1]}"
             )
-    methods = methods_of(betas, priors)
-    shown: Any = {"methods": methods, "top": top, "priors": _weights(loaded, priors)}
+    methods, weights = methods_of(betas, priors), _weights(loaded, priors)
     return [
         SentenceSmoothing(
             source=loaded.task.source_dictionary.string(batch["net_input"]["src_tokens"][0]),
             target=dictionary.string(sentence.target),
             vocab_size=len(dictionary),
             methods=tuple(methods),
-            tokens=token_smoothing(sentence, dictionary, **shown),
+            tokens=token_smoothing(sentence, dictionary, methods=methods, top=top, priors=weights),
         )
         for batch, sentence in zip(batches, sentences_of(loaded, batches), strict=True)
     ]

@@ -201,7 +201,8 @@ def measure_subset(
     Raises UserError for lines that are too long for the model, unless they are to be skipped.
     """
     calibration = TokenCalibration()
-    options: Any = {"max_tokens": max_tokens, "skip_long": skip_long}
-    for sentence in subset_sentences(loaded, subset=subset, **options):
+    for sentence in subset_sentences(
+        loaded, subset=subset, max_tokens=max_tokens, skip_long=skip_long
+    ):
         calibration.update(sentence.logits, sentence.target)
     return calibration.summary()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.identity import SCORES
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import Model, Number
 
@@ -36,7 +37,7 @@ def beam_scores(run: Run, test: str) -> dict[int, BeamScore]:
     for beam, name in sorted(widths.items()) if study.beams else ():
         scores = (run.scores(name) or {})[study.score]
         if (ratio := length_ratio(scores)) is None:
-            path = run.scores_folder(name) / "scores.json"
+            path = run.scores_folder(name) / SCORES
             raise UserError(
                 f"{path}: {study.score}.text: expected BLEU with hyp_len and ref_len, found none; "
                 "remove that folder and run labo compare again"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -32,7 +31,7 @@ from fairseq_labo.experiments.studies.scores import Environment, Trained
 from fairseq_labo.experiments.studies.significance import Comparison, compare_systems
 from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.translations import choose_translations
-from fairseq_labo.experiments.training.log import read_training_log
+from fairseq_labo.experiments.training.log import MAIN_LOG, read_training_log
 
 
 def gather(
@@ -57,7 +56,7 @@ def gather(
             f"{', '.join(missing)}; run labo compare without --report-only, or report a part by "
             "--only"
         )
-    compared, signatures = _compare(study, runs, corpus)
+    compared = {test: _compare(study, runs, corpus, test) for test in study.tests}
     hashes = raw_sha256(corpus)
     among = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
     searched = SearchResult(
@@ -69,13 +68,13 @@ def gather(
         corpus=CorpusResult(name=corpus.name, languages=corpus.languages, raw_sha256=hashes),
         baseline=study.baseline,
         score=study.score,
-        significance=Signatures(**signatures),
+        significance=Signatures(**compared[study.tests[0]][1]),
         search=searched,
-        runs=tuple(_result(run, {test: compared[test][run.name] for test in study.tests})
+        runs=tuple(_result(run, {test: compared[test][0][run.name] for test in study.tests})
                    for run in runs),
         paper=study.paper,
         translations={test: choose_translations(runs, corpus, test) for test in study.tests},
-        differences={test: _differences(study, runs, corpus, test) for test in study.tests},
+        differences={test: compared[test][2] for test in study.tests},
     )  # fmt: skip
 
 
@@ -103,7 +102,7 @@ def _left_out(study: Study, runs: Sequence[Run]) -> str:
 
 
 def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
-    log = read_training_log(run.folder / "train.log")
+    log = read_training_log(run.folder / MAIN_LOG)
     found = {
         "method": run.method,
         "setting": run.setting,
@@ -128,50 +127,41 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         raise UserError(f"{run.folder}: {wrong}; remove it and run labo compare again") from error
 
 
-def _differences(
+def _compare(
     study: Study, runs: Sequence[Run], corpus: PreparedCorpus, test: str
-) -> dict[str, Difference]:
-    """Each method against the baseline on one test set, over seeds and sentences."""
-    by_method: dict[str, list[Run]] = {}
+) -> tuple[dict[str, Comparison], dict[str, str], dict[str, Difference]]:
+    """On one test set: by run's name, the run against the baseline of its seed; the tests'
+    signatures; by method, its mean against the baseline's, over seeds and sentences.
+    """
+    language = corpus.languages[1]
+    name, references = f"hyp.{language}", corpus.raw(test, language)
+    if CONVENTIONS[study.score].tokens:
+        name = f"hyp.tok.{language}"
+        references = runs[0].lines(test, f"ref.tok.{language}", len(references))
+    systems: dict[int, dict[str, list[str]]] = {}  # by seed and method
     for run in runs:
-        by_method.setdefault(run.method, []).append(run)
-    name, references = _texts(study, runs[0], corpus, test)
-    return mean_differences(
+        lines = run.lines(test, name, len(references))
+        systems.setdefault(run.seed, {})[run.method] = lines
+    compared: dict[str, Comparison] = {}
+    for seed, of_seed in systems.items():
+        by_method, signatures = compare_systems(
+            of_seed,
+            references,
+            baseline=study.baseline,
+            convention=study.score,
+            language=language,
+            settings=study.significance,
+        )
+        compared |= {run.name: by_method[run.method] for run in runs if run.seed == seed}
+    differences = mean_differences(
         {
-            method: [run.lines(test, name, len(references)) for run in of_method]
-            for method, of_method in by_method.items()
+            method: [of[method] for of in systems.values()]
+            for method in next(iter(systems.values()))
         },
         references,
         baseline=study.baseline,
         convention=study.score,
-        language=corpus.languages[1],
+        language=language,
         samples=study.significance.bootstrap,
     )
-
-
-def _texts(study: Study, run: Run, corpus: PreparedCorpus, test: str) -> tuple[str, Sequence[str]]:
-    """The name of the translations that the study's convention scores, and the references."""
-    language = corpus.languages[1]
-    references: Sequence[str] = corpus.raw(test, language)
-    if not CONVENTIONS[study.score].tokens:
-        return f"hyp.{language}", references
-    return f"hyp.tok.{language}", run.lines(test, f"ref.tok.{language}", len(references))
-
-
-def _compare(
-    study: Study, runs: Sequence[Run], corpus: PreparedCorpus
-) -> tuple[dict[str, dict[str, Comparison]], dict[str, str]]:
-    """By test set and run's name: the run against the baseline of the same seed."""
-    compared: dict[str, dict[str, Comparison]] = {test: {} for test in study.tests}
-    settings: Any = {"convention": study.score, "settings": study.significance}
-    settings |= {"language": corpus.languages[1]}
-    for test in study.tests:
-        for seed in dict.fromkeys(run.seed for run in runs):
-            of_seed = [run for run in runs if run.seed == seed]
-            name, references = _texts(study, of_seed[0], corpus, test)
-            systems = {run.method: run.lines(test, name, len(references)) for run in of_seed}
-            by_method, signatures = compare_systems(
-                systems, references, baseline=study.baseline, **settings
-            )
-            compared[test] |= {run.name: by_method[run.method] for run in of_seed}
-    return compared, signatures
+    return compared, signatures, differences

@@ -7,7 +7,6 @@ scores.json of each evaluation (the scores alone, with another beam than the stu
 (last: without it there is no record). Beside the runs: choices.json, the settings that were chosen.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,19 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.files import locked, read_lines, write_json, write_lines
+from fairseq_labo.experiments.evaluation.identity import SCORES
+from fairseq_labo.experiments.files import locked, read_lines, whole, write_json, write_lines
 from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES
 from fairseq_labo.experiments.studies.study import Study, setting_name
-from fairseq_labo.experiments.training.log import read_training_log, recorded
+from fairseq_labo.experiments.training.log import MAIN_LOG, read_training_log, recorded
 
-CONFIG, ENVIRONMENT, TRAINED, LOG = "config.json", "environment.json", "train.json", "train.log"
-SCORES, LOCK = "scores.json", ".records.lock"
+CONFIG, ENVIRONMENT, TRAINED = "config.json", "environment.json", "train.json"
+LOCK = ".records.lock"
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,23 @@ class Records:
             self._check_settings(record, run)
         if not is_whole:
             return False
-        same = _bytes(record / TRAINED) == _bytes(run.folder / TRAINED)
-        there = [path.name for path in record.glob("*-scores")]
-        missing = [name for name in there if not (run.folder / name / SCORES).exists()]
-        begun = (run.folder / LOG).exists()
-        if begun and not (missing if same else stale(run, record)):
+        begun = (run.folder / MAIN_LOG).exists()
+        names = [path.name for path in record.glob("*-scores")]
+        files = [ENVIRONMENT, TRAINED, MAIN_LOG]  # the log last: with it nothing is copied again
+        if begun and _bytes(record / TRAINED) == _bytes(run.folder / TRAINED):
+            names = [name for name in names if not (run.folder / name / SCORES).exists()]
+            files = []  # its own log is longer than the record's
+        elif begun and not stale(run, record):
+            return False
+        if not (names or files):
             return False
         self._check(record, run)
-        if begun and not same:
+        if begun and files:
             release(run)
-        for name in missing if same else there:
+        for name in names:
             for path in sorted((record / name).iterdir()):
                 _copy(path, run.folder / name / path.name)
-        if begun and same:  # its own log is longer than the record's
-            return True
-        for name in (ENVIRONMENT, TRAINED, LOG):  # the log last: with it nothing is copied again
+        for name in files:
             _copy(record / name, run.folder / name)
         return True
 
@@ -155,7 +158,7 @@ class Records:
             _copy(run.folder / CONFIG, part / CONFIG)
         for name in (ENVIRONMENT, TRAINED):
             _copy(run.folder / name, part / name)
-        write_lines(part / LOG, recorded(read_lines(run.folder / LOG)))
+        write_lines(part / MAIN_LOG, recorded(read_lines(run.folder / MAIN_LOG)))
         if _content(part) == _content(record):
             return shutil.rmtree(part)
         if record.exists():
@@ -183,7 +186,7 @@ class Records:
         try:
             for name, shape in ((TRAINED, Trained), (ENVIRONMENT, Environment)):
                 _read(record / name, shape)
-            read_training_log(record / LOG)
+            read_training_log(record / MAIN_LOG)
             for evaluation in (*run.study.evaluations, VALIDATION_SUBSET):  # no earlier beams
                 folder = record / run.scores_folder(evaluation).name
                 if not folder.exists():
@@ -204,7 +207,7 @@ class Records:
 
 def is_without_checkpoint(run: Run) -> bool:
     """Whether a run is trained and its checkpoints are gone, as those of a record are."""
-    return (run.folder / TRAINED).exists() and not any(run.folder.glob("checkpoint*.pt"))
+    return (run.folder / TRAINED).exists() and not any(run.folder.glob(CHECKPOINTS))
 
 
 def stale(run: Run, record: Path) -> bool:
@@ -223,7 +226,7 @@ def release(run: Run) -> None:
         if (scores := run.scores_folder(evaluation)).exists():
             shutil.rmtree(scores)
     (run.folder / TRAINED).unlink()
-    (run.folder / LOG).unlink(missing_ok=True)
+    (run.folder / MAIN_LOG).unlink(missing_ok=True)
 
 
 def _read(path: Path, shape: Any) -> Any:
@@ -246,7 +249,5 @@ def _content(folder: Path) -> dict[Path, bytes]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    shutil.copyfile(source, part)
-    os.replace(part, target)
+    with whole(target) as part:
+        shutil.copyfile(source, part)

@@ -10,7 +10,6 @@ from fairseq_labo.experiments.evaluation.published import PaperTask
 from fairseq_labo.experiments.studies.beams import length_ratio
 from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET
-from fairseq_labo.experiments.studies.search import best
 from fairseq_labo.experiments.studies.significance import LEVEL
 from fairseq_labo.experiments.studies.study import setting_name
 
@@ -194,10 +193,10 @@ def published(results: Results, task: PaperTask, test: str) -> Table:
 def search(results: Results, method: str) -> Table:
     """One row a setting of the method's grid: its metric on the validation set."""
     metric, among = results.search.metric, results.search.methods[method]
-    chosen, digits = best(among, metric), 4 if metric == "nll" else 2
+    digits = 4 if metric == "nll" else 2
     rows = []
     for each in among:
-        mark = " (chosen)" if each is chosen else ""
+        mark = " (chosen)" if each.setting == results.search.choices[method] else ""
         values = mean_with_deviation(each.values, digits)
         rows.append([setting_name(each.setting) + mark, values])
     return Table([method, f"{metric} on {VALIDATION_SUBSET}"], rows)

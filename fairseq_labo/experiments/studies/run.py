@@ -12,6 +12,7 @@ from typing import Any
 from fairseq_labo.experiments.checkpoints import corpus_record
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.evaluation.identity import SCORES
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
 from fairseq_labo.experiments.studies.method import TEACHER_PATH
 from fairseq_labo.experiments.studies.schema import read_entries
@@ -105,7 +106,7 @@ class Run:
 
     def scores(self, name: str) -> dict[str, Any] | None:
         """The finished evaluation of that name, or None; UserError for a file of another form."""
-        return read_entries(self.scores_folder(name) / "scores.json", Scores)
+        return read_entries(self.scores_folder(name) / SCORES, Scores)
 
     def lines(self, subset: str, name: str, count: int) -> list[str]:
         """A text that the evaluation wrote; UserError if it has not `count` lines."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
@@ -34,11 +35,10 @@ from fairseq_labo.experiments.studies.schema import read_entries
 from fairseq_labo.experiments.studies.scores import Trained
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.launch import RESOURCES
-from fairseq_labo.experiments.training.log import read_training_log
-from fairseq_labo.experiments.training.mending import CHECKPOINTS
+from fairseq_labo.experiments.training.log import MAIN_LOG, read_training_log
 
 PEAK = "peak_memory_mib"
-LOG = "run.log"
+RUN_LOG = "run.log"
 TAIL_LINES = 15
 
 
@@ -210,7 +210,7 @@ class Runner:
             environment = begun if unchanged else {**environment, "begun": begun}
         write_json(path, environment)
         took = self._execute(run, run.train_command())
-        log = read_training_log(run.folder / "train.log")
+        log = read_training_log(run.folder / MAIN_LOG)
         # Of the training process itself: what wait4 says of a child begins at its parent's size.
         resources = read_entries(run.folder / RESOURCES, Trained) or {}
         if resources and before == _written(run.folder / RESOURCES):
@@ -227,7 +227,7 @@ class Runner:
         """Run a command, output added to the run's log; return its seconds."""
         threads = {"OMP_NUM_THREADS": str(self.threads)}
         environment = {**provenance.keep_freed_memory(), **os.environ, **threads}
-        log_path = run.folder / LOG
+        log_path = run.folder / RUN_LOG
         started = time.monotonic()
         with log_path.open("ab") as log:
             with self._lock:

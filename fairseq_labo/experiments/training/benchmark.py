@@ -23,8 +23,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import locked, read_json, read_lines, write_json
 from fairseq_labo.experiments.training.flags import add_flags, flags_of
 from fairseq_labo.experiments.training.launch import RESOURCES
-from fairseq_labo.experiments.training.launch_plan import MAIN_LOG
-from fairseq_labo.experiments.training.log import parse_report
+from fairseq_labo.experiments.training.log import MAIN_LOG, parse_report
 from fairseq_labo.experiments.training.presets import PRESETS, SEED, TRAINING_FLAGS
 
 DESCRIPTION = """

@@ -15,7 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from fairseq_labo.experiments.checkpoints import record_corpus
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS, record_corpus
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.binarize import end_with
 from fairseq_labo.experiments.data.intact import check_intact
@@ -24,9 +24,14 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart, state_of
-from fairseq_labo.experiments.training.launch_plan import MAIN_LOG, Launch
-from fairseq_labo.experiments.training.log import close, ended_by, follow, reached_stage_2
-from fairseq_labo.experiments.training.mending import CHECKPOINTS
+from fairseq_labo.experiments.training.launch_plan import Launch
+from fairseq_labo.experiments.training.log import (
+    MAIN_LOG,
+    close,
+    ended_by,
+    follow,
+    reached_stage_2,
+)
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"

@@ -30,11 +30,11 @@ from itertools import takewhile
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import Flag, value_of
+from fairseq_labo.experiments.training.log import MAIN_LOG
 from fairseq_labo.experiments.training.presets import USER_DIR
 
 TRAIN = ["-m", "fairseq_cli.train"]
 WITH_PLUGIN = ["-m", "fairseq_labo.experiments.training.with_plugin"]
-MAIN_LOG = "train.log"
 DEFAULT_PORT = 29500
 JOB_PORTS = range(20000, 40000)
 # What srun says of a task, in the order of `Place`.

@@ -14,6 +14,7 @@ from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
+MAIN_LOG = "train.log"  # of the first process, in the save-dir
 REPORT = re.compile(r"\| INFO \| (train|valid|train_inner) \| (\{.*\})$")
 EPOCHS = ("train", "valid")  # the reports of an epoch's end
 SWITCH = re.compile(r"stage 2 begins: one-hot targets from epoch \d+, after (\d+) updates")

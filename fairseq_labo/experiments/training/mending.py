@@ -4,10 +4,9 @@ import itertools
 import shutil
 from pathlib import Path
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS, load_checkpoint, newest_good
 from fairseq_labo.experiments.errors import UserError
 
-CHECKPOINTS = "checkpoint*.pt"
 LAST_CHECKPOINT = "checkpoint_last.pt"  # the default of --restore-file
 BEST_CHECKPOINT = "checkpoint_best.pt"
 

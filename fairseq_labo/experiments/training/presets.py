@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
@@ -25,7 +26,6 @@ from fairseq_labo.experiments.training.inquiry import (
     registered,
     smoothing_epochs_of,
 )
-from fairseq_labo.experiments.training.mending import CHECKPOINTS
 
 USER_DIR = Path(__file__).parents[2]  # the package fairseq_labo
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

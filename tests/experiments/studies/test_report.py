@@ -143,7 +143,9 @@ def test_report_of_one_method_and_its_search(
     found = changed()
     values = [(1.0, 3.0) if len(seeds) > 1 else (2.0,), (4.0,)]
     among = tuple(Candidate({"labo_beta": str(n)}, value) for n, value in enumerate(values))
-    searched = found.search.model_copy(update={"seeds": seeds, "methods": {"labo": among}})
+    searched = found.search.model_copy(
+        update={"seeds": seeds, "methods": {"labo": among}, "choices": {"labo": among[0].setting}}
+    )
     results = found.model_copy(
         update={"runs": tuple(found.methods["labo"]), "search": searched, "baseline": "labo"}
     )

@@ -15,6 +15,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, sha256_of
 
 CONTENT = "content of the checkpoint"
+SCORES = "scores.json"  # the file
 AVERAGED = "averaged.pt"
 # What an entry of scores.json is called. Files from before have only some of them.
 NAMES = {
@@ -37,7 +38,7 @@ NAMES = {
 }
 
 
-def setting(
+def identity(
     options: argparse.Namespace,
     corpus: PreparedCorpus,
     checkpoints: Sequence[Path],

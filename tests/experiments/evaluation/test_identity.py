@@ -9,7 +9,7 @@ import pytest
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.setting import check_earlier, setting
+from fairseq_labo.experiments.evaluation.identity import check_earlier, identity
 from fairseq_labo.experiments.files import read_json, write_json
 
 EARLIER: dict[str, Any] = {
@@ -110,10 +110,10 @@ def test_entries(toy_corpus: Path, tmp_path: Path) -> None:
         ["evaluate", "--data", str(toy_corpus), "--checkpoint", str(tmp_path / "c.pt")]
     )
     corpus = PreparedCorpus.read(toy_corpus)
-    found = setting(options, corpus, [tmp_path / "c.pt"], ["a", "b"])
+    found = identity(options, corpus, [tmp_path / "c.pt"], ["a", "b"])
     assert found["subset"]["sentences"] == 2 and found["checkpoint"]["path"] == "c.pt"
     assert found["languages"] == ["de", "en"] and len(found["checkpoint"]["sha256"]) == 64
-    other = setting(options, corpus, [tmp_path / "c.pt"], ["a", "c"])
+    other = identity(options, corpus, [tmp_path / "c.pt"], ["a", "c"])
     assert other["subset"]["sha256"] != found["subset"]["sha256"]
     assert found["subset"]["binarized"].keys() == {"test.de-en.de.bin", "test.de-en.en.bin"}
     assert found["generation"] == {"beam": 5, "lenpen": 1.0, "max_tokens": 4000, "extra": []}
