@@ -9,6 +9,7 @@ import fcntl
 import gzip
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,11 @@ LINE_BYTES = 1 << 20  # a longer line is no sentence, and would have to fit into
 # What a compressed file may hold. Text shrinks to a fifth or so, a bomb to a thousandth.
 EXPANSION = 100
 EXPANDED_BYTES = 1 << 28
+
+
+def default_folder(*names: str) -> Path:
+    """``data/...`` or ``runs/...``: in $LABO_HOME (the scripts set it), or the current folder."""
+    return Path(os.environ.get("LABO_HOME", "")).joinpath(*names)
 
 
 def check_no_colon(path: Path) -> None:

@@ -134,13 +134,6 @@ def test_every_module_of_others_has_its_extra() -> None:
     assert imported - {*sys.stdlib_module_names} - plugin <= cli.EXTRAS.keys()
 
 
-def test_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LABO_HOME", raising=False)
-    assert str(cli.default_folder("data", "x")) == "data/x"
-    monkeypatch.setenv("LABO_HOME", "/repository")
-    assert str(cli.default_folder("data", "x")) == "/repository/data/x"
-
-
 def test_no_value_is_no_list(capsys: pytest.CaptureFixture[str]) -> None:
     """argparse of Python 3.11 and 3.12 makes an empty list of ``--data=--``."""
     with pytest.raises(SystemExit):

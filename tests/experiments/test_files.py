@@ -8,6 +8,7 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import (
     count_tokens,
+    default_folder,
     is_sealed,
     read_json,
     read_lines,
@@ -93,3 +94,10 @@ def test_a_seal_is_broken_by_every_change(tmp_path: Path) -> None:
     assert not is_sealed(content | {"b": {"z": 1, "a": False}})
     assert not is_sealed(content | {"more": 1}) and not is_sealed({"b": 1})
     assert not is_sealed([]) and not is_sealed(None)
+
+
+def test_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABO_HOME", raising=False)
+    assert str(default_folder("data", "x")) == "data/x"
+    monkeypatch.setenv("LABO_HOME", "/repository")
+    assert str(default_folder("data", "x")) == "/repository/data/x"

@@ -5,10 +5,10 @@ import errno
 from dataclasses import replace
 from functools import partial
 
-from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import default_folder
 
 DESCRIPTION = """
 Prepare a parallel corpus for fairseq: raw references, tokens, subwords, binarized data.
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     from fairseq_labo.experiments.data.locate import locate
 
     corpus = corpus_of(options)
-    destdir = options.destdir or cli.default_folder("data", corpus.name)
+    destdir = options.destdir or default_folder("data", corpus.name)
     # Of a corpus that is released; somebody's own text has neither.
     given = vars(options)
     archives, source_dir = given.get("archive", []), given.get("source_dir")

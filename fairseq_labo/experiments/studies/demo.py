@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.console import format_table, say
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import default_folder
 
 if TYPE_CHECKING:
     from fairseq_labo.experiments.studies.results import Results
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 
     study = study_of(options)
     epochs, seed = study.train.flags["epochs"], study.seeds[0]
-    root = options.output or cli.default_folder("runs", f"{study.name}-{epochs}-{seed}")
+    root = options.output or default_folder("runs", f"{study.name}-{epochs}-{seed}")
     if not options.data:
         archives = [f"--source-dir={options.source_dir.absolute()}"] if options.source_dir else []
         workflow.prepare_corpus(study, archives=archives)

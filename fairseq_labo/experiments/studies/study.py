@@ -52,7 +52,7 @@ from pydantic import (
     field_validator,
 )
 
-from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.commands import parser_of
 from fairseq_labo.experiments.data.prepared import SUBWORDS, TOKENIZERS, Given
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
@@ -94,7 +94,7 @@ def _preparation(value: Any) -> tuple[str, ...]:
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:
-            cli.parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
+            parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
         except SystemExit as error:
             reason = said.getvalue().strip().removeprefix("error: ").splitlines()[0]
             raise ValueError(

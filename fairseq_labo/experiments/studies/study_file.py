@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import default_folder
 from fairseq_labo.experiments.studies.schema import problems
 from fairseq_labo.experiments.studies.study import Study
 
@@ -69,6 +69,6 @@ def make_study(content: Any, path: Path, *, called: str = "") -> Study:
         wrong = problems(error, Study)
         raise UserError("\n".join(f"{called or path}: {line}" for line in wrong)) from error
     # An embedded study's data lie where the commands' data lie.
-    base = cli.default_folder() if path.parent == EMBEDDED else path.parent
+    base = default_folder() if path.parent == EMBEDDED else path.parent
     references = {subset: base / file for subset, file in study.references.items()}
     return study.model_copy(update={"corpus": base / study.corpus, "references": references})

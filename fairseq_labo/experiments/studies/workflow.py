@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments import cli, provenance
+from fairseq_labo.experiments import provenance
+from fairseq_labo.experiments.commands import parser_of
 from fairseq_labo.experiments.console import printable, show_command
 from fairseq_labo.experiments.data.prepare import corpus_of
 from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
@@ -64,7 +65,7 @@ def check_preparation(study: Study) -> None:
     """Raise UserError if the corpus has other subwords than the study's preparation makes."""
     words = [*study.prepare, "--destdir", str(study.corpus)]
     try:
-        recipe = corpus_of(cli.parser_of("prepare").parse_args(words)).recipe
+        recipe = corpus_of(parser_of("prepare").parse_args(words)).recipe
     except UserError:  # somebody's own text, which is gone
         return
     found = PreparedCorpus.read(study.corpus).manifest.get("settings", {})
