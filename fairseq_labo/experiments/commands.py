@@ -6,6 +6,7 @@ returns the exit status (None is 0). Only the module of the command that is call
 
 import argparse
 import importlib
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from fairseq_labo.experiments.console import printable
@@ -32,12 +33,21 @@ COMMANDS = {
 }
 
 
+def _path(text: str) -> Path:
+    if not text:  # the current folder, to pathlib
+        raise argparse.ArgumentTypeError(
+            "expected a path, found an empty text; is a variable unset?"
+        )
+    return Path(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser of one command; an error is one line, status 2."""
 
     def __init__(self, **options: Any) -> None:
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         line = printable(message).replace("\n", "\\n")

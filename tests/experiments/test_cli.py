@@ -1,3 +1,4 @@
+import argparse
 import ast
 import importlib.metadata
 import os
@@ -190,3 +191,19 @@ def test_a_bug_shows_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "parse", fail)
     with pytest.raises(RecursionError):
         cli.main(["train"])
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_an_empty_path_is_not_the_current_folder(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a variable that is not set; of every option that takes a path."""
+    parser: argparse.ArgumentParser = cli.parser_of(name)
+    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    parsers = [parser, *(each for action in nested for each in action.choices.values())]
+    paths = [(each, action) for each in parsers for action in each._actions if action.type is Path]
+    assert paths
+    for each, action in paths:
+        with pytest.raises(SystemExit):
+            each.parse_args([action.option_strings[0], ""])
+        assert "expected a path, found an empty text" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import platform
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,7 @@ from fairseq_labo.experiments.files import read_lines
 INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
 # <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
 SPECIAL_SYMBOLS = 4
+NO_WORDS = {"<s>", "<pad>", "</s>"}  # of these; an unknown word may be written as one
 LOG_TAIL_LINES = 15
 # fairseq's --max-source-positions and --max-target-positions; the end of sentence counts.
 MOST_POSITIONS = 1024
@@ -92,6 +94,17 @@ def binarize(
             f"log is {log_file}, its end:\n{tail}\nIf a module is missing, run "
             f"`{INSTALL_FAIRSEQ}`"
         )
+
+
+def check_words(path: Path) -> None:
+    """Raise UserError for a word of the text that fairseq would read as a symbol of its own."""
+    for number, line in enumerate(read_lines(path), 1):
+        if "<" in line and (found := NO_WORDS.intersection(line.split())):
+            raise UserError(
+                f"{path}, line {number}: expected words, found {min(found)}, a symbol of fairseq's "
+                f"own, in {textwrap.shorten(line, 200)!r}: write it otherwise in the text, or "
+                "leave it out"
+            )
 
 
 def run_logged(command: Sequence[str], log_file: Path, *, cwd: Path) -> int:

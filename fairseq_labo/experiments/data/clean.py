@@ -160,8 +160,8 @@ def draw_held_out(pairs: Iterable[tuple[str, str]], size: int) -> dict[int, str]
     if len(candidates) < 2 * size:
         raise UserError(
             f"--split: expected {2 * size:,} pairs whose sentences occur once in the text, found "
-            f"{len(candidates):,} of the {len(hashes):,} that cleaning left; choose a smaller "
-            "number, or clean less (it counts what stands between white space)"
+            f"{len(candidates):,} of {len(hashes):,} (after cleaning, if there is any); choose a "
+            "smaller number, or clean less (it counts what stands between white space)"
         )
     # Of both sides together (modulo 2**64), so that the direction does not matter.
     order = candidates[np.argsort(hashes[candidates].sum(axis=1), kind="stable")][: 2 * size] + 1

@@ -75,13 +75,14 @@ def plan(
     *,
     is_given: bool,
     force: bool = False,
+    workers: int = 1,
 ) -> str:
     """Return what would be done, without writing: the recipe, the files, the stages to be run.
 
     Raises UserError as the preparation would, for what can be seen; of a release that is not
     given but downloaded, what is missing is no error.
     """
-    check_settings(corpus)
+    check_settings(corpus, workers=workers)
     check_destdir(destdir, corpus, force=force)
     recipe = asdict(corpus.recipe).items()
     lines = [f"{corpus.name} {corpus.pair} in {destdir}"]

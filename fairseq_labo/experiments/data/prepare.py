@@ -48,7 +48,14 @@ def run(options: argparse.Namespace) -> None:
     try:
         if options.dry_run:
             is_given = bool(archives or source_dir or corpus.at_hand)
-            said = pipeline.plan(corpus, find, destdir, is_given=is_given, force=options.force)
+            said = pipeline.plan(
+                corpus,
+                find,
+                destdir,
+                is_given=is_given,
+                force=options.force,
+                workers=options.workers,
+            )
             print(printable(said))
             return
         pipeline.prepare_corpus(

@@ -253,6 +253,15 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return _of_here(folder / MANIFEST)
 
 
+def check_no_corpus(folder: Path) -> None:
+    """Raise UserError for a folder to write into that is a corpus's own, or that of its data."""
+    begun = read_manifest(folder) or read_beginning(folder) is not None
+    if begun or any(folder.glob("dict.*.txt")):
+        raise UserError(
+            f"{folder}: expected a folder for results, found one of a corpus; choose another"
+        )
+
+
 def read_beginning(folder: Path) -> dict[str, Any] | None:
     """Of a folder that is not finished: what `begin` wrote, {} in one of an earlier version."""
     path = folder / UNFINISHED

@@ -225,6 +225,8 @@ def binarize_stage(job: Job) -> Stage:
     corpus, log = job.corpus, job.destdir / "logs" / "preprocess.log"
 
     def run(folder: Path) -> dict[str, Any]:
+        for split, lang in product(corpus.splits, corpus.languages):
+            binarize.check_words(job.destdir / "bpe" / f"{split}.{lang}")
         log.parent.mkdir(exist_ok=True)
         binarize.binarize(
             job.destdir / "bpe",

@@ -13,7 +13,7 @@ from fairseq_labo.experiments.checkpoints import check_corpus, fingerprint
 from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import prepared
 from fairseq_labo.experiments.data.intact import check_intact
-from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
 from fairseq_labo.experiments.evaluation.bleu import (
@@ -116,6 +116,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         state, corpus, options.subset, max_tokens=options.max_tokens, skip=options.skip_long
     )
     del state
+    check_no_corpus(output)
     with locked(output):
         report = identity(options, corpus, paths, references)
         earlier = check_earlier(output / SCORES, report, beside=checkpoint_folder(options))
@@ -232,6 +233,8 @@ def check(
         options.paper, corpus=corpus.name, languages=corpus.languages, subset=options.subset
     )
     if options.comet is None:
+        if options.sources:
+            raise UserError("--sources: expected with --comet, which alone reads it, found without")
         return references, [], task
     comet.check_comet(options.comet)
     sources = list(read_lines(options.sources)) if options.sources else []

@@ -36,6 +36,11 @@ OURS = {"--path": "--checkpoint", "--gen-subset": "--subset"}  # fairseq's flag:
 OURS |= {flag: flag for flag in ("--beam", "--lenpen", "--max-tokens")}
 # Hypotheses would be joined or detokenized twice, and the score of tokens be one of words.
 OF_CORPUS = ("--tokenizer", "--bpe", "--post-process", "--remove-bpe")
+# With these it translates something else, or from the references, or does not say what.
+NOT_A_TRANSLATION = (
+    *("--score-reference", "--prefix-size", "-s", "--source-lang", "-t", "--target-lang"),
+    *("--quiet", "--results-path", "--num-shards", "--shard-id"),
+)
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
@@ -62,6 +67,12 @@ def arguments(
                 "behind --; leave it out (for a folder of fairseq-preprocess: --subwords and "
                 "--tokenizer, before --)"
             )
+    given = {word.partition("=")[0] for word in options.passed_on}
+    if wrong := [flag for flag in NOT_A_TRANSLATION if flag in given]:
+        raise UserError(
+            f"{wrong[0]}: expected a translation of the whole subset to score, found a flag behind "
+            "-- with which fairseq-generate writes none; leave it out"
+        )
     check_no_colon(checkpoint)
     # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
     # loads data in a process of its own, for whose end torch waits 5 s.
@@ -199,8 +210,9 @@ def read_numbered(
 
 
 def _letters(text: str) -> str:
-    # NFKC, as sentencepiece normalizes text by default.
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Sentencepiece composes characters by default (NFKC), and Moses parts marks from their letters:
+    # decomposed, marks are no letters.
+    folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(character for character in folded if character.isalnum())
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fairseq_labo.experiments.data.prepared import add_corpus_options, given_by
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training.flags import JOBS
 
 DESCRIPTION = """
 Train and evaluate what is missing of a study, then write its report: Markdown, HTML in a single
@@ -37,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "release's files (else they are downloaded)")  # fmt: skip
     add("--archive", type=Path, action="append", default=[], metavar="FILE", help="for the "
         "preparation: a file of the release; may be repeated")  # fmt: skip
-    add("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1), each with "
+    add("--jobs", type=JOBS, default=1, metavar="N", help="runs at a time (default: 1), each with "
         "its share of the CPU's cores ($OMP_NUM_THREADS, if set and not more than that, is each "
         "run's number of threads)")  # fmt: skip
     add("--only", action="append", default=[], metavar="PATTERN", help="only runs of such names "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fairseq_labo.experiments.console import format_table, say
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import default_folder
+from fairseq_labo.experiments.training.flags import JOBS
 
 if TYPE_CHECKING:
     from fairseq_labo.experiments.studies.results import Results
@@ -34,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="default: 2 for microworld, 10 for others")
     add("--criterions", default=CRITERIONS, metavar="LIST", help='default: "%(default)s"')
     add("--seed", type=int, default=1, metavar="N", help="default: 1")
-    add("--jobs", type=int, metavar="N", help="models trained at a time (default: one for each "
+    add("--jobs", type=JOBS, metavar="N", help="models trained at a time (default: one for each "
         "CPU core, or 1 with a GPU), each with its share of the cores")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="trained models and report (default: "
         "runs/demo-CORPUS-EPOCHS-SEED)")  # fmt: skip

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Model, Name, Wrong
-from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.presets import check_flag, find_criterion
+from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Model, Name, Wrong, different
+from fairseq_labo.experiments.training.flags import option, value_of
+from fairseq_labo.experiments.training.presets import CRITERION_FLAGS, check_flag, find_criterion
 
 TEACHER_PATH = "teacher_path"
 BEST_FLAGS = {"--best-checkpoint-metric", "--maximize-best-checkpoint-metric"}
@@ -53,6 +53,14 @@ def _check_readable(words: Sequence[str]) -> None:
     """Raise ValueError for flags with which a study would misread its trainings."""
     for flag in {"--disable-validation", "--no-save"} & {*words}:
         raise ValueError(f"expected no {flag}: the study reads what it leaves out")
+    for name in ("criterion", *CRITERION_FLAGS):
+        if (value := value_of(option(name), words)) is not None:
+            raise ValueError(
+                f"expected no {option(name)}, which would hold for every method, found {value}; "
+                f"write {name}: {value}"
+            )
+    if (epochs := value_of("--max-epoch", words)) is not None:
+        raise ValueError(f"expected no --max-epoch: write epochs: {epochs}")
     for flag in BEST_FLAGS & {word.partition("=")[0] for word in words}:
         raise ValueError(f"expected no {flag}: give best_by: nll, or bleu; the report says which")
     log, subsets = value_of("--log-format", words), value_of("--valid-subset", words)
@@ -65,8 +73,20 @@ def _check_readable(words: Sequence[str]) -> None:
         )
 
 
+def _different(values: Sequence[str]) -> Sequence[str]:
+    """The values; ValueError if two are equal, as 0.1 and 0.10 are."""
+    numbers: list[float | str] = []
+    for value in values:
+        try:
+            numbers.append(float(value))
+        except ValueError:
+            numbers.append(value)
+    different(numbers)
+    return values
+
+
 FlagText = Annotated[str, BeforeValidator(_text)]
-FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1)]
+FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1), AfterValidator(_different)]
 
 
 class Training(Model):

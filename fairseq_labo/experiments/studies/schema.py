@@ -23,6 +23,7 @@ EXPECTED = {
     **dict.fromkeys(("model_type", "dict_type", "mapping_type"), "entries with names"),
     "tuple_type": "a list",
     "too_short": "at least one",
+    "path_type": "a path",
 }
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # of a file, too
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -48,6 +49,13 @@ def one_of(names: Collection[str]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def different(values: Sequence[Any]) -> Sequence[Any]:
+    """The values; ValueError if two are equal."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"expected different values, found {list(values)}")
+    return values
 
 
 def holding(*numbers: str, optional: Mapping[str, Any] | None = None, **others: Any) -> Any:
@@ -85,7 +93,9 @@ def read_entries(path: Path, shape: Any) -> Any:
 
 def problems(error: ValidationError, model: Any) -> list[str]:
     """A line for each error: ``train.epochs: expected ..., found ...``."""
-    return [line for each in error.errors() for line in _lines(each, model)]
+    # Where an entry of a list is wrong, pydantic also says that the list is too short.
+    found = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
+    return [line for each in found for line in _lines(each, model)]
 
 
 def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:

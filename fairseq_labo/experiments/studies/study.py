@@ -38,7 +38,7 @@ import contextlib
 import io
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,17 +63,12 @@ from fairseq_labo.experiments.studies.schema import (
     Name,
     Number,
     Wrong,
+    different,
     one_of,
 )
 from fairseq_labo.experiments.training.presets import SEED
 
 OLD_FORM = re.compile(r"data-prep/prepare-([a-z0-9-]+)\.sh")  # how `prepare:` began before
-
-
-def _different(values: Sequence[Any]) -> Sequence[Any]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"expected different values, found {list(values)}")
-    return values
 
 
 def _preparation(value: Any) -> tuple[str, ...]:
@@ -104,7 +99,7 @@ def _preparation(value: Any) -> tuple[str, ...]:
 
 
 Seed = Annotated[StrictInt, Field(ge=0, le=SEED["seed"].at_most)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(different)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 
 
@@ -144,13 +139,13 @@ class Study(Model):
     references: Mapping[str, Path] = Field(default_factory=dict)
     paper: Annotated[str, one_of(PAPER_TASKS)] | None = None
     seeds: Seeds = (1,)
-    tests: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_different)] = ("test",)
+    tests: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(different)] = ("test",)
     score: Annotated[str, one_of(CONVENTIONS)] = "bleu"
     methods: Annotated[Mapping[Name, Method], Field(min_length=1)]  # before what refers to them
     baseline: str
     train: Training = Training.model_validate({})
     evaluate: Evaluation = Evaluation()
-    beams: Annotated[tuple[Positive, ...], AfterValidator(_different)] = ()
+    beams: Annotated[tuple[Positive, ...], AfterValidator(different)] = ()
     search: Search = Search()
     significance: Significance = Significance()
 

@@ -12,7 +12,7 @@ from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.commands import parser_of
 from fairseq_labo.experiments.console import printable, show_command
 from fairseq_labo.experiments.data.prepare import corpus_of
-from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus
+from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
@@ -98,8 +98,6 @@ def complete(
     checkpoints are needed and gone. Raises UserError if a run fails, or if the corpus is not the
     study's.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs: expected a number of at least 1, found {jobs}")
     check_seed()  # now, and not when all runs are done
     if records and records.exists() and not records.is_dir():
         raise UserError(f"--records: expected a folder, found a file: {records}; choose another")
@@ -131,6 +129,7 @@ def complete(
 def claim_output(root: Path, study: str) -> None:
     """Make `root` that study's output folder; UserError for another study's, and for a file."""
     check_no_colon(root)
+    check_no_corpus(root)
     if root.exists() and not root.is_dir():
         raise UserError(f"{root}: expected a folder, found a file; choose another --output")
     for path in (root / OWNER, root / "report" / "results.json"):

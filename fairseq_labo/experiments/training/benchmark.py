@@ -9,6 +9,7 @@ torch held at most.
 import argparse
 import itertools
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -80,8 +81,15 @@ def run(options: argparse.Namespace) -> int:
         for repeat in range(options.repeats):
             order = list(variants(options.updates).items())
             for name, flags in order if repeat % 2 == 0 else reversed(order):
-                with tempfile.TemporaryDirectory() as folder:
-                    measured = train_once(command(flags, options, Path(folder)), Path(folder))
+                with tempfile.TemporaryDirectory() as name_of_folder:
+                    folder = Path(name_of_folder)
+                    try:
+                        measured = train_once(command(flags, options, folder), folder)
+                    except UserError as error:
+                        log, kept = folder / MAIN_LOG, options.output.with_suffix(".train.log")
+                        if log.exists():
+                            shutil.copyfile(log, kept)
+                        raise UserError(str(error).replace(str(log), str(kept))) from error
                 runs.append({"name": name, "repeat": repeat, **measured})
                 speed, memory = measured["words_per_second"], measured["peak_resident_mib"]
                 print(f"{name:<30} {speed:9.1f} words/s {memory:9.1f} MiB", flush=True)

@@ -74,6 +74,9 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+JOBS = partial(Flag(int, at_least=1, at_most=1024).read, "jobs")  # runs at a time, an argument
+
+
 def flags_of(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Flag]:
     """Flags from a table of TOML: by name the fields of `Flag`, of which `kind` is a name."""
     kinds = {kind.__name__: kind for kind in KINDS}

@@ -22,6 +22,14 @@ from fairseq_labo.experiments.training.flags import KINDS, Flag
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
 NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
+# What else makes a training another: of sections of fairseq's configuration. Not its batches, whose
+# --max-tokens and --update-freq follow from the number of workers.
+DECIDING = {
+    "model": re.compile(r"arch|.*dropout|(encoder|decoder|share|adaptive)(_.*)?"),
+    "optimization": re.compile(r"lr|clip_norm"),
+    "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
+    "lr_scheduler": re.compile(r"_name|warmup_.*"),
+}
 REBUILT = (
     "warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches than "
     "without the interruption, so the result will differ a little. With '-- "
@@ -174,9 +182,8 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
 
 
 def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str]:
-    """Criterion, its flags and the seed, where the checkpoint says others: ``seed 7, now 1``."""
-    given, before = config.criterion, settings_of(checkpoint, "criterion")
-    now = vars(given) if isinstance(given, argparse.Namespace) else dict(given)
+    """Flags that decide a training, where the checkpoint says others: ``seed 7, now 1``."""
+    now, before = _entries(config.criterion), settings_of(checkpoint, "criterion")
     criterion = registered(now["_name"], None)
     flags = criterion.flags if isinstance(criterion, Criterion) else {}
     pairs = {}
@@ -186,8 +193,20 @@ def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str
         pairs[key] = (before[key], now.get(key))
     if (seed := settings_of(checkpoint, "common").get("seed")) is not None:
         pairs["seed"] = (seed, config.common.seed)
+    for section, pattern in DECIDING.items():
+        now, before = _entries(getattr(config, section)), settings_of(checkpoint, section)
+        for key in filter(pattern.fullmatch, now.keys() & before.keys()):
+            pairs[section if key == "_name" else key] = (before[key], now[key])
     other = {key: pair for key, pair in pairs.items() if not _same(*pair)}
+    if "arch" in other:  # what it says of the model stands for the rest
+        other = {key: pair for key, pair in other.items() if not DECIDING["model"].fullmatch(key)}
+        other["arch"] = pairs["arch"]
     return sorted(f"{key} {old}, now {new}" for key, (old, new) in other.items())
+
+
+def _entries(section: Any) -> dict[str, Any]:
+    """Of a section of fairseq's configuration, which may be missing."""
+    return dict(vars(section) if isinstance(section, argparse.Namespace) else section or {})
 
 
 def _same(before: Any, now: Any) -> bool:
@@ -195,6 +214,18 @@ def _same(before: Any, now: Any) -> bool:
     both = (before, now)
     texts = all(isinstance(value, str) for value in both)
     return before == now or (texts and len({os.path.realpath(path) for path in both}) == 1)
+
+
+def check_begun_with(paths: Mapping[str, Path]) -> None:
+    """Raise UserError for a file, by its flag, that is no whole checkpoint.
+
+    Imports torch: to be asked `apart`.
+    """
+    for flag, path in paths.items():
+        try:
+            load_checkpoint(path)
+        except UserError as error:
+            raise UserError(f"{flag}: {error}; name another") from error
 
 
 def smoothing_epochs_of(folder: Path) -> int | None:

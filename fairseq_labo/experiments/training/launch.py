@@ -19,11 +19,11 @@ from fairseq_labo.experiments.checkpoints import CHECKPOINTS, record_corpus
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.binarize import end_with
 from fairseq_labo.experiments.data.intact import check_intact
-from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.inquiry import apart, state_of
+from fairseq_labo.experiments.training.inquiry import apart, check_begun_with, state_of
 from fairseq_labo.experiments.training.launch_plan import Launch
 from fairseq_labo.experiments.training.log import (
     MAIN_LOG,
@@ -32,6 +32,7 @@ from fairseq_labo.experiments.training.log import (
     follow,
     reached_stage_2,
 )
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"
@@ -43,6 +44,7 @@ RSS_PER_MIB = 1024 * 1024 if sys.platform == "darwin" else 1024
 def check_folder(save_dir: Path) -> None:
     """Raise UserError if no folder can be made there, or none that fairseq can evaluate in."""
     check_no_colon(save_dir)
+    check_no_corpus(save_dir)
     nearest = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise UserError(f"--save-dir: expected a folder, found a file at {nearest}; give another")
@@ -68,6 +70,8 @@ def train_in(
             record_corpus(save_dir, corpus, counted=prior != "uniform")
         if is_finished(training, save_dir=save_dir, mending=mending, first=first):
             return 0
+        if first and (others := begins_with(training, save_dir)):
+            apart(check_begun_with, others)
         began, resumed = time.monotonic(), any(save_dir.glob(CHECKPOINTS))
         status = run(launch, save_dir=save_dir, inherited=(lock,))
         if status == 0 and first:
@@ -79,6 +83,15 @@ def train_in(
             write_json(save_dir / RESOURCES, used)
             say_if_no_stage_2(training, save_dir / MAIN_LOG)
     return status
+
+
+def begins_with(training: list[str], save_dir: Path) -> dict[str, Path]:
+    """By its flag, the checkpoints of other trainings that are there and will be read."""
+    flags = ["--teacher-path"]
+    # Once the run has its own, fairseq goes on from that.
+    flags += [] if (save_dir / LAST_CHECKPOINT).exists() else ["--finetune-from-model"]
+    given = {flag: Path(value_of(flag, training) or "") for flag in flags}
+    return {flag: path for flag, path in given.items() if path.is_file()}
 
 
 def say_if_no_stage_2(training: list[str], log: Path) -> None:

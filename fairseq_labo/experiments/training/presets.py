@@ -5,6 +5,7 @@ A criterion that is not in `CRITERIONS` is looked up in fairseq's registry (`inq
 
 import argparse
 import difflib
+import math
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +96,10 @@ def check_spaces(language: str, passed_on: Sequence[str]) -> None:
 def check_end(training: Sequence[str]) -> None:
     """Raise UserError for a training that would have no end, or end before it begins."""
     given = {flag: value_of(flag, training) for flag in ENDS}
-    numbers = [_number(text) for text in given.values()]
+    ends = dict(given)
+    if "--disable-validation" in training:
+        del ends["--patience"]  # which counts validations
+    numbers = [_number(text) for text in ends.values()]
     if max(numbers) <= 0 or min(numbers[:3]) < 0:
         found = " ".join(f"{flag} {text}" for flag, text in given.items() if text is not None)
         raise UserError(
@@ -105,11 +109,12 @@ def check_end(training: Sequence[str]) -> None:
 
 
 def _number(text: str | None) -> float:
-    """Of what is no number (inf) fairseq will say so."""
+    """0 for none and for those without end; of what is no number fairseq will say so."""
     try:
-        return float(text or 0)
+        number = float(text or 0)
     except ValueError:
-        return float("inf")
+        return 1
+    return number if math.isfinite(number) else 0
 
 
 def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[str]:
@@ -124,6 +129,12 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             f"expected one of --label-prior and --teacher-path, found both "
             f"({given['label_prior']}, {given['teacher_path']}); leave one out"
         )
+    for flag in ("criterion", *given):
+        if (value := value_of(option(flag), options.passed_on)) is not None:
+            raise UserError(
+                f"{option(flag)}: expected it once, found {getattr(options, flag)} and, behind --, "
+                f"{value}; leave out one"
+            )
     behind = {flag for flag in STAGES if value_of(option(flag), options.passed_on) is not None}
     if name == "tsla_cross_entropy" and not STAGES & {*given, *behind}:
         # Of a training that goes on with more epochs, what it began with: it may be in stage 2.

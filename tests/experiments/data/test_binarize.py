@@ -101,3 +101,13 @@ def test_an_interrupted_command_ends_with_its_own_processes(tmp_path: Path) -> N
     assert folder == str(tmp_path)
     stat = Path(f"/proc/{number}/stat")
     assert not stat.exists() or stat.read_text().split()[2] in "ZX"
+
+
+@pytest.mark.parametrize("symbol", ["<s>", "</s>", "<pad>"])
+def test_a_symbol_of_fairseq_s_own_is_no_word(symbol: str, tmp_path: Path) -> None:
+    """Its end of the sentence within one, say; <unk> is what it says."""
+    write_lines(tmp_path / "train.de", ["a <unk> b", "a<s> </s>b <<pad>>"])
+    binarize.check_words(tmp_path / "train.de")
+    write_lines(tmp_path / "train.de", ["a b", f"a {symbol} b"])
+    with pytest.raises(UserError, match=rf"train.de, line 2: expected words, found {symbol}, a sy"):
+        binarize.check_words(tmp_path / "train.de")

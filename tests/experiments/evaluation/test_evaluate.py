@@ -183,6 +183,10 @@ def test_raw_sources_for_comet(
         sources(bare)
     with pytest.raises(UserError, match="found 80; give --sources"):
         sources(bare, "--sources", raw / "valid.de")
+    alone = [each for each in flags if each not in ("--comet", "model.ckpt")]
+    options = cli.parse(words(bare, tmp_path, *alone, "--sources", raw / "test.de"))
+    with pytest.raises(UserError, match="--sources: expected with --comet"):
+        evaluate.check(options, PreparedCorpus.read(bare, given_by(options)))
     flags = ["--comet", "model.ckpt"]
     assert sources(toy_corpus) == expected
 

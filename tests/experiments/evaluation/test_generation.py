@@ -52,6 +52,16 @@ def test_another_model_or_subset_behind_the_dashes_is_refused(
         arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
 
 
+@pytest.mark.parametrize(
+    "flag", ["--score-reference", "--prefix-size 3", "--quiet", "-s uk", "--results-path=x"]
+)
+def test_what_is_no_translation_of_the_subset_is_refused(flag: str, toy_corpus: Path) -> None:
+    """Of the references fairseq-generate finds a BLEU of 100."""
+    command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
+    with pytest.raises(UserError, match=rf"^{flag.split('=')[0].split()[0]}: expected a translati"):
+        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+
+
 @pytest.mark.parametrize("flag", ["--tokenizer moses", "--bpe=subword_nmt", "--remove-bpe"])
 def test_how_words_are_parted_is_the_corpus_matter(flag: str, toy_corpus: Path) -> None:
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]

@@ -84,6 +84,8 @@ def test_references_differ_in_letters_only_if_they_differ() -> None:
     check_references(raw, tokens, detokenize=english)
     with pytest.raises(UserError, match="sentence 0: expected the raw reference"):
         check_references(raw, ["caf\u00e9 &apos;s test , 3.6 %", ""], detokenize=english)
+    # Of decomposed text Moses parts the marks from their letters.
+    check_references(["mo\u0323\u0302t"], ["mo \u0323 \u0302 t"], detokenize=english)
     # sentencepiece normalizes by NFKC.
     check_references(["\u00bd \ufb01sh"], ["1\u20442 fish"], detokenize=str)
 

@@ -58,8 +58,11 @@ def test_a_study_that_is_not_done_has_no_report(
     words += ["--output", str(tmp_path / "new")]
     assert cli.main([*words, "--report-only"]) == 1
     assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
-    assert cli.main([*words, "--jobs", "0"]) == 1
-    assert "--jobs: expected a number of at least 1, found 0" in capsys.readouterr().err
+    for jobs in ("0", "99999"):  # before anything is prepared
+        assert cli.main(["compare", "none.yaml", "--output", "x", "--jobs", jobs]) == 1
+        assert "--jobs: expected a whole number of at least 1, at most 1024, found" in (
+            capsys.readouterr().err
+        )
     assert cli.main([*words, "--report-only", "--records", str(tmp_path / "none")]) == 1
     assert "found these missing: label_smoothing/seed-1, " in capsys.readouterr().err
     output = words[words.index("--output") + 1]

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.studies.schema import problems
 from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.study_file import read_study
 
@@ -167,6 +169,18 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         (methods(extra="--disable-validation"), "smooth.extra: expected no --disable-validation"),
         (methods(extra=["--no-save"]), "smooth.extra: expected no --no-save"),
         (methods(extra="--valid-subset=test"), "extra: expected valid first in --val.*found test"),
+        # For every method, above its own and above the grid's.
+        (
+            {"train": {"extra": "--label-smoothing=0.9"}},
+            "train.extra: .*write label_smoothing: 0.9",
+        ),
+        (
+            methods(extra="--criterion cross_entropy"),
+            "expected no --criterion.*write criterion: cr",
+        ),
+        (methods(extra="--max-epoch 3"), "expected no --max-epoch: write epochs: 3"),
+        (methods(grid={"labo_beta": ["2", "2.0"]}), r"labo_beta: expected different values, found"),
+        ({"corpus": 3}, "corpus: expected a path, found 3"),
         # fairseq chooses the best checkpoint by the first.
         (methods(extra="--valid-subset test,valid"), "expected valid first in --valid-subset"),
         (methods(extra="--best-checkpoint-metric=ppl"), "expected no --best-checkpoint-m.*best_by"),
@@ -255,3 +269,11 @@ def test_criterions_of_fairseq_and_their_flags(tmp_path: Path) -> None:
     match = "methods.rdrop.rdrop_alfa: expected .*; did you mean rdrop_alpha[?]"
     with pytest.raises(UserError, match=match):
         read(tmp_path, baseline="rdrop", methods={"rdrop": {**entries, "rdrop_alfa": 0.7}})
+
+
+def test_a_wrong_entry_of_a_list_does_not_make_it_short() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Study.model_validate({"seeds": [True]})
+    assert [line for line in problems(caught.value, Study) if line.startswith("seeds")] == [
+        "seeds.0: expected a valid integer, found True"
+    ]

@@ -62,6 +62,15 @@ def test_training_is_measured(
         benchmark_(tmp_path)
 
 
+def test_the_log_of_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = f"{FAKE_TRAIN}\nsys.exit(f'the whole log: {{folder}}/train.log')"
+    monkeypatch.setattr(benchmark, "TRAIN", [sys.executable, "-c", fails])
+    kept = tmp_path / "results" / "training.train.log"
+    with pytest.raises(UserError, match=f"the whole log: {kept}$"):
+        benchmark_(tmp_path)
+    assert "train_inner" in kept.read_text("utf-8")
+
+
 def test_the_command_of_a_training(tmp_path: Path) -> None:
     """labo train takes it, and fairseq gets what the benchmark asks for."""
     options = parse(["benchmark", "--data", str(tmp_path), "--updates", "30", "--size", "iwslt"])

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 
     """What the state is read from, in a file like fairseq's."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
-        "args": argparse.Namespace(arch="tiny"),
+        "args": argparse.Namespace(arch="transformer"),
         "model": {},
         "optimizer_history": [{"num_updates": 7}, {"num_updates": updates}],
         "extra_state": {
@@ -254,6 +255,38 @@ def test_a_training_with_other_flags(
     else:
         assert state_of("optimization.max_update=40")[0]
     assert not state_of("optimization.max_update=40", "checkpoint.reset_optimizer=true")[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "entries", "said"),
+    [
+        ("model", argparse.Namespace(arch="transformer_iwslt_de_en", dropout=0.3, decoder_layers=6),
+         "arch transformer_iwslt_de_en, now transformer"),
+        ("model", argparse.Namespace(arch="transformer", dropout=0.3, save_dir="elsewhere"),
+         "dropout 0.3, now 0.0"),
+        ("optimization", {"lr": [0.5], "clip_norm": 0.0, "max_update": 7}, "lr [0.5], now [0.25]"),
+        ("optimizer", {"_name": "adam", "weight_decay": 0.1}, "weight_decay 0.1, now 0.0"),
+        ("lr_scheduler", {"_name": "inverse_sqrt"}, "lr_scheduler inverse_sqrt, now fixed"),
+    ],
+)  # fmt: skip
+def test_a_training_of_another_model_or_optimizer(
+    section: str, entries: Any, said: str, state_of: StateOf, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path, weights_only=False)
+    content["cfg"] = {section: entries}
+    torch.save(content, path)
+    with pytest.raises(UserError, match=rf"with other \({re.escape(said)}\); take"):
+        state_of("optimization.max_update=40")
+
+
+def test_a_cut_off_checkpoint_to_begin_with_is_named(tmp_path: Path) -> None:
+    good = checkpoint(tmp_path / "good.pt")
+    cut = tmp_path / "checkpoint_best.pt"
+    cut.write_bytes(good.read_bytes()[:-300])
+    inquiry.check_begun_with({"--teacher-path": good})
+    with pytest.raises(UserError, match=r"^--teacher-path: .*_best.pt: expected .* end is missing"):
+        inquiry.check_begun_with({"--teacher-path": cut})
 
 
 def test_length_of_stage_1_of_what_was_begun(tmp_path: Path) -> None:

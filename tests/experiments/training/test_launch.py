@@ -12,6 +12,7 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch as launch_module
 from fairseq_labo.experiments.training.launch import (
+    begins_with,
     check_folder,
     is_finished,
     run,
@@ -160,6 +161,21 @@ def test_a_folder_that_is_a_file(path: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--save-dir: expected a folder, found a file at .*/file;"):
         check_folder(tmp_path / path)
     check_folder(tmp_path / "new" / "folder")
+
+
+def test_a_corpus_is_no_folder_for_a_training(toy_corpus: Path) -> None:
+    for folder in (toy_corpus, toy_corpus / "bin"):
+        with pytest.raises(UserError, match="expected a folder for results, found one of a corpus"):
+            check_folder(folder)
+
+
+def test_other_checkpoints_that_a_training_begins_with(tmp_path: Path) -> None:
+    (path := tmp_path / "a.pt").touch()
+    words = [f"--teacher-path={path}", "--finetune-from-model", str(path)]
+    assert begins_with(words, tmp_path) == {"--teacher-path": path, "--finetune-from-model": path}
+    (tmp_path / "checkpoint_last.pt").touch()
+    assert begins_with(words, tmp_path) == {"--teacher-path": path}
+    assert begins_with(["--teacher-path", "s3://a/b.pt"], tmp_path) == {}
 
 
 def test_resources_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,9 @@ def test_why_batches_need_no_multiple(multiple: int, sentences: int) -> None:
             "--max-epoch 0 --max-update 0 --patience -1",
         ),
         ("--max-update -5", "--max-epoch 10 --max-update -5"),
+        ("--max-epoch 0 --stop-time-hours inf", "--max-epoch 0 --stop-time-hours inf"),
+        # It counts validations.
+        ("--max-epoch 0 --patience 2 --disable-validation", "--max-epoch 0 --patience 2"),
     ],
 )
 def test_a_training_without_an_end(passed_on: str, found: str, tmp_path: Path) -> None:
@@ -124,6 +127,23 @@ def test_a_training_without_an_end(passed_on: str, found: str, tmp_path: Path) -
 def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
     words = arguments(corpus(tmp_path / "data"), *passed_on.split())
     assert words[len(words) - len(passed_on.split()) :] == passed_on.split()
+
+
+@pytest.mark.parametrize(
+    ("own", "behind", "found"),
+    [
+        (["--label-smoothing", "0.2"], "--label-smoothing 0.9", "0.2 and, behind --, 0.9"),
+        ([], "--criterion=cross_entropy", "labo_cross_entropy and, behind --, cross_entropy"),
+    ],
+)
+def test_a_flag_of_the_criterion_is_given_once(
+    own: list[str], behind: str, found: str, tmp_path: Path
+) -> None:
+    options = parse(["train", "--data", "d", "--save-dir", "s", *own, "--", *behind.split()])
+    with pytest.raises(UserError, match=f"expected it once, found {found}; leave out one"):
+        fairseq_arguments(options, corpus(tmp_path / "data"))
+    # The default is no second one.
+    assert "0.9" in arguments(corpus(tmp_path / "other"), "--label-smoothing", "0.9")
 
 
 def test_the_save_dir_stands_before_the_others(tmp_path: Path) -> None:
