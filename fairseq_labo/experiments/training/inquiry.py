@@ -23,9 +23,11 @@ from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
 NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
 # What else makes a training another: of sections of fairseq's configuration. Not its batches, whose
-# --max-tokens and --update-freq follow from the number of workers.
+# --max-tokens and --update-freq follow from the number of workers; of the model nothing that
+# building it sets.
+DIMENSIONS = "layers|embed_dim|ffn_embed_dim|attention_heads|normalize_before|hidden_size"
 DECIDING = {
-    "model": re.compile(r"arch|.*dropout|(encoder|decoder|share|adaptive)(_.*)?"),
+    "model": re.compile(rf"arch|(\w+_)?dropout|(encoder|decoder)_({DIMENSIONS})"),
     "optimization": re.compile(r"lr|clip_norm"),
     "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
     "lr_scheduler": re.compile(r"_name|warmup_.*"),
@@ -196,6 +198,8 @@ def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str
     for section, pattern in DECIDING.items():
         now, before = _entries(getattr(config, section)), settings_of(checkpoint, section)
         for key in filter(pattern.fullmatch, now.keys() & before.keys()):
+            if now.get(f"{key}_to_keep"):  # then building the model has changed the number
+                continue
             pairs[section if key == "_name" else key] = (before[key], now[key])
     other = {key: pair for key, pair in pairs.items() if not _same(*pair)}
     if "arch" in other:  # what it says of the model stands for the rest
