@@ -185,6 +185,41 @@ def test_the_sentences_on_the_beams_hold() -> None:
     assert f"and above LABO by {above('labo')}." in page
 
 
+def test_the_sentences_on_tsla_in_the_finals_hold() -> None:
+    """The records of the search, and those of seed 1, which the report has not yet."""
+    runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
+
+    def scores(run: str, evaluation: str) -> Any:
+        path = runs / run / "seed-1" / f"{evaluation}-scores" / "scores.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def bleu(*of: tuple[str, str]) -> str:
+        first, second, third = (f"{scores(*each)['bleu']['score']:.2f}" for each in of)
+        return f"{first}, {second} and {third}"
+
+    def on_2016(run: str) -> tuple[str, str]:
+        found = scores(run, "test")["calibration"]
+        return f"{found['nll_bits']:.3f}", f"{100 * found['ece']:.2f} %"
+
+    switches = [5500, 8250, 9900]
+    searched = [(f"tsla/smoothing_updates={each}", "valid") for each in switches]
+    chosen = json.loads((runs / "choices.json").read_text(encoding="utf-8"))["tsla"]
+    assert chosen == {"smoothing_updates": "5500"}
+    tests = [[(run, test) for test in tables.TESTS] for run in (searched[0][0], "label_smoothing")]
+    (nll, ece), (of_smoothing, its_ece) = on_2016(searched[0][0]), on_2016("label_smoothing")
+    page = words(REPOSITORY / "docs" / "results.md")
+    assert f"of the 11,000 updates it is {bleu(*searched)}." in page
+    assert f"seed 1 has {bleu(*tests[0])} BLEU on the three tests (label" in page
+    assert f"smoothing's seed 1: {bleu(*tests[1])}), and on 2016 {nll} bits and an ECE of" in page
+    assert f"ECE of {ece} ({of_smoothing} and {its_ece})." in page
+    assert f"(one seed: ECE {ece} on 2016;" in page and nll > of_smoothing
+    resumed = [
+        json.loads((runs / run / "seed-1" / "train.json").read_text(encoding="utf-8"))["resumed"]
+        for run, _ in searched
+    ]
+    assert resumed == [True, True, False]
+
+
 def test_the_sentence_on_the_finals_lengths_holds() -> None:
     """Length ratio and geometric mean of the precisions: cross entropy, then the others."""
     results = tables.study("multi30k-de-en-finals")
