@@ -16,7 +16,7 @@ def configurations(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[A
     """Of the same command line: hydra's, and that of the tests."""
     from fairseq.dataclass import utils
 
-    from fairseq_labo.experiments.training.inquiry import training_config
+    from fairseq_labo.experiments.training.progress import training_config
     from tests import quick_configuration
 
     both = []

@@ -24,8 +24,8 @@ from fairseq_labo.experiments.cli import main
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_lines
 from fairseq_labo.experiments.provenance import describe_machine
-from fairseq_labo.experiments.training.inquiry import state_of
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
+from fairseq_labo.experiments.training.progress import state_of
 from tests.conftest import REPOSITORY, TRAINING, preprocessing_in_process, reports
 from tests.faults.trainings import (
     LABO,

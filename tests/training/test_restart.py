@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_labo.experiments.training.inquiry import stopped_after
+from fairseq_labo.experiments.training.progress import stopped_after
 from tests.training.runs import Train
 
 pytestmark = pytest.mark.slow  # trainings

@@ -11,7 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Model, Name, Wrong, different
 from fairseq_labo.experiments.training.flags import option, value_of
-from fairseq_labo.experiments.training.presets import CRITERION_FLAGS, check_flag, find_criterion
+from fairseq_labo.experiments.training.presets import (
+    CRITERION_FLAGS,
+    check_flag,
+    find_criterion,
+    passed_on,
+)
 
 TEACHER_PATH = "teacher_path"
 BEST_FLAGS = {"--best-checkpoint-metric", "--maximize-best-checkpoint-metric"}
@@ -54,7 +59,7 @@ def _check_readable(words: Sequence[str]) -> None:
     for flag in {"--disable-validation", "--no-save"} & {*words}:
         raise ValueError(f"expected no {flag}: the study reads what it leaves out")
     for name in ("criterion", *CRITERION_FLAGS):
-        if (value := value_of(option(name), words)) is not None:
+        if (value := passed_on(name, words)) is not None:
             raise ValueError(
                 f"expected no {option(name)}, which would hold for every method, found {value}; "
                 f"write {name}: {value}"

@@ -1,4 +1,4 @@
-"""What only fairseq knows, asked in a process of its own: a criterion's flags, a run's state.
+"""What only fairseq knows of a criterion, asked in a process of its own: its flags.
 
 The training counts its memory from what the process that starts it holds, so that ``labo train``
 itself imports neither torch nor fairseq.
@@ -7,39 +7,13 @@ itself imports neither torch nor fairseq.
 import argparse
 import io
 import multiprocessing
-import os
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good, settings_of
-from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import KINDS, Flag
-from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
-
-NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
-# What else makes a training another: of sections of fairseq's configuration. Not its batches, whose
-# --max-tokens and --update-freq follow from the number of workers; of the model nothing that
-# building it sets.
-DIMENSIONS = "layers|embed_dim|ffn_embed_dim|attention_heads|normalize_before|hidden_size"
-DECIDING = {
-    "model": re.compile(rf"arch|(\w+_)?dropout|(encoder|decoder)_({DIMENSIONS})"),
-    "optimization": re.compile(r"lr|clip_norm"),
-    "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
-    "lr_scheduler": re.compile(r"_name|warmup_.*"),
-}
-REBUILT = (
-    "warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches than "
-    "without the interruption, so the result will differ a little. With '-- "
-    "--update-epoch-batch-itr True' from the start it forms them anew in every epoch, and a "
-    "restart changes nothing"
-)
-EPOCH_BEGINS = "Start iterating over samples"
-STOPPED_EARLY = re.compile(r"early stop since .* hasn't improved for last (\d+) runs")
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -106,163 +80,3 @@ def _nll_metric(criterion: Any) -> str:
         except Exception:  # it wants more than that: it is not one of these
             return "loss"
     return "nll_loss" if "nll_loss" in logged else "loss"
-
-
-def training_config(arguments: list[str]) -> Any:
-    """The configuration that fairseq-train makes of its arguments."""
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
-    parser = options.get_training_parser()
-    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
-
-
-def state_of(
-    arguments: list[str], save_dir: Path, log: str, mending: bool
-) -> tuple[bool, list[str]]:
-    """`mend` the folder, if asked to, and then the `progress` of fairseq-train in it.
-
-    Imports fairseq: to be asked `apart`. Raises UserError for a checkpoint that cannot be used.
-    """
-    config = training_config(arguments)
-    named = config.checkpoint.restore_file != LAST_CHECKPOINT
-    has_last = not config.checkpoint.no_last_checkpoints
-    said = [] if named or not mending else mend(save_dir, log=log, has_last=has_last)
-    own, restored = save_dir / LAST_CHECKPOINT, Path(config.checkpoint.restore_file)
-    if named and own.exists() and not (restored.exists() and own.samefile(restored)):
-        said.append(
-            f"warning: {own}, which is this run's own, is not gone on from but "
-            f"{config.checkpoint.restore_file}, as --restore-file says; --finetune-from-model "
-            "begins with that and then goes on from its own"
-        )
-    finished, message = progress(config, save_dir / log)
-    return finished, [*said, *filter(None, [message])]
-
-
-def progress(config: Any, log: Path) -> tuple[bool, str]:
-    """Whether nothing is left to train, and what the user should know (or ""), before it starts.
-
-    From fairseq's configuration of a run, its last checkpoint and its log. fairseq has no such
-    check. It asks whether --max-update is reached after an update, so that a finished run that is
-    started again is trained by one more; with --patience it begins to count anew.
-    """
-    saving = config.checkpoint
-    path, remedy = Path(saving.restore_file), "name another"
-    if saving.restore_file == LAST_CHECKPOINT:
-        remedy = "--resume auto goes on from that, or else afresh"
-        path = Path(saving.save_dir) / LAST_CHECKPOINT
-        if not path.exists():
-            return False, ""
-    elif "://" in saving.restore_file:  # which only fairseq can read
-        return False, ""
-    try:
-        checkpoint = load_checkpoint(path)
-    except UserError as error:
-        raise UserError(f"{error}: {remedy}") from error
-    other = [] if saving.reset_optimizer else _of_another_training(config, checkpoint)
-    extra_state = checkpoint["extra_state"]
-    epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
-    last = checkpoint["optimizer_history"][-1]
-    updates = 0 if saving.reset_optimizer else int(last["num_updates"])
-    hours = extra_state.get("previous_training_time", 0) / 3600
-    if reason := _finished(config, epoch=epoch, updates=updates, hours=hours, log=log):
-        if other:
-            raise UserError(
-                f"{path}: expected a training with these flags, found a finished one with other "
-                f"({'; '.join(other)}); take another --save-dir"
-            )
-        return True, (
-            f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
-            f"train afresh, take another --save-dir"
-        )
-    said = []
-    if other:
-        said.append(f"warning: resuming a training with other flags: {'; '.join(other)}")
-    if epoch > 1 and not config.dataset.update_epoch_batch_itr:
-        said.append(REBUILT.format(epoch=epoch))
-    return False, "\n".join(said)
-
-
-def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str]:
-    """Flags that decide a training, where the checkpoint says others: ``seed 7, now 1``."""
-    now, before = _entries(config.criterion), settings_of(checkpoint, "criterion")
-    criterion = registered(now["_name"], None)
-    flags = criterion.flags if isinstance(criterion, Criterion) else {}
-    pairs = {}
-    if "_name" in before:
-        pairs["criterion"] = (before["_name"], now["_name"])
-    for key in flags.keys() & before.keys() - NO_PART_OF_A_TRAINING:
-        pairs[key] = (before[key], now.get(key))
-    if (seed := settings_of(checkpoint, "common").get("seed")) is not None:
-        pairs["seed"] = (seed, config.common.seed)
-    for section, pattern in DECIDING.items():
-        now, before = _entries(getattr(config, section)), settings_of(checkpoint, section)
-        for key in filter(pattern.fullmatch, now.keys() & before.keys()):
-            if now.get(f"{key}_to_keep"):  # then building the model has changed the number
-                continue
-            pairs[section if key == "_name" else key] = (before[key], now[key])
-    other = {key: pair for key, pair in pairs.items() if not _same(*pair)}
-    if "arch" in other:  # what it says of the model stands for the rest
-        other = {key: pair for key, pair in other.items() if not DECIDING["model"].fullmatch(key)}
-        other["arch"] = pairs["arch"]
-    return sorted(f"{key} {old}, now {new}" for key, (old, new) in other.items())
-
-
-def _entries(section: Any) -> dict[str, Any]:
-    """Of a section of fairseq's configuration, which may be missing."""
-    return dict(vars(section) if isinstance(section, argparse.Namespace) else section or {})
-
-
-def _same(before: Any, now: Any) -> bool:
-    """Whether a flag has the value of before, or names the same file."""
-    both = (before, now)
-    texts = all(isinstance(value, str) for value in both)
-    return before == now or (texts and len({os.path.realpath(path) for path in both}) == 1)
-
-
-def check_begun_with(paths: Mapping[str, Path]) -> None:
-    """Raise UserError for a file, by its flag, that is no whole checkpoint.
-
-    Imports torch: to be asked `apart`.
-    """
-    for flag, path in paths.items():
-        try:
-            load_checkpoint(path)
-        except UserError as error:
-            raise UserError(f"{flag}: {error}; name another") from error
-
-
-def smoothing_epochs_of(folder: Path) -> int | None:
-    """Length of stage 1 of the training that goes on from a folder, in epochs, if it has one.
-
-    Imports torch: to be asked `apart`.
-    """
-    try:
-        good = newest_good(folder)  # the last one, unless that is damaged
-        state = load_checkpoint(good) if good else {}
-    except (UserError, OSError):  # the training will say so
-        return None
-    epochs = settings_of(state, "criterion").get("smoothing_epochs")
-    return int(epochs) if epochs else None
-
-
-def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path) -> str | None:
-    """Which limit is reached, or None."""
-    limits, patience = config.optimization, config.checkpoint.patience
-    if 0 < limits.max_update <= updates:
-        return f"{updates} updates are done of --max-update {limits.max_update}"
-    if 0 < limits.max_epoch < epoch:
-        return f"{epoch - 1} epochs are done of --max-epoch {limits.max_epoch}"
-    if 0 < limits.stop_time_hours < hours:
-        return f"{hours:.1f} hours are over of --stop-time-hours {limits.stop_time_hours:g}"
-    stopped = stopped_after(log)
-    if stopped is not None and 0 < patience <= stopped:
-        return f"it stopped early: {patience} validations without improvement (--patience)"
-    return None
-
-
-def stopped_after(log: Path) -> int | None:
-    """The patience that ended the last training of a log early, or None if nothing did."""
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    found = STOPPED_EARLY.findall(text.rpartition(EPOCH_BEGINS)[2])
-    return int(found[-1]) if found else None

@@ -23,7 +23,7 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corp
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.inquiry import apart, check_begun_with, state_of
+from fairseq_labo.experiments.training.inquiry import apart
 from fairseq_labo.experiments.training.launch_plan import Launch
 from fairseq_labo.experiments.training.log import (
     MAIN_LOG,
@@ -33,6 +33,7 @@ from fairseq_labo.experiments.training.log import (
     reached_stage_2,
 )
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
+from fairseq_labo.experiments.training.progress import check_begun_with, state_of
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"

@@ -21,12 +21,8 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
-from fairseq_labo.experiments.training.inquiry import (
-    Criterion,
-    apart,
-    registered,
-    smoothing_epochs_of,
-)
+from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
+from fairseq_labo.experiments.training.progress import smoothing_epochs_of
 
 USER_DIR = Path(__file__).parents[2]  # the package fairseq_labo
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -117,6 +113,13 @@ def _number(text: str | None) -> float:
     return number if math.isfinite(number) else 0
 
 
+def passed_on(name: str, words: Sequence[str]) -> str | None:
+    """The value of a criterion's flag, or of --criterion, among fairseq's arguments."""
+    value = value_of(option(name), words)
+    is_switch = name in CRITERION_FLAGS and CRITERION_FLAGS[name].kind is bool
+    return "true" if is_switch and value is not None else value
+
+
 def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[str]:
     """The criterion's flags: those given, and the defaults of those that have one here."""
     name = options.criterion
@@ -130,7 +133,7 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             f"({given['label_prior']}, {given['teacher_path']}); leave one out"
         )
     for flag in ("criterion", *given):
-        if (value := value_of(option(flag), options.passed_on)) is not None:
+        if (value := passed_on(flag, options.passed_on)) is not None:
             raise UserError(
                 f"{option(flag)}: expected it once, found {getattr(options, flag)} and, behind --, "
                 f"{value}; leave out one"

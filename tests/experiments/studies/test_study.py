@@ -178,6 +178,7 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
             methods(extra="--criterion cross_entropy"),
             "expected no --criterion.*write criterion: cr",
         ),
+        (methods(extra="--fused-projection --fp16"), "no --fused-p.*write fused_projection: true"),
         (methods(extra="--max-epoch 3"), "expected no --max-epoch: write epochs: 3"),
         (methods(grid={"labo_beta": ["2", "2.0"]}), r"labo_beta: expected different values, found"),
         ({"corpus": 3}, "corpus: expected a path, found 3"),

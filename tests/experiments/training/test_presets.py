@@ -133,6 +133,7 @@ def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
     ("own", "behind", "found"),
     [
         (["--label-smoothing", "0.2"], "--label-smoothing 0.9", "0.2 and, behind --, 0.9"),
+        (["--fused-projection"], "--fused-projection --fp16", "True and, behind --, true"),
         ([], "--criterion=cross_entropy", "labo_cross_entropy and, behind --, cross_entropy"),
     ],
 )

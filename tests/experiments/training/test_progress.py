@@ -1,0 +1,284 @@
+"""How far a run is, and what is said of it before it goes on."""
+
+import argparse
+import copy
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+
+from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.training import progress
+from tests.conftest import TINY_MODEL
+
+EARLY_STOP = "early stop since valid performance hasn't improved for last {} runs"
+
+
+def checkpoint(path: Path, *, epoch: int = 3, updates: int = 40, hours: float = 2.5) -> Path:
+    """What the state is read from, in a file like fairseq's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "args": argparse.Namespace(arch="transformer"),
+        "model": {},
+        "optimizer_history": [{"num_updates": 7}, {"num_updates": updates}],
+        "extra_state": {
+            "train_iterator": {"epoch": epoch, "iterations_in_epoch": 0},
+            "previous_training_time": hours * 3600,
+        },
+    }
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def parsed() -> Any:
+    """fairseq's own configuration of a training; parsing it takes half a second."""
+    criterion = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    return progress.training_config(["data", *TINY_MODEL, "--optimizer", "adam", *criterion])
+
+
+StateOf = Callable[..., tuple[bool, str]]
+
+
+@pytest.fixture
+def state_of(parsed: Any, tmp_path: Path) -> StateOf:
+    """The progress of a run in `tmp_path` under options like "optimization.max_update=40"."""
+
+    def state(*options: str) -> tuple[bool, str]:
+        config = copy.deepcopy(parsed)
+        for option in (f"checkpoint.save_dir={tmp_path}", *options):
+            key, value = option.split("=")
+            assert OmegaConf.select(config, key) is not None, key
+            OmegaConf.update(config, key, yaml.safe_load(value))
+        return progress.progress(config, tmp_path / "train.log")
+
+    return state
+
+
+def test_flags_of_the_command_line(tmp_path: Path) -> None:
+    """As main reads them: fairseq's parser knows them, the last one of a flag counts."""
+    checkpoint(tmp_path / "checkpoint_last.pt")
+    arguments = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+    arguments += ["--max-epoch", "9", "--max-epoch", "2", "--update-epoch-batch-itr", "True"]
+    finished, (message,) = progress.state_of(arguments, tmp_path, "train.log", True)
+    assert finished and message.startswith("finished: 2 epochs are done of --max-epoch 2 (")
+    more = [*arguments, "--max-epoch", "3"]
+    assert progress.state_of(more, tmp_path, "train.log", True) == (False, [])
+
+
+@pytest.mark.slow
+def test_a_damaged_last_checkpoint(tmp_path: Path) -> None:
+    """Mended if asked to, else an error with the way out; what is named by a flag is not ours."""
+    good = checkpoint(tmp_path / "checkpoint_best.pt")
+    last, other = tmp_path / "checkpoint_last.pt", tmp_path / "other.pt"
+    for path in (last, other):
+        path.write_bytes(good.read_bytes()[:-300])
+    arguments = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+    with pytest.raises(
+        UserError, match=r"last\.pt: .* its end is missing .*best\.pt: --resume auto"
+    ):
+        progress.state_of(arguments, tmp_path, "train.log", False)
+    for named in (other, tmp_path / "absent.pt"):
+        words = [*arguments, "--restore-file", str(named)]
+        with pytest.raises(UserError, match=rf"{named.name}: expected a checkpoint.*: name anothe"):
+            progress.state_of(words, tmp_path, "train.log", True)
+    assert len(last.read_bytes()) == len(other.read_bytes())  # neither was touched
+    finished, said = progress.state_of(arguments, tmp_path, "train.log", True)
+    assert not finished and "going on with a copy of checkpoint_best.pt" in said[0]
+    assert last.read_bytes() == good.read_bytes()
+    assert "resuming in epoch 3" in said[1]
+
+
+def test_a_checkpoint_elsewhere_is_left_to_fairseq(state_of: StateOf) -> None:
+    assert state_of("checkpoint.restore_file='s3://bucket/model.pt'") == (False, "")
+
+
+def test_a_new_run_begins(state_of: StateOf) -> None:
+    assert state_of("optimization.max_update=1") == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "finished"),
+    [
+        ([], None),
+        (["optimization.max_update=41"], None),
+        (["optimization.max_update=40"], "40 updates are done of --max-update 40"),
+        (["optimization.max_update=30"], "40 updates are done of --max-update 30"),
+        (["optimization.max_epoch=3"], None),
+        (["optimization.max_epoch=2"], "2 epochs are done of --max-epoch 2"),
+        (["optimization.stop_time_hours=3"], None),
+        (["optimization.stop_time_hours=2"], "2.5 hours are over of --stop-time-hours 2"),
+        # What resets the count begins anew.
+        (["optimization.max_update=40", "checkpoint.reset_optimizer=true"], None),
+        (["optimization.max_epoch=2", "checkpoint.reset_dataloader=true"], None),
+    ],
+)
+def test_limits(
+    options: list[str], finished: str | None, state_of: StateOf, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt")
+    state = state_of(*options)
+    assert state[0] == (finished is not None)
+    assert finished is None or state[1].startswith(f"finished: {finished} ({path}). Nothing is")
+
+
+@pytest.mark.parametrize(
+    ("lines", "patience", "finished"),
+    [
+        ([EARLY_STOP.format(3)], 3, True),
+        ([EARLY_STOP.format(3)], 2, True),
+        ([EARLY_STOP.format(3)], 4, False),  # more patience: it goes on
+        ([EARLY_STOP.format(3)], 0, False),
+        ([EARLY_STOP.format(3), "Start iterating over samples"], 3, False),  # it went on
+        (["Start iterating over samples", "saved"], 3, False),
+        ([], 3, False),
+    ],
+)
+def test_early_stop(
+    lines: list[str], patience: int, finished: bool, state_of: StateOf, tmp_path: Path
+) -> None:
+    checkpoint(tmp_path / "checkpoint_last.pt")
+    (tmp_path / "train.log").write_text("\n".join(lines), encoding="utf-8")
+    state = state_of(f"checkpoint.patience={patience}")
+    assert state[0] == finished
+    assert (f"it stopped early: {patience} validations without" in state[1]) == finished
+
+
+@pytest.mark.parametrize(
+    ("criterion", "seed", "said"),
+    [
+        ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.1}, 1, ""),
+        ({"_name": "label_smoothed_cross_entropy", "report_accuracy": True}, 1, ""),
+        ({"_name": "cross_entropy"}, 1,
+         "criterion cross_entropy, now label_smoothed_cross_entropy"),
+        ({"_name": "label_smoothed_cross_entropy", "label_smoothing": 0.2}, 1,
+         "label_smoothing 0.2, now 0.1"),
+        ({"_name": "label_smoothed_cross_entropy"}, 7, "seed 7, now 1"),
+    ],
+)  # fmt: skip
+def test_a_training_with_other_flags(
+    criterion: dict[str, Any], seed: int, said: str, state_of: StateOf, tmp_path: Path
+) -> None:
+    """A finished one is not what was asked for; one that goes on is told."""
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path)
+    content["cfg"] = {"criterion": criterion, "common": {"seed": seed}}
+    torch.save(content, path)
+    assert state_of() == (False, said and f"warning: resuming a training with other flags: {said}")
+    if said:
+        with pytest.raises(UserError, match=rf"finished one with other \({said}\); take another"):
+            state_of("optimization.max_update=40")
+    else:
+        assert state_of("optimization.max_update=40")[0]
+    assert not state_of("optimization.max_update=40", "checkpoint.reset_optimizer=true")[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "entries", "said"),
+    [
+        ("model", argparse.Namespace(arch="transformer_iwslt_de_en", dropout=0.3, decoder_layers=6),
+         "arch transformer_iwslt_de_en, now transformer"),
+        ("model", argparse.Namespace(arch="transformer", dropout=0.3, save_dir="elsewhere"),
+         "dropout 0.3, now 0.0"),
+        ("optimization", {"lr": [0.5], "clip_norm": 0.0, "max_update": 7}, "lr [0.5], now [0.25]"),
+        ("optimizer", {"_name": "adam", "weight_decay": 0.1}, "weight_decay 0.1, now 0.0"),
+        ("lr_scheduler", {"_name": "inverse_sqrt"}, "lr_scheduler inverse_sqrt, now fixed"),
+    ],
+)  # fmt: skip
+def test_a_training_of_another_model_or_optimizer(
+    section: str, entries: Any, said: str, state_of: StateOf, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path, weights_only=False)
+    content["cfg"] = {section: entries}
+    torch.save(content, path)
+    with pytest.raises(UserError, match=rf"with other \({re.escape(said)}\); take"):
+        state_of("optimization.max_update=40")
+
+
+def test_a_cut_off_checkpoint_to_begin_with_is_named(tmp_path: Path) -> None:
+    good = checkpoint(tmp_path / "good.pt")
+    cut = tmp_path / "checkpoint_best.pt"
+    cut.write_bytes(good.read_bytes()[:-300])
+    progress.check_begun_with({"--teacher-path": good})
+    with pytest.raises(UserError, match=r"^--teacher-path: .*_best.pt: expected .* end is missing"):
+        progress.check_begun_with({"--teacher-path": cut})
+
+
+def test_length_of_stage_1_of_what_was_begun(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt")
+    assert progress.smoothing_epochs_of(tmp_path) is None
+    content = torch.load(path)
+    content["cfg"] = {"criterion": {"_name": "tsla_cross_entropy", "smoothing_epochs": 2}}
+    torch.save(content, path)
+    assert progress.smoothing_epochs_of(tmp_path) == 2
+    best = tmp_path / "checkpoint_best.pt"
+    shutil.copyfile(path, best)
+    path.write_bytes(path.read_bytes()[:99])
+    assert progress.smoothing_epochs_of(tmp_path) == 2  # it goes on with that one
+    best.unlink()
+    assert progress.smoothing_epochs_of(tmp_path) is None  # the training will say so
+
+
+def test_a_file_by_another_name_is_no_other_flag(state_of: StateOf, tmp_path: Path) -> None:
+    """A teacher's path may be written in several ways; and the error says what to do, once."""
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path)
+    for teacher, same in ((f"{tmp_path}/../{tmp_path.name}/a", True), (f"{tmp_path}/b", False)):
+        criterion = {"_name": "tsla_cross_entropy", "teacher_path": teacher}
+        content["cfg"] = {"criterion": criterion, "common": {"seed": 1}}
+        torch.save(content, path)
+        flags = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+        flags += ["--criterion", "tsla_cross_entropy", "--teacher-path", f"{tmp_path}/a"]
+        flags += ["--max-update", "40"]
+        if same:
+            assert progress.state_of(flags, tmp_path, "train.log", True)[0]
+            continue
+        with pytest.raises(UserError, match=r"/b, now .*/a\); take another --save-dir$"):
+            progress.state_of(flags, tmp_path, "train.log", True)
+
+
+def test_its_own_checkpoint_by_name_is_no_other(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "checkpoint_last.pt")
+    flags = ["data", "--save-dir", str(tmp_path), *TINY_MODEL, "--optimizer", "adam"]
+    own, other = str(path), str(checkpoint(tmp_path / "other.pt"))
+    for named, warned in ((own, False), (other, True)):
+        _, said = progress.state_of([*flags, "--restore-file", named], tmp_path, "train.log", True)
+        assert any("is not gone on from" in line for line in said) is warned
+
+
+def test_early_stop_needs_a_log(state_of: StateOf, tmp_path: Path) -> None:
+    checkpoint(tmp_path / "checkpoint_last.pt")
+    assert not state_of("checkpoint.patience=3")[0]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "option", "rebuilds"),
+    [
+        (1, "checkpoint.patience=-1", False),
+        (2, "checkpoint.patience=-1", True),
+        (2, "dataset.update_epoch_batch_itr=true", False),
+        (2, "checkpoint.reset_dataloader=true", False),
+    ],
+)
+def test_batches_of_a_restart(
+    epoch: int, option: str, rebuilds: bool, state_of: StateOf, tmp_path: Path
+) -> None:
+    checkpoint(tmp_path / "checkpoint_last.pt", epoch=epoch)
+    finished, message = state_of(option)
+    assert not finished
+    assert message.startswith(f"warning: resuming in epoch {epoch}: fairseq") == rebuilds
+    assert rebuilds or not message
+
+
+def test_another_checkpoint_is_asked_where_one_is_named(state_of: StateOf, tmp_path: Path) -> None:
+    other = checkpoint(tmp_path / "other" / "model.pt", updates=90)
+    checkpoint(tmp_path / "checkpoint_last.pt", updates=10)
+    state = state_of(f"checkpoint.restore_file={other}", "optimization.max_update=50")
+    assert state[0] and f"90 updates are done of --max-update 50 ({other})" in state[1]
