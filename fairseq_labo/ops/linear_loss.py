@@ -57,6 +57,8 @@ def labo_linear_loss(
     weight: Tensor,
     target: Tensor,
     *,
+    label_smoothing: float,
+    beta: float,
     bias: Tensor | None = None,
     reduction: str = "mean",
     **options: Unpack[LossOptions],
@@ -68,6 +70,7 @@ def labo_linear_loss(
         weight: [V, D] of the same dtype and device, as of `torch.nn.Linear`; may be a tied
             embedding.
         target: [N], int64 or int32.
+        label_smoothing, beta: α and β, as in `labo_loss`.
         bias: [V].
         reduction: as in `labo_loss`.
         options: as in `labo_loss`. `impl` computes a chunk's losses; "reference" holds all logits.
@@ -88,6 +91,7 @@ def labo_linear_loss(
     arguments.check_reduction(reduction)
     loss = linear_token_losses(
         hidden, weight, target, bias=bias, summed=reduction != "none",
+        label_smoothing=label_smoothing, beta=beta,
         statistics=False, argmax=False, **options,  # given: no options of this function
     ).loss  # fmt: skip
     if reduction != "mean":

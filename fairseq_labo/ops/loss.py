@@ -70,7 +70,13 @@ def token_losses(logits: Tensor, target: Tensor, **options: Unpack[TokenOptions]
 
 @uncompiled
 def labo_loss(
-    logits: Tensor, target: Tensor, *, reduction: str = "mean", **options: Unpack[LossOptions]
+    logits: Tensor,
+    target: Tensor,
+    *,
+    label_smoothing: float,
+    beta: float,
+    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> Tensor:
     """Cross entropy regularized by LABO's closed-form inner solution.
 
@@ -82,10 +88,12 @@ def labo_loss(
     Args:
         logits: [N, V], float16, bfloat16, float32 or float64; −inf masks an entry.
         target: [N], int64 or int32.
+        label_smoothing: α in [0, 1), the weight of the regularizer.
+        beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
         reduction: "none" ([N]), "sum", or "mean" over the tokens that are not ignored (NaN if
             there are none, like `torch.nn.functional.cross_entropy`).
-        options: α = `label_smoothing`, β = `beta`, `ignore_index`, `prior`, `teacher_logits` and
-            `impl`, as described in `ops.settings.LossOptions`.
+        options: `ignore_index`, `prior`, `teacher_logits` and `impl`, as described in
+            `ops.settings.LossOptions`.
 
     Returns:
         The loss in nats, float32 (float64 for float64 logits) whatever the logits' dtype.
@@ -100,8 +108,10 @@ def labo_loss(
     arXiv 2305.04971); a reconstruction, see README.
     """
     arguments.check_reduction(reduction)
-    # Given here, so that they are no options of this function.
-    loss = token_losses(logits, target, statistics=False, argmax=False, **options).loss
+    loss = token_losses(
+        logits, target, label_smoothing=label_smoothing, beta=beta,
+        statistics=False, argmax=False, **options,  # given: no options of this function
+    ).loss  # fmt: skip
     if reduction == "none":
         return loss
     if reduction == "sum":

@@ -7,11 +7,9 @@ from torch import Tensor
 
 
 class LossOptions(TypedDict, total=False):
-    """Keyword arguments of `labo_loss` and of the functions like it.
+    """Keyword arguments of `labo_loss` and of the functions like it, which may be left out.
 
     Attributes:
-        label_smoothing: α in [0, 1), the weight of the regularizer.
-        beta: β > 0, the temperature of the smoothing distribution; inf is accepted.
         ignore_index: target value of tokens that count for nothing: their loss and gradient are
             exactly 0, whatever their logits. Default: −100.
         prior: [V], float32 or float64, probabilities: π in the place of the uniform distribution
@@ -23,8 +21,6 @@ class LossOptions(TypedDict, total=False):
             cannot run here is an error, never replaced by another.
     """
 
-    label_smoothing: Required[float]
-    beta: Required[float]
     ignore_index: int
     prior: Tensor | None
     teacher_logits: Tensor | None
@@ -32,8 +28,10 @@ class LossOptions(TypedDict, total=False):
 
 
 class TokenOptions(LossOptions, total=False):
-    """Of the functions that return `TokenLosses`: which of its fields are computed, too."""
+    """Of the functions that return `TokenLosses`: α, β, and which of its fields are computed."""
 
+    label_smoothing: Required[float]
+    beta: Required[float]
     statistics: bool  # R and the entropy of P, even at α = 0
     argmax: bool
 

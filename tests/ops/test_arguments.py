@@ -70,9 +70,12 @@ def test_option_of_another_function_is_refused(option: str) -> None:
         labo_linear_loss(hidden, torch.randn(5, 2), target, **options)
 
 
-def test_alpha_and_beta_have_no_default() -> None:
-    for left_out in ("label_smoothing", "beta"):
-        options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0}
-        del options[left_out]
-        with pytest.raises(TypeError, match=left_out):
-            labo_loss(torch.randn(1, 5), torch.tensor([0]), **options)
+@pytest.mark.parametrize("left_out", ["label_smoothing", "beta"])
+def test_alpha_and_beta_have_no_default(left_out: str) -> None:
+    options: dict[str, Any] = {"label_smoothing": 0.1, "beta": 2.0}
+    del options[left_out]
+    target = torch.tensor([0])
+    with pytest.raises(TypeError, match=rf"labo_loss\(\) missing .*'{left_out}'"):
+        labo_loss(torch.randn(1, 5), target, **options)
+    with pytest.raises(TypeError, match=rf"labo_linear_loss\(\) missing .*'{left_out}'"):
+        labo_linear_loss(torch.randn(1, 2), torch.randn(5, 2), target, **options)

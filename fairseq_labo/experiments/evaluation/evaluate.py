@@ -10,19 +10,16 @@ from typing import Any
 
 from fairseq_labo.experiments import provenance
 from fairseq_labo.experiments.checkpoints import check_corpus, fingerprint
-from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data import prepared
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
 from fairseq_labo.experiments.evaluation.bleu import (
-    UNSPACED,
     Texts,
     ceilings,
     check_tokenizer,
     score_text,
-    short_code,
 )
 from fairseq_labo.experiments.evaluation.identity import (
     AVERAGED,
@@ -30,6 +27,7 @@ from fairseq_labo.experiments.evaluation.identity import (
     check_earlier,
     identity,
 )
+from fairseq_labo.experiments.evaluation.summary import describe, human_table
 from fairseq_labo.experiments.files import locked, read_lines, write_json
 from fairseq_labo.experiments.training.flags import Flag, add_flags, value_of
 
@@ -121,33 +119,23 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         report = identity(options, corpus, paths, references)
         earlier = check_earlier(output / SCORES, report, beside=checkpoint_folder(options))
         checkpoint = paths[0] if options.average is None else output / PART / AVERAGED
-        words = generation.arguments(options, corpus, checkpoint, fit)
-        expected = len(references) - len(fit.skipped)
         with finished_together(output) as work:
             if options.average is not None:
                 averaging.average_checkpoints(paths, checkpoint)
                 check_unchanged(paths, report)
-            generated, seconds = generation.generate(
-                words, output=work, subset=options.subset, expected=expected
-            )
-            texts = generation.read_texts(
-                generated,
-                corpus,
-                references,
-                allow_empty=options.allow_empty,
-                skipped=fit.skipped,
-            )
+            report["subset"]["sentences"] = len(references) - len(fit.skipped)
+            texts, seconds = translate(options, corpus, checkpoint, fit, references, work=work)
             scores = score(options, corpus, texts, sources=fit.kept(sources))
             if "comet" in earlier and "comet" not in scores and is_of(output, texts, corpus):
                 scores["comet"] = earlier["comet"]
-            generation.write_texts(work, texts, language=corpus.languages[1])
-            report["subset"]["sentences"] = expected
             report["generation"]["seconds"] = round(seconds, 1)
             report["checkpoint"] |= provenance.describe_checkpoint(checkpoint)
             report = {
                 **scores,
                 **measure(options, corpus, checkpoint, fit),
-                "paper": published.compare_with_paper(task, scores, sentences=expected),
+                "paper": published.compare_with_paper(
+                    task, scores, sentences=report["subset"]["sentences"]
+                ),
                 **report,
                 **describe(texts),
                 "skipped": list(fit.skipped),
@@ -157,6 +145,25 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
                 check_unchanged(paths, report)
             write_json(work / SCORES, report)
     return report
+
+
+def translate(
+    options: argparse.Namespace, corpus: PreparedCorpus, checkpoint: Path, fit: lengths.Fit,
+    references: Sequence[str], *, work: Path,
+) -> tuple[Texts, float]:  # fmt: skip
+    """The texts of the subset, written to `work` with the log, and the seconds it took."""
+    expected = len(references) - len(fit.skipped)
+    generated, seconds = generation.generate(
+        generation.arguments(options, corpus, checkpoint, fit),
+        output=work,
+        subset=options.subset,
+        expected=expected,
+    )
+    texts = generation.read_texts(
+        generated, corpus, references, allow_empty=options.allow_empty, skipped=fit.skipped
+    )
+    generation.write_texts(work, texts, language=corpus.languages[1])
+    return texts, seconds
 
 
 def check_unchanged(checkpoints: Sequence[Path], report: Mapping[str, Any]) -> None:
@@ -258,43 +265,3 @@ def choose_checkpoints(options: argparse.Namespace) -> list[Path]:
             "give --average N"
         )
     return [options.checkpoint]
-
-
-def describe(texts: Texts) -> dict[str, Any]:
-    """What the reader of the scores should know of the texts."""
-    return {
-        "empty_hypotheses": sum(not line.strip() for line in texts.hypotheses),
-        "lowercase_output": has_capitals(texts.references) and not has_capitals(texts.hypotheses),
-    }
-
-
-def has_capitals(lines: Sequence[str]) -> bool:
-    """Whether a letter of the lines is a capital."""
-    return any(line != line.lower() for line in lines)
-
-
-def human_table(report: dict[str, Any]) -> list[str]:
-    """The scores as lines for a terminal: label, score, signature; then the measures."""
-    rows = [["score", "", "ceiling", "signature"]]
-    for name, value in report.items():
-        if isinstance(value, dict) and "signature" in value:
-            best = report["ceiling"].get(name)
-            numbers = [f"{value['score']:.2f}", "" if best is None else f"{best:.2f}"]
-            rows.append([value["label"], *numbers, value["signature"]])
-    lines = format_table(rows, left_columns=1).split("\n")
-    if report["skipped"]:
-        lines.append(f"NOT scored: {len(report['skipped'])} lines, too long for the model.")
-    if unspaced := UNSPACED.get(short_code(report["languages"][1])):
-        lines.append(f"{unspaced} has no spaces, at which this BLEU parts words: compare by chrF.")
-    if report["lowercase_output"]:
-        lines.append("The output has no capitals, the references do: cased scores count that.")
-    measured = report["calibration"]
-    lines += [
-        "",
-        f"NLL {measured['nll_bits']:.3f} bits per target token, entropy "
-        f"{measured['entropy_bits']:.3f} bits, accuracy {100 * measured['accuracy']:.2f} %",
-        f"calibration ({measured['tokens']} tokens, {len(measured['bins'])} bins): "
-        f"ECE {100 * measured['ece']:.2f} %, MCE {100 * measured['mce']:.2f} %, "
-        f"Brier {measured['brier']:.4f}",
-    ]
-    return [*lines, *([""] if report["paper"] else []), *report["paper"]]

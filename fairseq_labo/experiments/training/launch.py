@@ -14,6 +14,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from fairseq_labo.experiments.checkpoints import CHECKPOINTS, record_corpus
 from fairseq_labo.experiments.console import say, show_command
@@ -155,9 +156,6 @@ def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> i
     processes: list[subprocess.Popen[str]] = []
     failed: list[int] = []
     ending = threading.Event()
-    # Else a killed labo train would leave a training without a log, which holds the folder's lock.
-    # By SIGTERM, which torchrun passes on to its workers.
-    with_us = partial(end_with, os.getpid(), signal.SIGTERM) if sys.platform == "linux" else None
 
     def watch(number: int) -> None:
         """Wait for a process; if it is the first that failed, say why, and end the main one."""
@@ -174,18 +172,9 @@ def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> i
         for log, command in zip(logs, launch.commands, strict=True):
             show_command(command)
             with log.open("a", encoding="utf-8") as output:
-                process = subprocess.Popen(
-                    command,
-                    stdout=output if processes else subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    encoding="utf-8",
-                    errors="replace",
-                    # fairseq logs by it, and its log is what tells how a training went.
-                    env={**os.environ, "LOGLEVEL": "INFO"},
-                    pass_fds=inherited,
-                    preexec_fn=with_us,
-                )
-            processes.append(process)
+                # Of the first the output is read here, and written to its log.
+                to = output if processes else subprocess.PIPE
+                processes.append(_start(command, output=to, inherited=inherited))
         for number in range(1, len(processes)):  # no thread before: see preexec_fn
             threading.Thread(target=watch, args=(number,), daemon=True).start()
         follow(processes[0].stdout or [], logs[0])
@@ -197,6 +186,25 @@ def run(launch: Launch, *, save_dir: Path, inherited: tuple[int, ...] = ()) -> i
         _end(processes)
     status = next(filter(None, failed), 0)
     return status if status >= 0 else 128 - status
+
+
+def _start(
+    command: list[str], *, output: IO[str] | int, inherited: tuple[int, ...]
+) -> subprocess.Popen[str]:
+    # Else a killed labo train would leave a training without a log, which holds the folder's lock.
+    # By SIGTERM, which torchrun passes on to its workers.
+    with_us = partial(end_with, os.getpid(), signal.SIGTERM) if sys.platform == "linux" else None
+    return subprocess.Popen(
+        command,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        # fairseq logs by it, and its log is what tells how a training went.
+        env={**os.environ, "LOGLEVEL": "INFO"},
+        pass_fds=inherited,
+        preexec_fn=with_us,
+    )
 
 
 def _end(processes: list[subprocess.Popen[str]]) -> None:

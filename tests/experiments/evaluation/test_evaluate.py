@@ -248,46 +248,6 @@ def test_defaults() -> None:
     assert evaluate.output_folder(options) == Path("f/valid-average3-scores")
 
 
-def test_lowercase_output_is_told() -> None:
-    assert evaluate.has_capitals(["3 %", "der Hund"])
-    assert not evaluate.has_capitals(["der hund, 3 %"])
-    texts = Texts(["der hund", " "], ["Der Hund", "x"], ["", ""], ["", ""])
-    described = evaluate.describe(texts)
-    assert described["lowercase_output"] and described["empty_hypotheses"] == 1
-    upper = evaluate.describe(Texts(["Der"], ["Der"], [""], [""]))
-    assert not upper["lowercase_output"]
-
-
-def test_human_table() -> None:
-    measures = dict.fromkeys(("nll_bits", "entropy_bits", "accuracy", "ece", "mce", "brier"), 0.5)
-    report = {
-        "bleu": {"label": "sacreBLEU", "signature": "nrefs:1", "score": 9.5},
-        "chrf": {"label": "chrF", "signature": "nc:6", "score": 30.25},
-        "lowercase_output": True,
-        "calibration": {"tokens": 7, "bins": [{}], **measures},
-        "paper": ["wmt14.en-de: ours"],
-        "ceiling": {"bleu": 99.5},
-        "skipped": [],
-        "languages": ["de", "en"],
-    }
-    lines = evaluate.human_table(report)
-    assert [line.split() for line in lines[:3]] == [
-        ["score", "ceiling", "signature"],
-        ["sacreBLEU", "9.50", "99.50", "nrefs:1"],
-        ["chrF", "30.25", "nc:6"],
-    ]
-    assert lines[1].index("9.50") == lines[2].index("30.25") + 1  # decimal points in one column
-    assert "The output has no capitals" in lines[3]
-    assert lines[-2:] == ["", "wmt14.en-de: ours"]
-    plain = evaluate.human_table({**report, "lowercase_output": False, "paper": []})
-    assert len(plain) == len(lines) - 3
-    thai = evaluate.human_table({**report, "languages": ["en", "th_TH"]})
-    assert [line for line in thai if line not in lines] == [
-        "Thai has no spaces, at which this BLEU parts words: compare by chrF."
-    ]
-    assert "NOT scored: 2 lines" in evaluate.human_table({**report, "skipped": [4, 7]})[3]
-
-
 def test_help_loads_no_library() -> None:
     """Described without torch, fairseq, sacreBLEU or sacremoses of their own accord."""
     program = (
