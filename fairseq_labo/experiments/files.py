@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from fairseq_labo.experiments.errors import UserError
 
 BYTE_ORDER_MARK = "\ufeff"
+GZIP = b"\x1f\x8b"  # what its files begin with
 LINE_BYTES = 1 << 20  # a longer line is no sentence, and would have to fit into memory
 # What a compressed file may hold. Text shrinks to a fifth or so, a bomb to a thousandth.
 EXPANSION = 100
@@ -57,7 +58,7 @@ def read_lines(path: Path) -> Iterator[str]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(
             f"{path}: expected a gzip archive, found damage after line {last} ({error}); fetch "
-            "the file again"
+            "the file again (of plain text: take .gz off its name)"
         ) from error
 
 
@@ -99,6 +100,10 @@ def decode_lines(stream: IO[bytes], name: str, *, most_bytes: int) -> Iterator[s
         try:
             yield line.removesuffix(b"\n").decode("utf-8")
         except UnicodeDecodeError as error:
+            if number == 1 and line.startswith(GZIP):
+                raise UserError(
+                    f"{name}: expected text, found a gzip archive; name it {name}.gz, or unpack it"
+                ) from error
             raise UserError(
                 f"{name}, line {number}: expected UTF-8, found byte "
                 f"0x{error.object[error.start]:02x} at offset {error.start} of the line; convert "

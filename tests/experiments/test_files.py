@@ -61,8 +61,12 @@ def test_damaged_archive_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.de\.gz: expected a gzip archive, found damage"):
         list(read_lines(path))
     path.write_bytes(b"no archive")
-    with pytest.raises(UserError, match="expected a gzip archive"):
+    with pytest.raises(UserError, match=r"expected a gzip archive, .* take \.gz off its name"):
         list(read_lines(path))
+    packed = tmp_path / "train.en"
+    packed.write_bytes(gzip.compress(b"a sentence\n"))
+    with pytest.raises(UserError, match=r"found a gzip archive; name it .*train\.en\.gz, or"):
+        list(read_lines(packed))
     with pytest.raises(UserError, match=r"absent\.en: expected a text file, found none"):
         list(read_lines(tmp_path / "absent.en"))
 

@@ -8,6 +8,8 @@ EMNLP.
 
 import contextlib
 import io
+import os
+import textwrap
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
 SEPARATOR = "@@"
+WORD_BEGIN = "\u2581"
 # subword-nmt keeps the subwords of every word it has seen; about 100 MB of them.
 CACHED_WORDS = 300_000
 
@@ -77,7 +80,7 @@ def learn_pieces(counts: Counter[str], model: Path, *, size: int, names: str) ->
             f"many characters ({error}); choose another --bpe-size"
         ) from error
     model.write_bytes(trained.getvalue())
-    return int(_pieces(str(model)).get_piece_size())
+    return int(SentencePieceProcessor(str(model)).get_piece_size())
 
 
 def load_codes(codes: Path) -> BPE:
@@ -96,8 +99,33 @@ def load_codes(codes: Path) -> BPE:
     return BPE(io.StringIO(text, newline="\n"), separator=SEPARATOR)
 
 
-# Read once in each process.
-_cached_codes, _pieces = cache(load_codes), cache(SentencePieceProcessor)
+def check_no_marks(path: Path, kind: str) -> None:
+    """Raise UserError for a word of the text that looks like a subword of the `kind` to be made.
+
+    Joined again, the subwords would be other words.
+    """
+    mark = SEPARATOR if kind == "subword-nmt" else WORD_BEGIN
+    for number, line in enumerate(read_lines(path), 1):
+        if mark not in line:
+            continue
+        for word in line.split():
+            if word.endswith(mark) or (mark in word and mark == WORD_BEGIN):
+                raise UserError(
+                    f"{path}, line {number}: expected words, found {textwrap.shorten(word, 80)!r}, "
+                    f"which reads as a subword of {kind}, in {textwrap.shorten(line, 200)!r}: give "
+                    "text without subwords, or choose the other kind, --bpe"
+                )
+
+
+# By when the file was written, too: another preparation in this process may write it again.
+@cache
+def _codes_of(codes: str, _written: int) -> BPE:
+    return load_codes(Path(codes))
+
+
+@cache
+def _pieces_of(model: str, _written: int) -> SentencePieceProcessor:
+    return SentencePieceProcessor(model)
 
 
 def encode(line: str, encoder: BPE) -> str:
@@ -110,11 +138,12 @@ def encode(line: str, encoder: BPE) -> str:
 def encode_with(codes: str, line: str) -> str:
     """Return one line of tokens as subwords of the merges in the file `codes`.
 
-    For other processes, which read the file once; it must not change meanwhile.
+    For other processes, which read the file once.
     """
-    return encode(line, _cached_codes(Path(codes)))
+    return encode(line, _codes_of(codes, os.stat(codes).st_mtime_ns))
 
 
 def encode_as_pieces(model: str, line: str) -> str:
     """Return one line of tokens as pieces of `model`."""
-    return " ".join(_pieces(model).encode(line, out_type=str))
+    processor = _pieces_of(model, os.stat(model).st_mtime_ns)
+    return " ".join(processor.encode(line, out_type=str))

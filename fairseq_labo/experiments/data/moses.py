@@ -20,12 +20,18 @@ from functools import cache
 import regex
 from sacremoses import MosesDetokenizer, MosesPunctNormalizer, MosesTokenizer
 
+from fairseq_labo.experiments.languages import short_code
+
 _NON_PRINTING = regex.compile(r"\p{C}")
 
 
 @dataclass(frozen=True)
 class TokenizerOptions:
-    """What is done to a line: in this order, apostrophes, normalization, tokenization."""
+    """What is done to a line: in this order, apostrophes, normalization, tokenization.
+
+    By the rules of `language`, which may have a region or script (``en_US``); for one that Moses
+    does not know they are its general ones.
+    """
 
     language: str
     straight_apostrophes: bool = False
@@ -42,7 +48,7 @@ def tokenize_with(options: TokenizerOptions, line: str) -> str:
         line = normalize_punctuation(line, language=options.language)
     # sacremoses' own string may end in a space (after a final `.'`); its list may not.
     return " ".join(
-        _tokenizer(options.language, options.split_final_period).tokenize(
+        _tokenizer(short_code(options.language), options.split_final_period).tokenize(
             line, aggressive_dash_splits=options.aggressive_hyphens, escape=True
         )
     )
@@ -52,7 +58,7 @@ def tokenize(line: str, *, language: str) -> str:
     """Return the tokens of one line, separated by single spaces; one line in, one line out.
 
     Unicode white space (also CR, form feed, U+0085, U+2028, 0x1C) separates tokens, other control
-    characters below 0x20 are dropped. `language` is the two-letter code whose rules apply.
+    characters below 0x20 are dropped. `language`: as in `TokenizerOptions`.
     """
     return tokenize_with(TokenizerOptions(language), line)
 
@@ -68,7 +74,7 @@ def normalize_punctuation(line: str, *, language: str) -> str:
     Up to white space at its ends, which tokenization drops anyway.
     """
     line += "\n"
-    for pattern, replacement in _substitutions(language):
+    for pattern, replacement in _substitutions(short_code(language)):
         line = pattern.sub(replacement, line)
     return _NON_PRINTING.sub(" ", line.removesuffix("\n"))
 
@@ -83,7 +89,9 @@ def detokenize(line: str, *, language: str) -> str:
 
     The inverse of `tokenize` for ordinary text; the spaces around unusual punctuation are guesses.
     """
-    return str(_detokenizer(language).detokenize(line.split(), return_str=True, unescape=True))
+    return str(
+        _detokenizer(short_code(language)).detokenize(line.split(), return_str=True, unescape=True)
+    )
 
 
 class _Tokenizer(MosesTokenizer):

@@ -79,10 +79,11 @@ def run(options: argparse.Namespace) -> None:
 def corpus_of(options: argparse.Namespace) -> Corpus:
     """Return the corpus that `options` name, with the recipe that they ask for."""
     corpus = CORPORA[options.corpus].corpus(options)
+    keeps_case = vars(options).get("keep_case") and corpus.recipe.lowercase
     asked = {
         "subwords": options.bpe,
         "bpe_size": options.bpe_size,
-        "lowercase": False if vars(options).get("keep_case") else None,
+        "lowercase": False if keeps_case else None,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     recipe, counts = replace(corpus.recipe, **asked), corpus.counts

@@ -162,7 +162,7 @@ class Corpus:
             return self.note
         if split in self.parts:
             return self.parts[split].name
-        return f"every {self.recipe.valid_every}th of train"
+        return f"one of every {self.recipe.valid_every} of train"
 
     def expected_lines(self, split: str) -> int | None:
         """Return the published number of pairs of a split, or None."""

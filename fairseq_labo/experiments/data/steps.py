@@ -19,6 +19,7 @@ from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import WORK, Stage, link_or_copy
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_lines
+from fairseq_labo.experiments.languages import short_code
 
 TEXT, TOKENS, DETOKENIZED, CLEAN, CODES, SUBWORDS = (
     f"{WORK}/{name}" for name in ("text", "tokens", "detokenized", "clean", "codes", "subwords")
@@ -120,6 +121,8 @@ def tokenize_stage(job: Job) -> Stage:
     if recipe.tokenizer != "none":
         settings = {"released_tokens": recipe.released_tokens, **flags}
         settings |= _versions("sacremoses", "regex")
+        rules = {lang: short_code(lang) for lang in job.corpus.languages}
+        settings |= {"rules_of": rules} if any(lang != rules[lang] for lang in rules) else {}
     return Stage("tokenize", (TOKENS, DETOKENIZED), settings, run, reads=("extract",))
 
 
@@ -166,6 +169,8 @@ def learn_stage(job: Job) -> Stage:
 
     def run(folder: Path) -> dict[str, Any]:
         codes = folder / CODES / CODES_NAME
+        for split, lang in product(job.corpus.splits, job.corpus.languages):
+            bpe.check_no_marks(job.destdir / CLEAN / "tok" / f"{split}.{lang}", recipe.subwords)
         if given is not None:
             bpe.load_codes(given)
             return {"size": write_lines(codes, read_lines(given)) - 1, "given": True}

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.languages import short_code
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
 
 COMPOUND = re.compile(r"(\S)-(\S)")
-# sacreBLEU knows languages by two letters.
-TWO_LETTERS = {"cmn": "zh", "zho": "zh", "jpn": "ja", "kor": "ko"}
-OWN_TOKENIZER = {"zh", "ja", "ko"}
-# Written without spaces between words, and sacreBLEU has no tokenizer for them but 13a.
-UNSPACED = {"th": "Thai", "lo": "Lao", "km": "Khmer", "my": "Burmese", "bo": "Tibetan"}
 
 
 @dataclass(frozen=True)
@@ -73,12 +69,6 @@ STRAIGHT = {
         "sacreBLEU, detokenized, lowercase, \u2019 as '", lowercase=True, straight=True
     ),
 }
-
-
-def short_code(language: str) -> str:
-    """The language without its region or script (``zh_CN`` is ``zh``), by two letters if known."""
-    code = re.split("[-_]", language.lower())[0]
-    return TWO_LETTERS.get(code, code)
 
 
 def check_tokenizer(language: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairseq_labo.experiments.console import format_table
-from fairseq_labo.experiments.evaluation.bleu import UNSPACED, Texts, short_code
+from fairseq_labo.experiments.evaluation.bleu import Texts
+from fairseq_labo.experiments.languages import UNSPACED, short_code
 
 
 def describe(texts: Texts) -> dict[str, Any]:

@@ -77,12 +77,16 @@ def heat_maps(among: Sequence[Candidate]) -> Figure:
         frame: Any = {"fill": False, "edgecolor": "black", "linewidth": 1.6}
         axes.add_patch(Rectangle((best_x - 0.5, best_y - 0.5), 1, 1, **frame))
         axes.set_title(title)
-        axes.set_xticks(range(len(across)), across)
+        axes.set_xticks(range(len(across)), map(_shown, across))
         axes.set_xlabel(SHORT.get(columns, columns))
         axes.grid(visible=False)
-    panels[0].set_yticks(range(len(down)), ["∞" if value == "inf" else value for value in down])
+    panels[0].set_yticks(range(len(down)), map(_shown, down))
     panels[0].set_ylabel(SHORT.get(rows, rows))
     return figure
+
+
+def _shown(value: str) -> str:
+    return "∞" if value == "inf" else value
 
 
 def scores_over_nll(results: Results) -> Figure:

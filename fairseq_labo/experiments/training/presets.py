@@ -19,7 +19,7 @@ from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.bleu import OWN_TOKENIZER, UNSPACED, short_code
+from fairseq_labo.experiments.languages import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
 from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
 from fairseq_labo.experiments.training.progress import smoothing_epochs_of
@@ -65,6 +65,7 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     values |= {"share": share, "nll_metric": criterion.nll_metric}
     if options.best_by == "bleu":
         check_spaces(corpus.languages[1], options.passed_on)
+        values["rules_of"] = short_code(corpus.languages[1])
         values["detokenizer"] = "moses" if corpus.tokenizer == "moses" else "space"
         values["subwords"] = corpus.post_process or "none"
 

@@ -83,3 +83,28 @@ def test_subwords_are_remembered_within_bounds(
     for number in range(500):
         assert bpe.encode(f"w{number} ab", encoder).endswith(" ab")
         assert len(encoder.cache) <= 53
+
+
+def test_merges_written_again_in_one_process_are_read_again(tmp_path: Path) -> None:
+    codes = tmp_path / "codes"
+    for pair, subwords in (("a b</w>", "ab x@@ y"), ("x y</w>", "a@@ b xy")):
+        write_lines(codes, ["#version: 0.2", pair])
+        assert bpe.encode_with(str(codes), "ab xy") == subwords
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "word"),
+    [
+        ("subword-nmt", "fo@@ o", "'fo@@'"),
+        ("subword-nmt", "foo ba@@", "'ba@@'"),
+        ("subword-nmt", "a @@ b", "'@@'"),
+        ("sentencepiece", "a \u2581b", "'\u2581b'"),
+        ("sentencepiece", "a\u2581b", "'a\u2581b'"),
+    ],
+)
+def test_words_with_the_marks_of_subwords(kind: str, line: str, word: str, tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.de", ["a@@b @b", line])
+    with pytest.raises(UserError, match=rf"train.de, line 2: expected words, found {word}, which"):
+        bpe.check_no_marks(tmp_path / "train.de", kind)
+    other = "sentencepiece" if kind == "subword-nmt" else "subword-nmt"
+    bpe.check_no_marks(tmp_path / "train.de", other)

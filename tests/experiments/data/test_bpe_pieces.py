@@ -31,6 +31,13 @@ def test_too_few_words_for_the_vocabulary(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_written_again_in_one_process_is_read_again(tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    for word, pieces in (("ab", "\u2581ab \u2581 cd"), ("cd", "\u2581 ab \u2581cd")):
+        bpe.learn_pieces(Counter({word: 9}), model, size=8, names="train")
+        assert bpe.encode_as_pieces(str(model), "ab cd") == pieces
+
+
 def test_the_same_words_give_the_same_bytes_wherever_they_are_learned(tmp_path: Path) -> None:
     """A model holds the settings of its training, which once named a folder of random name."""
     counts = Counter({"abc": 3, "abd": 2, "\u4e00b": 1})

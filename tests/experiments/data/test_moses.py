@@ -57,6 +57,27 @@ def test_detokenize_inverts_tokenize(language: str, text: str) -> None:
     assert detokenize(tokens, language=language) == text
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "text"),
+    [
+        ("en", "en_US", "Don't touch Tom's dogs."),
+        ("en", "eng_Latn", "It's the dogs' bowl."),
+        ("fr", "fr_FR", "L'homme n'est pas là !"),
+        ("de", "de_DE", "Er sagt z. B. nichts."),
+        ("de", "DE", "Dr. Groß kam am 3. Mai."),
+        ("ko", "ko_KR", "나는 학교에 55번 갔다."),
+    ],
+)
+def test_a_region_or_script_changes_no_rule(code: str, name: str, text: str) -> None:
+    tokens = tokenize(text, language=code)
+    assert tokenize(text, language=name) == tokens != text
+    assert detokenize(tokens, language=name) == detokenize(tokens, language=code) == text
+    quoted = "„Ja“, 1,5 %"
+    assert normalize_punctuation(quoted, language=name) == normalize_punctuation(
+        quoted, language=code
+    )
+
+
 def test_detokenize_unescapes_each_entity_once() -> None:
     assert detokenize("a &amp;lt; b &#124; &lt;", language="de") == "a &lt; b | <"
 

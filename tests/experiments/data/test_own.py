@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments import cli
+from fairseq_labo.experiments.data import moses, steps
 from fairseq_labo.experiments.data.recipe import Limits
 from fairseq_labo.experiments.files import read_json, read_lines, write_lines
 from tests.experiments.data import releases
@@ -63,6 +64,33 @@ def test_moses_lowercase_pieces_and_two_dictionaries(text: Path) -> None:
     manifest = read_json(dest / "manifest.json")
     assert not manifest["joined_dictionary"] and manifest["lowercase"]
     assert manifest["corpus"] == "own"
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_a_region_has_the_rules_of_its_language(tmp_path: Path) -> None:
+    """What was prepared without them is prepared again."""
+    for split in SPLITS:
+        write_lines(tmp_path / f"{split}.fr_FR", [f"L'homme n'est pas {split}."] * 9)
+        write_lines(tmp_path / f"{split}.en_US", [f"Don't touch Tom's {split}."] * 9)
+    command = [word if word != "swh_Latn-de" else "fr_FR-en_US" for word in words(tmp_path)]
+    command[command.index("--destdir") + 1] = str(tmp_path / "dest")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (moses, steps):
+            patch.setattr(module, "short_code", lambda language: language)
+        assert cli.main(command) == 0
+    for rules in ("general", "own"):
+        tokens = [next(read_lines(tmp_path / "dest/tok" / f"test.{x}")) for x in ("fr_FR", "en_US")]
+        assert (tokens[1] == "Don &apos;t touch Tom &apos;s test .") == (rules == "own")
+        assert (tokens[0] == "L&apos; homme n&apos; est pas test .") == (rules == "own")
+        assert cli.main(command) == 0
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
+def test_subwords_are_no_words(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lines(text / "valid.swh_Latn", ["Mb@@ wa 10", *["Mbwa"] * 3])
+    assert cli.main(words(text, "--tokenizer", "none")) == 1
+    assert "expected words, found 'Mb@@', which reads as a subword" in capsys.readouterr().err
+    assert cli.main(words(text)) == 0  # Moses parts the mark from its word
 
 
 @pytest.mark.usefixtures("in_process_fairseq")

@@ -170,6 +170,8 @@ def test_what_the_options_ask_for() -> None:
     assert after.counts == replace(before.counts, tokens={}, dictionary={})
     joined = releases.declared("iwslt14", "--joined-dictionary")
     assert joined.counts == replace(before.counts, dictionary={})
+    # Where nothing is lowercased, nothing changes.
+    assert releases.declared("wmt14", "--keep-case") == releases.declared("wmt14")
     # Where cleaning comes after BPE, other subwords leave other pairs.
     wmt14 = releases.declared("wmt14", "--news-commentary", "v12", "--bpe-size", "9")
     assert wmt14.counts.splits == {}

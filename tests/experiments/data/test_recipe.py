@@ -31,7 +31,7 @@ def test_paths_are_filled_in_for_each_language() -> None:
         (
             corpus_of("train", "test", valid_every=23),
             ["train", "valid", "test"],
-            ["text", "every 23th of train", "text"],
+            ["text", "one of every 23 of train", "text"],
         ),
         (corpus_of("all", held_out=5), ["train", "valid", "test"], ["a note"] * 3),
     ],

@@ -11,7 +11,6 @@ from fairseq_labo.experiments.evaluation.bleu import (
     ceilings,
     check_tokenizer,
     score_text,
-    short_code,
     split_compounds,
 )
 
@@ -79,11 +78,6 @@ def test_what_sacrebleu_parts_words_with_must_be_there() -> None:
             check_tokenizer(language)
     for language in ("en", "zh", "th", "de_AT"):
         check_tokenizer(language)
-
-
-def test_codes_of_languages() -> None:
-    codes = {"en": "en", "zh_CN": "zh", "zho_Hans": "zh", "pt-BR": "pt", "JPN": "ja", "tlh": "tlh"}
-    assert {language: short_code(language) for language in codes} == codes
 
 
 def test_straight_apostrophes_on_both_sides() -> None:

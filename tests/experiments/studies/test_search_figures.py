@@ -32,6 +32,10 @@ def test_heat_maps_show_every_value_in_its_place() -> None:
     panels = heat_maps(GRID).axes
     assert [axes.get_title() for axes in panels] == ["BLEU", "NLL", "ECE %"]
     assert [each.get_text() for each in panels[0].get_yticklabels()] == ["2", "∞"]
+    turned = [Candidate(dict(reversed(each.setting.items())), each.values, each.measures)
+              for each in GRID]  # fmt: skip
+    across = heat_maps(turned).axes[0]
+    assert [each.get_text() for each in across.get_xticklabels()] == ["2", "∞"]
     shown = [
         {text.get_position(): text.get_text() for text in axes.texts} for axes in panels
     ]  # fmt: skip

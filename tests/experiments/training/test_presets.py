@@ -287,6 +287,10 @@ def test_bleu_of_validation_is_of_the_corpus(
     assert value_of("--eval-bleu-remove-bpe", words) == remove
     # By default fairseq detokenizes by the rules of English, whatever the target is.
     assert value_of("--eval-bleu-detok-args", words) == f'{{"target_lang": "{data.languages[1]}"}}'
+    of_region = corpus(tmp_path / "region", target_lang="de_AT", tokenizer=tokenizer)
+    words = arguments(of_region, best_by="bleu")
+    assert value_of("--eval-bleu-detok-args", words) == '{"target_lang": "de"}'
+    assert value_of("--target-lang", words) == "de_AT"
 
 
 def test_bleu_of_validation_asks_what_a_folder_does_not_tell(tmp_path: Path) -> None:
