@@ -68,6 +68,7 @@ find_base_python() {
 
 check_disk() { # MIB WHAT
     local free_mib
+    [[ ${MIN_FREE_MIB:-0} =~ ^[0-9]+$ ]] || die "\$MIN_FREE_MIB: expected a number, found $MIN_FREE_MIB"
     free_mib=$(df -Pm "$(dirname "$venv")" | awk 'NR == 2 {print $4}')
     ((free_mib >= ${MIN_FREE_MIB:-$1})) ||
         die "expected at least ${MIN_FREE_MIB:-$1} MiB free for $venv ($2), found $free_mib MiB;" \
@@ -113,8 +114,8 @@ install_all() {
     local first
     check_compiler
     mkdir -p "$venv"
-    touch "$venv/unfinished" # first: what is killed while it removes files is made anew, too
-    find "$venv" -mindepth 1 -maxdepth 1 ! -name unfinished -exec rm -rf {} +
+    touch "$unfinished" # first: what is killed while it removes files is made anew, too
+    find "$venv" -mindepth 1 -maxdepth 1 ! -name "${unfinished##*/}" -exec rm -rf {} +
     run "$base" -m venv "$venv" ||
         die "could not make a virtual environment in $venv (Debian: apt install python3-venv)"
     # Everything but fairseq, which is built with torch, numpy and Cython where it has no wheel.
@@ -135,7 +136,7 @@ install_all() {
 keep_byte_code() {
     local modules="fairseq_cli.train, fairseq_cli.generate, matplotlib.pyplot, sacrebleu, scipy.stats"
     env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX "$venv/bin/python" -W ignore -c "import $modules" \
-        >/dev/null 2>"$venv/unfinished" || die "what was installed does not load: $(cat "$venv/unfinished")"
+        >/dev/null 2>"$unfinished" || die "what was installed does not load: $(cat "$unfinished")"
 }
 
 checksum() {
@@ -162,16 +163,17 @@ fi
 requirements=$(checksum "$locks" "$repo/scripts/setup.sh")
 sources=$(checksum "$repo/fairseq_labo" "$repo/setup.py")
 stamp=$venv/fairseq_labo.setup
-if [[ -e $venv && ! -e $stamp && ! -e $venv/unfinished && -n $(ls -A "$venv") ]]; then
+unfinished=$venv/fairseq_labo.unfinished
+if [[ -e $venv && ! -e $stamp && ! -e $unfinished && -n $(ls -A "$venv") ]]; then
     die "expected nothing in $venv, or an environment that this script made, found something else," \
         "which would be lost; choose another folder: VENV=/elsewhere scripts/setup.sh"
 fi
-if [[ ! -e $stamp || -e $venv/unfinished || $(sed -n 1p "$stamp") != "$requirements" ]]; then
+if [[ ! -e $stamp || -e $unfinished || $(sed -n 1p "$stamp") != "$requirements" ]]; then
     if has_gpu; then check_disk "$cuda_mib" "with a GPU"; else check_disk "$cpu_mib" "without a GPU"; fi
     install_all
 elif [[ $(sed -n 2p "$stamp") != "$sources" ]]; then
     pip --no-build-isolation --force-reinstall "$repo"
 fi
 printf '%s\n%s\n' "$requirements" "$sources" >"$stamp"
-rm -f "$venv/unfinished"
+rm -f "$unfinished"
 echo "ready: $venv ($("$venv/bin/python" --version))"

@@ -146,7 +146,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
-    ) -> tuple[Tensor, int, dict[str, Any]]:
+    ) -> tuple[Tensor, int | Tensor, dict[str, Any]]:
         """Return the loss, its denominator, and what is logged.
 
         The loss is in nats, summed over the target tokens (per token, [B * T], if not
@@ -160,9 +160,8 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             results = self.losses_of_output(model, model(**sample["net_input"]), sample)
         losses, target, label_smoothing = results
         num_sentences, num_tokens = sample["target"].size(0), sample["ntokens"]
-        num_counted = num_tokens
-        if self.ignore_prefix_size > 0:
-            num_counted = target.ne(self.padding_idx).sum()
+        # Not the same as `num_tokens` without the prefix, nor where a task masks tokens.
+        num_counted = target.ne(self.padding_idx).sum()
         divisor = num_counted if self.divide_by_counted else num_tokens
         sample_size = num_sentences if self.sentence_avg else divisor
         loss = losses.loss.sum() if losses.loss.dim() else losses.loss
@@ -176,8 +175,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         }
         if losses.argmax is not None:
             correct = losses.argmax.eq(target).sum()  # never at ignored tokens
-            total = target.ne(self.padding_idx).sum()
-            logging_output |= {"n_correct": correct, "total": total}
+            logging_output |= {"n_correct": correct, "total": num_counted}
         return (loss if reduce else losses.loss), sample_size, logging_output
 
     def compute_loss(

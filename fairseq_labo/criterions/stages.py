@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fairseq.tasks import FairseqTask
+
 # Factor of the regularizer's weight at t in [0, 1), the part of the first stage that is over.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "step": lambda t: 1.0,
@@ -39,10 +41,15 @@ class TrainingProgress:
     def _listen(self, task: Any, method: str, argument: str, *, tells: str) -> None:
         call = getattr(task, method)
         signature = inspect.signature(call)
+        place = [*inspect.signature(getattr(FairseqTask, method)).parameters].index(argument) - 1
 
         @functools.wraps(call)
         def listening(*args: Any, **kwargs: Any) -> Any:
-            setattr(self, tells, int(signature.bind(*args, **kwargs).arguments[argument]))
+            named = {**signature.bind(*args, **kwargs).arguments, **kwargs}
+            if argument in named:
+                setattr(self, tells, int(named[argument]))
+            elif len(args) > place:  # it is passed on (*args), or has another name
+                setattr(self, tells, int(args[place]))
             return call(*args, **kwargs)
 
         setattr(task, method, listening)

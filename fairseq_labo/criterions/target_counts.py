@@ -2,9 +2,10 @@
 
 Counted once, from the binarized files of the training split (``--train-subset``: ``train``, and
 ``train1``, ... where there are more, in every folder of the data path), whose target side is a
-file of its own, so that with a joined dictionary no type of the source gets in. Every worker reads
-the same files. The counts go into the task's state, which fairseq writes into every checkpoint:
-there fairseq-validate finds them, whatever corpus it validates on.
+file of its own, so that with a joined dictionary no type of the source gets in. The first file of
+several counts as often as ``--upsample-primary`` says. Every worker reads the same files. The
+counts go into the task's state, which fairseq writes into every checkpoint: there fairseq-validate
+finds them, whatever corpus it validates on.
 """
 
 import itertools
@@ -50,13 +51,14 @@ def target_counts(task: Any) -> Tensor:
             )
         return kept
     counts = np.zeros(0, np.int64)
-    paths = list(_target_files(task))
-    for path in paths:
+    files = list(_target_files(task))
+    for path, times in files:
         for types in _types(path, task):
-            found = np.bincount(types, minlength=counts.size)
+            found = times * np.bincount(types, minlength=counts.size)
             found[: counts.size] += counts
             counts = found
     counts = np.pad(counts, (0, max(0, size - counts.size)))
+    paths = [f"{times} x {path}" if times != 1 else path for path, times in files]
     logger.info("--label-prior: counted %s target tokens in %s", f"{counts.sum():,}", paths)
     # A truncated output dictionary has <unk> for the rest.
     counts[task.target_dictionary.unk()] += counts[size:].sum()
@@ -65,8 +67,11 @@ def target_counts(task: Any) -> Tensor:
     return result
 
 
-def _target_files(task: Any) -> Iterator[str]:
-    """Paths, without .bin and .idx, of the target side of the training data."""
+def _target_files(task: Any) -> Iterator[tuple[str, int]]:
+    """Paths, without .bin and .idx, of the target side of the training data; how often it is read.
+
+    That is --upsample-primary for the first of several files in a folder.
+    """
     config = getattr(task, "cfg", None) or task.args
     if isinstance(task, TranslationTask):
         source, target = config.source_lang, config.target_lang
@@ -82,7 +87,9 @@ def _target_files(task: Any) -> Iterator[str]:
     subset = getattr(config, "train_subset", None) or DEFAULT_SPLIT
     if "$" in subset:  # of a configuration that is not resolved
         subset = DEFAULT_SPLIT
+    upsampled = max(1, getattr(config, "upsample_primary", 1))  # fairseq's default is -1
     for folder in utils.split_paths(config.data):
+        files: list[str] = []
         for number in itertools.count():
             split = os.path.join(folder, f"{subset}{number or ''}")
             here = [split + ending for ending in endings]
@@ -95,7 +102,9 @@ def _target_files(task: Any) -> Iterator[str]:
                 )
             if not found:
                 break
-            yield found[0]
+            files.append(found[0])
+        for number, path in enumerate(files):
+            yield path, upsampled if number == 0 and len(files) > 1 else 1
 
 
 def _types(path: str, task: Any) -> Iterator[np.ndarray]:

@@ -15,11 +15,16 @@ import torch
 from fairseq import checkpoint_utils, models, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.file_io import PathManager
+from fairseq.modules import LearnedPositionalEmbedding
 from torch import Tensor
 
 from fairseq_labo.criterions.logits import model_logits
 
 logger = logging.getLogger(__name__)
+
+LANGUAGES = ("source_lang", "target_lang")
+# Of a task's configuration: the tokens that it puts into a batch beside those of the text.
+TOKENS = ("encoder_langtok", "decoder_langtok", "add_bos_token", "prepend_bos")
 
 
 class TeacherError(RuntimeError):
@@ -56,6 +61,7 @@ class Teacher:
             # by whether this update has read the teacher, as that after a restart does.
             with torch.random.fork_rng(devices=[]):
                 model = load_teacher(self.path, self.task)
+                check_positions(self.path, model, student, self.task)
             self._model = model.to(device=parameter.device, dtype=parameter.dtype)
         return model_logits(self._model, self._model(**sample["net_input"]))
 
@@ -118,14 +124,32 @@ def check_task(path: str, teacher_config: Any, task: Any) -> None:
             f"found one of the task {name} in {path}; teacher and student must read the same batch"
         )
     ours = getattr(task, "cfg", None) or getattr(task, "args", None)
-    for key in ("source_lang", "target_lang"):
-        theirs, expected = getattr(teacher_config, key, None), getattr(ours, key, None)
-        if theirs and expected and theirs != expected:
+    for key in (*LANGUAGES, *TOKENS):
+        theirs, expected = (getattr(each, key, None) or None for each in (teacher_config, ours))
+        # The languages need not be given.
+        if theirs != expected and (key in TOKENS or (theirs and expected)):
             raise TeacherError(
                 f"--teacher-path: expected a teacher with --{key.replace('_', '-')} {expected}, "
                 f"like the student, found {theirs} in {path}"
             )
     check_dictionaries(path, teacher_config, task)
+
+
+def check_positions(path: str, teacher: Any, student: Any, task: Any) -> None:
+    """Raise TeacherError if the student may read sentences for which the teacher has no positions.
+
+    Positions that are computed have no end.
+    """
+    if not any(isinstance(module, LearnedPositionalEmbedding) for module in teacher.modules()):
+        return
+    ours = utils.resolve_max_positions(task.max_positions(), student.max_positions())
+    theirs = teacher.max_positions()
+    if utils.resolve_max_positions(ours, theirs) != ours:
+        raise TeacherError(
+            f"--teacher-path: expected learned positions for as many tokens as the student may "
+            f"read, {ours}, found {theirs} in {path}; give the student the teacher's "
+            "--max-source-positions and --max-target-positions (--tokens-per-sample)"
+        )
 
 
 def check_dictionaries(path: str, teacher_config: Any, task: Any) -> None:

@@ -18,8 +18,6 @@ CHUNKED_LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
 LOWEST_PRECISE_SUM = -16.0  # of d and log π
 SMALLEST_WEIGHTED_SUM = 1e-30  # of π exp(d); its terms must not lose digits below 1e-38
-# Finite, so that a masked entry adds 0 · d = 0 to an expectation, not 0 · (−inf) = NaN.
-LOWEST_EXPONENT = -1e30
 
 Rows = slice | Tensor  # a range of rows, or row numbers
 
@@ -86,7 +84,7 @@ def _expectation(values: Tensor, weights: Tensor) -> Tensor:
     """Σ weights · values, where a weight of 0 silences a value of −inf: [n]."""
     found = torch.linalg.vecdot(values, weights)
     if values.is_cuda or bool(found.isnan().any()):
-        found = torch.linalg.vecdot(values.clamp_(min=LOWEST_EXPONENT), weights)
+        found = torch.linalg.vecdot(values.masked_fill_(weights == 0, 0.0), weights)
     return found
 
 

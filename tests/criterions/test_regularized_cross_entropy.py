@@ -46,6 +46,20 @@ def test_validation_loss_is_plain_nll(build: Build, criterion: tuple[str, ...]) 
     assert log["reg_ntokens"] == ours.batch["ntokens"]  # and the regularizer is measured
 
 
+def test_averages_are_over_the_tokens_that_are_counted(build: Build) -> None:
+    """Not over `ntokens`, where a task masks some, as fairseq's masked_lm does."""
+    built = build(*LABO, "--report-accuracy")
+    target = built.batch["target"]
+    target[:, ::2] = built.criterion.padding_idx
+    counted = int(target.ne(built.criterion.padding_idx).sum())
+    assert 0 < counted < built.batch["ntokens"]
+    _, sample_size, log = built.criterion(built.model, built.batch)
+    assert sample_size == built.batch["ntokens"]  # as fairseq's label smoothing has it
+    sizes = {key: int(log[key]) for key in ("num_counted", "loss_size", "reg_ntokens", "total")}
+    assert set(sizes.values()) == {counted}
+    assert float(log["smoothing"]) == pytest.approx(0.1 * counted)
+
+
 def test_unreduced_loss_is_per_token(build: Build) -> None:
     built = build(*LABO)
     reduced, _, _ = built.criterion(built.model, built.batch)

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import FairseqTask
 
 from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
 
@@ -120,6 +122,38 @@ def test_two_criterions_of_one_task_both_hear() -> None:
     task.begin_epoch(2, None)
     assert first.epoch == second.epoch == 2
     assert len(task.calls) == 1
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_task_that_passes_its_arguments_on_is_followed(by_name: bool) -> None:
+    """As a user's own may, and as fairseq's audio_classification does."""
+    heard = []
+
+    class PassesOn(FairseqTask):
+        def begin_epoch(self, *args: Any, **kwargs: Any) -> None:
+            heard.append(args)
+
+        def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> Any:
+            heard.append((sample, *args, *kwargs.values()))
+
+    task, progress = PassesOn(FairseqDataclass()), TrainingProgress()
+    progress.follow(task)
+    task.begin_epoch(3, "model")
+    if by_name:
+        names = {"model": "m", "criterion": "c", "optimizer": "o", "update_num": 7}
+        task.train_step(sample="batch", **names, ignore_grad=False)
+    else:
+        task.train_step("batch", "m", "c", "o", 7, ignore_grad=False)
+    assert (progress.epoch, progress.num_updates) == (3, 7)
+    assert heard == [(3, "model"), ("batch", "m", "c", "o", 7, False)]
+
+
+def test_what_a_task_is_not_told_stays_unknown() -> None:
+    """No error where no stage needs it."""
+    task = SimpleNamespace(begin_epoch=lambda *_: "begun", train_step=lambda *_: None)
+    progress = TrainingProgress()
+    progress.follow(task)
+    assert task.begin_epoch() == "begun" and progress.epoch is None
 
 
 def test_a_task_of_another_shape_is_still_followed() -> None:

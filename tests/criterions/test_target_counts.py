@@ -57,6 +57,9 @@ def test_more_folders_and_more_splits(toy_corpus: Path, tmp_path: Path) -> None:
     one = target_counts(task_of(toy_corpus / "bin"))
     more = target_counts(task_of(f"{toy_corpus / 'bin'}:{shard}"))
     assert torch.equal(more, 3 * one)
+    # Of one file alone fairseq takes each sentence once, of several the first file's more often.
+    upsampled = task_of(f"{toy_corpus / 'bin'}:{shard}", upsample_primary=5)
+    assert torch.equal(target_counts(upsampled), (1 + 5 + 1) * one)
 
 
 def test_another_split_is_trained_on(toy_corpus: Path) -> None:

@@ -73,6 +73,8 @@ def test_a_model_for_each_language_pair_cannot_teach(
         ({"_name": "unheard_of"}, "found one of the task unheard_of"),
         ({"source_lang": "en"}, "expected a teacher with --source-lang de.*found en"),
         ({"target_lang": "fr"}, "expected a teacher with --target-lang en.*found fr"),
+        ({"encoder_langtok": "src"}, "a teacher with --encoder-langtok None, .* found src"),
+        ({"add_bos_token": True}, "a teacher with --add-bos-token None, .* found True"),
     ],
 )
 def test_other_tasks(
@@ -82,6 +84,24 @@ def test_other_tasks(
         task.cfg.source_lang, task.cfg.target_lang = "de", "en"
     with pytest.raises(TeacherError, match=match):
         load_teacher(changed(teacher, tmp_path, **config), task)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_teacher_with_fewer_positions(
+    build: Callable[..., Built], learned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before the first batch, not by the first sentence that is too long; computed ones do."""
+    student = build(*TSLA, "--smoothing-updates", 6, "--max-source-positions", 90)
+    positions = ["--decoder-learned-pos"] if learned else []
+    other = build(*TSLA, "--smoothing-updates", 6, "--max-target-positions", 70, *positions)
+    monkeypatch.setattr("fairseq_labo.criterions.teacher.load_teacher", lambda *_: other.model)
+    teacher = Teacher("small.pt", task=student.task)
+    if not learned:
+        assert teacher.logits(student.batch, student=student.model).dim() == 3
+        return
+    match = r"as many tokens as the student may read, \(90, 1024\), found \(1024, 70\) in small.pt"
+    with pytest.raises(TeacherError, match=match):
+        teacher.logits(student.batch, student=student.model)
 
 
 @pytest.fixture

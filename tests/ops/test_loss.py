@@ -196,6 +196,21 @@ def test_teacher_is_cross_entropy_with_soft_targets(impl: str, beta: float) -> N
     torch.testing.assert_close(leaf.grad, (torch.softmax(logits, -1) - q) / 9)
 
 
+@pytest.mark.parametrize("impl", [*IMPLEMENTATIONS, "triton"])
+def test_a_type_that_the_student_masks_and_the_teacher_does_not(impl: str, device: str) -> None:
+    """The loss of its row is infinite, also beside one whose masked type the teacher masks, too."""
+    logits = torch.tensor([[1.0, 2.0, -math.inf]] * 3, device=device)
+    teacher = torch.tensor([[0.0] * 3, [0.0, 0.0, -math.inf], [-math.inf, 0.0, 0.0]], device=device)
+    found = labo_loss(
+        logits, torch.tensor([0, 0, 1], device=device), label_smoothing=0.5, beta=1.0,
+        teacher_logits=teacher, impl=impl, reduction="none",
+    )  # fmt: skip
+    log_p = torch.log_softmax(logits[1, :2], 0)
+    expected = -0.5 * log_p[0] - 0.5 * log_p.mean()
+    assert found[0].isposinf() and found[2].isposinf()
+    torch.testing.assert_close(found[1], expected)
+
+
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 def test_teacher_gets_no_gradient_and_its_entropy_is_reported(impl: str) -> None:
     logits, teacher, target = teacher_case()

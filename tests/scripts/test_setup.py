@@ -45,6 +45,16 @@ def test_refuses_an_old_python(tmp_path: Path) -> None:
 def test_needs_disk_space(tmp_path: Path) -> None:
     done = shell("scripts/setup.sh", VENV=str(tmp_path / "venv"), MIN_FREE_MIB="999999999")
     assert done.returncode == 1 and "expected at least 999999999 MiB free" in done.stderr
+    done = shell("scripts/setup.sh", VENV=str(tmp_path / "venv"), MIN_FREE_MIB="much")
+    assert done.returncode == 1 and "$MIN_FREE_MIB: expected a number, found much" in done.stderr
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    """Whatever its files are called."""
+    (tmp_path / "unfinished").write_text("my thesis", encoding="utf-8")
+    done = shell("scripts/setup.sh", VENV=str(tmp_path), MIN_FREE_MIB="0")
+    assert done.returncode == 1 and f"expected nothing in {tmp_path}, or an" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["unfinished"]
 
 
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="there is a wheel for Python 3.12")
@@ -132,7 +142,7 @@ def test_byte_code_is_kept_of_what_loads(error: str, tmp_path: Path) -> None:
     assert done.returncode == int(bool(error)), done.stderr
     if error:
         assert done.stderr.endswith(f"error: what was installed does not load: {error}\n")
-    assert (tmp_path / "venv" / "unfinished").exists() == bool(error)
+    assert (tmp_path / "venv" / "fairseq_labo.unfinished").exists() == bool(error)
 
 
 def test_killed_while_the_old_environment_is_removed(tmp_path: Path) -> None:

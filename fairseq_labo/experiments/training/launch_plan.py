@@ -81,10 +81,12 @@ def place_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Place |
             )
         return Place(rank, nodes, rank, nodes)
     if options.nodes is None and "SLURM_STEP_NUM_TASKS" in environ:
-        place = Place(*(int(environ[f"SLURM_{name}"]) for name in SRUN_VARIABLES))
+        place = Place(*(_number_of(name, environ) for name in SRUN_VARIABLES))
         if place.num_tasks > 1:
             return place
-    elif options.nodes is None and (machines := int(environ.get("SLURM_JOB_NUM_NODES", "1"))) > 1:
+    elif options.nodes is None and (
+        "SLURM_JOB_NUM_NODES" in environ and (machines := _number_of("JOB_NUM_NODES", environ)) > 1
+    ):
         raise UserError(
             f"this SLURM job has {machines} machines, but labo train was started on one of them "
             f"only: write 'srun labo train ...' in the job, or pass --nodes 1"
@@ -92,6 +94,16 @@ def place_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Place |
     if rank is not None or options.master is not None:
         raise UserError("--node-rank and --master go with --nodes of 2 or more")
     return None
+
+
+def _number_of(name: str, environ: Mapping[str, str]) -> int:
+    found = environ.get(f"SLURM_{name}", "")
+    if not found.isdecimal():
+        raise UserError(
+            f"$SLURM_{name}: expected a number, as srun sets it, found "
+            f"{found or 'none'!r}; start by srun, or pass --nodes 1"
+        )
+    return int(found)
 
 
 def visible_gpus(environ: Mapping[str, str]) -> int:

@@ -153,6 +153,12 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
                 f"found none: half of the {options.epochs} epochs may be more; give "
                 f"--smoothing-updates N, N below {updates}"
             )
+        if before is None and whole == 1:
+            raise UserError(
+                f"{name}: expected the length of stage 1, for half of one epoch is none, found "
+                "neither --smoothing-epochs nor --smoothing-updates; give --smoothing-updates N, "
+                "or more --epochs"
+            )
         given["smoothing_epochs"] = before or (whole + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):

@@ -183,6 +183,8 @@ def test_a_job_of_several_machines_needs_srun() -> None:
         (1, {}, {"workers": 2}, "pass --gpus 0 with it"),
         (0, {}, {"gpus": 2}, "--gpus: expected at most 0, .* found 2; .* --gpus 0 the CPU"),
         (2, {}, {"gpus": 3}, "--gpus: expected at most 2"),
+        (1, {"SLURM_JOB_NUM_NODES": "x"}, {}, r"\$SLURM_JOB_NUM_NODES: expected a number, .* 'x'"),
+        (1, {"SLURM_STEP_NUM_TASKS": "2"}, {}, r"\$SLURM_PROCID: expected a number, .* 'none'"),
         (1, SRUN | {"PATH": "/nowhere"}, {}, "expected scontrol.* pass --master"),
     ],
 )

@@ -200,6 +200,9 @@ def test_the_length_of_stage_1_must_be_given_where_updates_end(tmp_path: Path) -
         arguments(data, "--max-update", "10", **tsla)
     words = arguments(data, "--max-update", "10", smoothing_updates=5, **tsla)
     assert value_of("--smoothing-updates", words) == "5"
+    with pytest.raises(UserError, match=r"half of one epoch is none, .* give --smoothing-updates"):
+        arguments(data, epochs=1, **tsla)
+    assert value_of("--smoothing-epochs", arguments(data, epochs=2, **tsla)) == "1"
 
 
 @pytest.mark.parametrize(
