@@ -241,9 +241,9 @@ def test_the_sentence_on_the_finals_lengths_holds() -> None:
     length, lengths = shown("test length", 3)
     (right, of_others), (fewer, more) = shown("test n-grams", 1), shown("test1 n-grams", 1)
     assert (
-        f"have {length} of the references' length, the others {lengths}, and of its n-grams more "
-        f"are right (geometric mean of the precisions {right} %, the others {of_others} %). On "
-        f"2017 fewer are ({fewer} %, the others {more} %)."
+        f"have {length} of the references' length, the others {lengths}, and of its n-grams as "
+        f"many are right (geometric mean of the precisions {right} %, the others {of_others} %). "
+        f"On 2017 fewer are ({fewer} %, the others {more} %)."
     ) in words(REPOSITORY / "docs" / "results.md")
 
 
