@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch
+from fairseq.benchmark.dummy_mt import DummyMTTask
 from fairseq.criterions import FairseqCriterion
 from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks.language_modeling import LanguageModelingTask
+from fairseq.tasks.translation import TranslationTask
 from omegaconf import II
 from torch import Tensor
 
@@ -21,6 +24,9 @@ from fairseq_labo.ops.arguments import check_label_smoothing
 from fairseq_labo.ops.priors import PRIORS, prior_from_counts
 
 logger = logging.getLogger(__name__)
+
+# Tasks in whose batches `ntokens` is the number of targets.
+WHOLE_TARGETS = (TranslationTask, LanguageModelingTask, DummyMTTask)
 
 
 @dataclass
@@ -113,6 +119,8 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             self.prior = prior_from_counts(cfg.label_prior, target_counts(task))
         self.sentence_avg = cfg.sentence_avg
         self.ignore_prefix_size = cfg.ignore_prefix_size
+        # Of a prefix, or where the task masks tokens (masked_lm). Counting takes launches on a GPU.
+        self.some_do_not_count = cfg.ignore_prefix_size > 0 or not isinstance(task, WHOLE_TARGETS)
         self.divide_by_counted = cfg.divide_by_counted
         self.report_accuracy = cfg.report_accuracy
         self.fused_projection = cfg.fused_projection
@@ -160,8 +168,9 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
             results = self.losses_of_output(model, model(**sample["net_input"]), sample)
         losses, target, label_smoothing = results
         num_sentences, num_tokens = sample["target"].size(0), sample["ntokens"]
-        # Not the same as `num_tokens` without the prefix, nor where a task masks tokens.
-        num_counted = target.ne(self.padding_idx).sum()
+        num_counted = num_tokens
+        if self.some_do_not_count:
+            num_counted = target.ne(self.padding_idx).sum()
         divisor = num_counted if self.divide_by_counted else num_tokens
         sample_size = num_sentences if self.sentence_avg else divisor
         loss = losses.loss.sum() if losses.loss.dim() else losses.loss
@@ -175,7 +184,8 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         }
         if losses.argmax is not None:
             correct = losses.argmax.eq(target).sum()  # never at ignored tokens
-            logging_output |= {"n_correct": correct, "total": num_counted}
+            total = target.ne(self.padding_idx).sum()
+            logging_output |= {"n_correct": correct, "total": total}
         return (loss if reduce else losses.loss), sample_size, logging_output
 
     def compute_loss(

@@ -70,7 +70,8 @@ def labo_linear_loss(
         weight: [V, D] of the same dtype and device, as of `torch.nn.Linear`; may be a tied
             embedding.
         target: [N], int64 or int32.
-        label_smoothing, beta: α and β, as in `labo_loss`.
+        label_smoothing: α, as in `labo_loss`.
+        beta: β, as in `labo_loss`.
         bias: [V].
         reduction: as in `labo_loss`.
         options: as in `labo_loss`. `impl` computes a chunk's losses; "reference" holds all logits.

@@ -1,8 +1,15 @@
 """What both criterions share, against fairseq's own on fairseq's own model, task and batch."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
+from fairseq_labo.criterions.tsla_cross_entropy import (
+    TslaCrossEntropyConfig,
+    TslaCrossEntropyCriterion,
+)
 from tests.criterions.conftest import Build
 from tests.criterions.steps import LABO, SMOOTHED, TSLA, assert_same_step, step
 
@@ -48,7 +55,15 @@ def test_validation_loss_is_plain_nll(build: Build, criterion: tuple[str, ...]) 
 
 def test_averages_are_over_the_tokens_that_are_counted(build: Build) -> None:
     """Not over `ntokens`, where a task masks some, as fairseq's masked_lm does."""
-    built = build(*LABO, "--report-accuracy")
+    built = build(*LABO)
+    config = TslaCrossEntropyConfig(report_accuracy=True, smoothing_updates=1, sentence_avg=False)
+    task: Any = SimpleNamespace(
+        target_dictionary=built.task.target_dictionary,
+        begin_epoch=lambda epoch, model: None,
+        train_step=lambda *_, update_num: None,
+    )
+    built = built._replace(criterion=TslaCrossEntropyCriterion(config, task))
+    built.criterion.progress.num_updates = 0
     target = built.batch["target"]
     target[:, ::2] = built.criterion.padding_idx
     counted = int(target.ne(built.criterion.padding_idx).sum())
@@ -57,7 +72,8 @@ def test_averages_are_over_the_tokens_that_are_counted(build: Build) -> None:
     assert sample_size == built.batch["ntokens"]  # as fairseq's label smoothing has it
     sizes = {key: int(log[key]) for key in ("num_counted", "loss_size", "reg_ntokens", "total")}
     assert set(sizes.values()) == {counted}
-    assert float(log["smoothing"]) == pytest.approx(0.1 * counted)
+    weight = built.criterion.label_smoothing_of_stage_1(len(task.target_dictionary))
+    assert float(log["smoothing"]) == pytest.approx(weight * counted)
 
 
 def test_unreduced_loss_is_per_token(build: Build) -> None:
