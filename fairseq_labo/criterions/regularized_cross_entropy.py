@@ -25,7 +25,7 @@ from fairseq_labo.ops.priors import PRIORS, prior_from_counts
 
 logger = logging.getLogger(__name__)
 
-# Tasks in whose batches `ntokens` is the number of targets.
+# Tasks in whose batches `ntokens` is the number of targets; the last is fairseq's for benchmarks.
 WHOLE_TARGETS = (TranslationTask, LanguageModelingTask, DummyMTTask)
 
 

@@ -18,11 +18,10 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
+from fairseq_labo.experiments.data.recipe import SUBWORD_MARKS
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
 
-SEPARATOR = "@@"
-WORD_BEGIN = "\u2581"
 # subword-nmt keeps the subwords of every word it has seen; about 100 MB of them.
 CACHED_WORDS = 300_000
 
@@ -96,7 +95,7 @@ def load_codes(codes: Path) -> BPE:
                 f"{line!r}; give the file that subword-nmt wrote"
             )
     text = "".join(f"{line}\n" for line in lines)
-    return BPE(io.StringIO(text, newline="\n"), separator=SEPARATOR)
+    return BPE(io.StringIO(text, newline="\n"), separator=SUBWORD_MARKS["subword-nmt"])
 
 
 def check_no_marks(path: Path, kind: str) -> None:
@@ -104,17 +103,18 @@ def check_no_marks(path: Path, kind: str) -> None:
 
     Joined again, the subwords would be other words.
     """
-    mark = SEPARATOR if kind == "subword-nmt" else WORD_BEGIN
+    mark = SUBWORD_MARKS[kind]
+    # SentencePiece takes its mark for a space wherever it stands.
+    reads_as_subword = str.endswith if kind == "subword-nmt" else str.__contains__
     for number, line in enumerate(read_lines(path), 1):
         if mark not in line:
             continue
-        for word in line.split():
-            if word.endswith(mark) or (mark in word and mark == WORD_BEGIN):
-                raise UserError(
-                    f"{path}, line {number}: expected words, found {textwrap.shorten(word, 80)!r}, "
-                    f"which reads as a subword of {kind}, in {textwrap.shorten(line, 200)!r}: give "
-                    "text without subwords, or choose the other kind, --bpe"
-                )
+        if found := [word for word in line.split() if reads_as_subword(word, mark)]:
+            raise UserError(
+                f"{path}, line {number}: expected words, found {textwrap.shorten(found[0], 80)!r}, "
+                f"which reads as a subword of {kind}, in {textwrap.shorten(line, 200)!r}: give "
+                "text without subwords, or choose the other kind, --bpe"
+            )
 
 
 # By when the file was written, too: another preparation in this process may write it again.

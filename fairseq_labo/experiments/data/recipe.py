@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 Markup = Literal["plain", "tags2014", "tags2017", "segments"]
 Subwords = Literal["subword-nmt", "sentencepiece"]
+# At the end of a word's subwords but the last; at the beginning of its first.
+SUBWORD_MARKS: dict[str, str] = {"subword-nmt": "@@", "sentencepiece": "\u2581"}
 Tokenizer = Literal["moses", "none"]
 
 

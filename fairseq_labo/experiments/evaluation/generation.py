@@ -20,6 +20,7 @@ from typing import TextIO
 import fairseq_labo
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.data.recipe import SUBWORD_MARKS
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
@@ -42,7 +43,6 @@ NOT_A_TRANSLATION = (
     *("--quiet", "--results-path", "--num-shards", "--shard-id"),
 )
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
-SUBWORD_MARKS = ("@@", "\u2581")  # of subword-nmt and of sentencepiece
 
 
 def arguments(
@@ -237,7 +237,7 @@ def check_references(
     for number, (raw, line) in enumerate(zip(references, tokens, strict=True)):
         if UNKNOWN in line:
             continue
-        has_mark = any(mark in line and mark not in raw for mark in SUBWORD_MARKS)
+        has_mark = any(mark in line and mark not in raw for mark in SUBWORD_MARKS.values())
         has_lost_spaces = " " not in line and sum(map(bool, map(_letters, raw.split()))) > 1
         if has_mark or has_lost_spaces:
             raise UserError(

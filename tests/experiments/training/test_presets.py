@@ -98,38 +98,6 @@ def test_why_batches_need_no_multiple(multiple: int, sentences: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed_on", "found"),
-    [
-        ("--max-epoch 0", "--max-epoch 0"),
-        ("--max-epoch=-1", "--max-epoch -1"),
-        (
-            "--max-epoch 0 --max-update 0 --patience -1",
-            "--max-epoch 0 --max-update 0 --patience -1",
-        ),
-        ("--max-update -5", "--max-epoch 10 --max-update -5"),
-        ("--max-epoch 0 --stop-time-hours inf", "--max-epoch 0 --stop-time-hours inf"),
-        # It counts validations.
-        ("--max-epoch 0 --patience 2 --disable-validation", "--max-epoch 0 --patience 2"),
-    ],
-)
-def test_a_training_without_an_end(passed_on: str, found: str, tmp_path: Path) -> None:
-    """fairseq's 0 is no limit; below it, it trains nothing, or one update."""
-    with pytest.raises(UserError) as caught:
-        arguments(corpus(tmp_path / "data"), *passed_on.split())
-    assert f"expected an end of the training, found {found}: for fair" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "passed_on",
-    ["", "--max-update 0", "--max-epoch 0 --max-update 9", "--max-epoch 0 --stop-time-hours 0.5",
-     "--max-epoch 0 --patience 3", "--max-epoch 0 --stop-min-lr 1e-9", "--max-epoch many"],
-)  # fmt: skip
-def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
-    words = arguments(corpus(tmp_path / "data"), *passed_on.split())
-    assert words[len(words) - len(passed_on.split()) :] == passed_on.split()
-
-
-@pytest.mark.parametrize(
     ("own", "behind", "found"),
     [
         (["--label-smoothing", "0.2"], "--label-smoothing 0.9", "0.2 and, behind --, 0.9"),
@@ -157,52 +125,6 @@ def test_a_plugin_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import of_nobody\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"--user-dir: expected a module .* found .*broken, which"):
         find_criterion("of_somebody_else", str(tmp_path / "broken"))
-
-
-@pytest.mark.parametrize(("before", "expected"), [(1, "1"), (None, "4")])
-def test_more_epochs_do_not_begin_stage_1_again(
-    before: int | None, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Half of the epochs is the default of a training that begins."""
-    data = corpus(tmp_path / "data")
-    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
-    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == "4"
-    (tmp_path / "checkpoint_last.pt").touch()
-    monkeypatch.setattr(presets, "apart", lambda function, folder: before)
-    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == expected
-    assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=3, **tsla)) == "3"
-
-
-@pytest.mark.parametrize(
-    ("passed_on", "expected"),
-    [
-        (["--smoothing-updates", "5"], None),
-        (["--teacher-path=t.pt"], None),
-        (["--smoothing-epochs", "2"], "2"),
-        (["--max-epoch", "30"], "15"),
-        (["--max-epoch", "20", "--max-update", "0"], "10"),
-        (["--max-epoch", "many"], "4"),  # fairseq's to refuse
-    ],
-)
-def test_stage_1_by_what_stands_behind_the_dashes(
-    passed_on: list[str], expected: str | None, tmp_path: Path
-) -> None:
-    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
-    words = arguments(corpus(tmp_path / "data"), *passed_on, **tsla)
-    assert value_of("--smoothing-epochs", words) == expected
-
-
-def test_the_length_of_stage_1_must_be_given_where_updates_end(tmp_path: Path) -> None:
-    """Half of the epochs is more than ten updates: stage 2 would never begin."""
-    data = corpus(tmp_path / "data")
-    tsla: Any = {"criterion": "tsla_cross_entropy", "save_dir": tmp_path}
-    with pytest.raises(UserError, match=r"expected the length of stage 1.* N below 10$"):
-        arguments(data, "--max-update", "10", **tsla)
-    words = arguments(data, "--max-update", "10", smoothing_updates=5, **tsla)
-    assert value_of("--smoothing-updates", words) == "5"
-    with pytest.raises(UserError, match=r"half of one epoch is none, .* give --smoothing-updates"):
-        arguments(data, epochs=1, **tsla)
-    assert value_of("--smoothing-epochs", arguments(data, epochs=2, **tsla)) == "1"
 
 
 @pytest.mark.parametrize(
