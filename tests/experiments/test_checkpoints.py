@@ -1,5 +1,6 @@
 """The reader of checkpoints, and what tells whether one is of a corpus."""
 
+import math
 import os
 import shutil
 from argparse import Namespace
@@ -11,6 +12,7 @@ import torch
 
 from fairseq_labo.experiments.checkpoints import (
     check_corpus,
+    check_finite,
     corpus_record,
     fingerprint,
     load_checkpoint,
@@ -136,3 +138,20 @@ def test_what_its_training_recorded_tells(corpus: PreparedCorpus, tmp_path: Path
     (tmp_path / "corpus.json").unlink()
     with pytest.raises(UserError, match="found other dictionaries"):
         check_corpus(tmp_path / "elsewhere.pt", corpus)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_parameters_that_are_no_numbers(dtype: torch.dtype, bad: float) -> None:
+    """Wherever they stand; tensors without elements and integers are finite."""
+    good = {
+        "none": torch.ones(0, dtype=dtype),
+        "steps": torch.tensor([3]),
+        "on": torch.tensor(True),
+    }
+    for place in (0, 7, 11):
+        weights = torch.arange(12, dtype=dtype) - 5
+        check_finite(Path("1.pt"), {**good, "w": weights})
+        weights[place] = bad
+        with pytest.raises(UserError, match=r"1\.pt: expected finite .* found inf or nan in w:"):
+            check_finite(Path("1.pt"), {**good, "w": weights})

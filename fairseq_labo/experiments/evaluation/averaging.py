@@ -77,7 +77,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
             _add(sums, name, model[name], path=path, first=paths[0])
     for name, total in sums.items():
         if total.is_floating_point():
-            sums[name] = (total / len(paths)).to(model[name].dtype)
+            sums[name] = total.div_(len(paths)).to(model[name].dtype)
     state["model"] = {name: sums[first] for name, first in ties.items()}
     state["last_optimizer_state"] = None
     state["averaged_from"] = [path.name for path in paths]

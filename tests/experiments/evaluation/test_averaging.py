@@ -111,7 +111,7 @@ def test_unsafe_checkpoints_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
-def test_memory_stays_below_two_checkpoints(tmp_path: Path) -> None:
+def test_memory_stays_below_one_and_a_half_checkpoints(tmp_path: Path) -> None:
     """Six files with moments like Adam's; measured in a process of its own (peak resident set)."""
     size = 4_000_000  # 16 MB of parameters, 48 MB a checkpoint: more than noise
     paths = []
@@ -141,7 +141,7 @@ def test_memory_stays_below_two_checkpoints(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(REPOSITORY)},
     )
     grown_kib = int(done.stdout.splitlines()[-1])
-    assert grown_kib < 2 * 3 * 4 * size / 1024 * 1.1, grown_kib
+    assert grown_kib < 1.5 * 3 * 4 * size / 1024 * 1.1, grown_kib
 
 
 def test_newest_by_number(tmp_path: Path) -> None:
