@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_labo.defaults import DEFAULT_ALPHA
+from fairseq_labo.defaults import DEFAULT_ALPHA, USER_DIR
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.provenance import describe_machine
-from fairseq_labo.experiments.training.presets import SIZES, USER_DIR
+from fairseq_labo.experiments.training.presets import SIZES
 
 # fairseq's command line takes --bf16 for a TPU's, so it is set afterwards.
 PRECISIONS = {"fp32": "", "fp16": "--fp16 --fp16-init-scale 128", "bf16": "", "amp": "--amp"}

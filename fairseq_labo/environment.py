@@ -1,5 +1,6 @@
 """Is there a fairseq that can be imported, and if not, what to do; and what waits for it."""
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -25,6 +26,12 @@ def fairseq_installed() -> bool:
     return importlib.util.find_spec("fairseq") is not None
 
 
+@functools.cache  # it reads the lists of files of all that is installed
+def providers_of_fairseq() -> list[str]:
+    """The distributions that provide the module fairseq: fairseq-fixed, ve-fairseq, or others."""
+    return sorted(set(importlib.metadata.packages_distributions().get("fairseq", [])))
+
+
 def require_fairseq() -> None:
     """Import fairseq, or raise `FairseqUnavailable` with the command that installs it."""
     if not fairseq_installed():
@@ -38,7 +45,7 @@ def require_fairseq() -> None:
         importlib.import_module("fairseq")
     except Exception as cause:
         # fairseq-fixed, ve-fairseq and others provide the same module: theirs is another fault.
-        providers = sorted(set(importlib.metadata.packages_distributions().get("fairseq", [])))
+        providers = providers_of_fairseq()
         remedy = f"Install what {' and '.join(providers)} needs, or install it anew."
         if providers in ([], ["fairseq"]):
             remedy = (

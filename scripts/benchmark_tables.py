@@ -112,7 +112,15 @@ def table_launches() -> str:
     return markdown(["forward and backward", *columns], shown)
 
 
+def table_compatibility() -> str:
+    """The rows of scripts/test-matrix.sh."""
+    header = ["date", "row", "Python", "torch", "numpy", "fairseq-fixed", "outcome"]
+    header += ["fast tests", "time"]
+    paths = sorted((RESULTS / "compatibility").glob("*.tsv"))
+    return markdown(header, [path.read_text("utf-8").rstrip("\n").split("\t") for path in paths])
+
+
 TABLES = {
     "loss": table_loss, "speed": table_speed, "projection": table_projection,
-    "training": table_training, "launches": table_launches,
+    "training": table_training, "launches": table_launches, "compatibility": table_compatibility,
 }  # fmt: skip

@@ -12,7 +12,8 @@ Each row is PYTHON:TORCH (3.11, 3.12, 3.13; a version of torch, or newest), or 3
 every requirement has its lowest version that setup.py allows. Default: 3.11:lowest (torch 2.6.0),
 2.6.0 for the others, newest for each Python, and 3.12:2.11.0, which GPU machines have. A row makes an environment, runs the fast tests, 20 updates of training and
 an evaluation, and is removed again (5 GB each while it lasts, 5-15 minutes). Its log and outcome
-go to results/compatibility/, and docs/compatibility.md gets the table of all rows.
+go to results/compatibility/, of which `python -m scripts.tables` makes the table of
+docs/compatibility.md.
 
 environment: WORK  folder for the environments (default: a new one in \$TMPDIR)
 Python is taken from the PATH or from pyenv; 3.11:lowest needs uv on the PATH.
@@ -105,16 +106,4 @@ for row in "${rows[@]}"; do
         "$outcome" "${tests:--}" "$((SECONDS - started)) s" >"$results/py$version-torch-$torch.tsv"
     rm -rf "$venv"
 done
-"$(python_of 3.11)" - "$results" "$repo/docs/compatibility.md" <<'END'
-import pathlib, sys
-results, page = map(pathlib.Path, sys.argv[1:])
-header = "date|row|Python|torch|numpy|fairseq-fixed|outcome|fast tests|time".split("|")
-rows = [header, ["---"] * len(header)]
-rows += [path.read_text().rstrip("\n").split("\t") for path in sorted(results.glob("*.tsv"))]
-table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-text = page.read_text(encoding="utf-8")
-before, rest = text.split("<!-- matrix -->\n")
-text = f"{before}<!-- matrix -->\n{table}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
-page.write_text(text, encoding="utf-8")
-END
 exit "$failed"

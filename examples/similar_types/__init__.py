@@ -33,9 +33,6 @@ class SimilarTypesCriterion(RegularizedCrossEntropyCriterion):
         super().__init__(cfg, task)
         self.similarity_temperature = cfg.similarity_temperature
 
-    def label_smoothing_of_stage_1(self, vocab_size: int) -> float:
-        return self.label_smoothing
-
     @torch.no_grad()
     def loss_options(self, model: Any, sample: dict[str, Any], **given: Any) -> dict[str, Any]:
         embeddings = F.normalize(model.decoder.embed_tokens.weight.float(), dim=-1)  # [V, D]

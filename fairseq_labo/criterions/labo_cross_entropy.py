@@ -61,10 +61,6 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
         """Offer the flags only, not the old keys."""
         gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
 
-    def label_smoothing_of_stage_1(self, vocab_size: int) -> float:
-        """As given: here it is the weight of R itself."""
-        return self.label_smoothing
-
 
 def warn_of_beta(beta: float, *, uniform: bool = True) -> None:
     """Say in the log what β = 1 and β < 1 do; both are legal, neither restrains confidence."""

@@ -18,10 +18,10 @@ from fairseq_labo.criterions.metrics import reduce_metrics
 from fairseq_labo.criterions.projection import decoder_features
 from fairseq_labo.criterions.stages import SmoothingStage, TrainingProgress
 from fairseq_labo.criterions.target_counts import target_counts
-from fairseq_labo.defaults import DEFAULT_ALPHA
+from fairseq_labo.defaults import DEFAULT_ALPHA, PRIORS
 from fairseq_labo.ops import TokenLosses, linear_token_losses, token_losses
 from fairseq_labo.ops.arguments import check_label_smoothing
-from fairseq_labo.ops.priors import PRIORS, prior_from_counts
+from fairseq_labo.ops.priors import prior_from_counts
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +129,8 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         self._stage_of_last_batch: int | None = None  # None before the first
 
     def label_smoothing_of_stage_1(self, vocab_size: int) -> float:
-        """The weight of the regularizer in stage 1, for a vocabulary of so many entries."""
-        raise NotImplementedError
+        """The weight of R in stage 1, for a vocabulary of so many entries: here as given."""
+        return self.label_smoothing
 
     def label_smoothing_of_batch(self, vocab_size: int) -> float:
         """The weight for the batch at hand: 0 in validation and in stage 2."""

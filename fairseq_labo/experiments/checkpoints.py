@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_labo.experiments.console import say
-from fairseq_labo.experiments.data.binarize import SPECIAL_SYMBOLS
+from fairseq_labo.experiments.data.intact import SPECIAL_SYMBOLS, read_dictionary
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, read_lines, sha256_of, write_json
+from fairseq_labo.experiments.files import read_json, sha256_of, write_json
 
 # What is read of a checkpoint beside the model, each of which it may lack.
 KINDS = {"cfg": dict, "args": Namespace, "extra_state": dict, "optimizer_history": list}
@@ -30,14 +30,14 @@ class _NoCheckpoint(Exception):
     """Says what was found in the place of a checkpoint."""
 
 
-def load_checkpoint(path: Path, *, mapped: bool = True) -> dict[str, Any]:
-    """A checkpoint, by torch's safe loader; if `mapped`, its tensors stay in the file.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, by torch's safe loader; its tensors stay in the file.
 
     Files of torch's old format are read whole. Raises UserError for whatever is not a whole
     checkpoint with a model; it names the newest good one beside it.
     """
     try:
-        return _read(path, mapped=mapped)
+        return _read(path)
     except _NoCheckpoint as error:
         good = newest_good(path.parent, but=path)
         beside = f"the newest good one beside it is {good}" if good else "no good one is beside it"
@@ -51,12 +51,12 @@ def newest_good(folder: Path, *, but: Path | None = None) -> Path | None:
     paths = [path for path in folder.glob(CHECKPOINTS) if path != but and path.is_file()]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(_NoCheckpoint):
-            _read(path, mapped=True)
+            _read(path)
             return path
     return None
 
 
-def _read(path: Path, *, mapped: bool) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _NoCheckpoint("a folder" if path.is_dir() else "no file")
     import torch
@@ -71,8 +71,7 @@ def _read(path: Path, *, mapped: bool) -> dict[str, Any]:
             raise _NoCheckpoint(
                 "a part of one: its end is missing (a full disk, or a kill, while it was written)"
             )
-        mmap = True if mapped and zipped else None
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
     except OSError as error:
         raise _NoCheckpoint(f"a file that cannot be read ({error.strerror})") from error
     except _NoCheckpoint:
@@ -124,12 +123,11 @@ def corpus_record(corpus: PreparedCorpus) -> dict[str, Any]:
 
 
 def _symbols(bin_dir: Path, language: str) -> list[str]:
-    """The symbols of a dictionary in their order; their counts do not concern a model."""
-    return [line.rsplit(" ", 1)[0] for line in read_lines(bin_dir / f"dict.{language}.txt")]
+    return read_dictionary(bin_dir / f"dict.{language}.txt")
 
 
 def _dictionaries(bin_dir: Path, languages: Sequence[str]) -> dict[str, str]:
-    """By language, the SHA-256 of the symbols, one a line."""
+    """By language, the SHA-256 of the symbols, one a line; counts do not concern a model."""
     texts = {language: "\n".join(_symbols(bin_dir, language)) for language in languages}
     return {language: hashlib.sha256(text.encode()).hexdigest() for language, text in texts.items()}
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fairseq_labo.environment import providers_of_fairseq
 from fairseq_labo.experiments.checkpoints import load_checkpoint, settings_of
-from fairseq_labo.experiments.data.binarize import providers_of_fairseq
 
 DISTRIBUTIONS = ("torch", "sacrebleu", "sacremoses", "numpy")
 

@@ -7,14 +7,12 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops.reference import compute_dtype
-from fairseq_labo.ops.settings import Settings
+from fairseq_labo.ops.settings import LARGEST_BETA_BY_LOG, Settings
 
 CPU_CHUNK_BYTES = 4 * 2**20  # stays in the cache
 CUDA_CHUNK_BYTES = 64 * 2**20  # few enough launches
 CHUNKED_POWERS = (2.0, 3.0, 4.0)
 CUDA_CHUNKED_POWERS = (2.0,)  # a GPU's exponential is less exact, and a power magnifies that
-# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
-CHUNKED_LARGEST_BETA_BY_LOG = 16.0
 FLAT_MEAN = 0.5  # of exp(d), above which its distance from 1 is what counts
 LOWEST_PRECISE_SUM = -16.0  # of d and log π
 SMALLEST_WEIGHTED_SUM = 1e-30  # of π exp(d); its terms must not lose digits below 1e-38
@@ -159,14 +157,14 @@ def distributions(
     out.sum_p[rows] = sum_p = p_sum / top
     if not settings.regularized:
         return Distributions(p, p_sum)
-    if teacher is not None and not settings.uniform:  # at β = ∞ it is uniform, masked types too
+    if teacher is not None and not settings.at_prior:  # at β = ∞ it is uniform, masked types too
         smoothing_d = scratch.get("third", z.size(0))
         top = teacher.amax(1, keepdim=True).to(d.dtype)
         _scaled_difference(teacher, top, settings.beta, out=smoothing_d)
         top, smoothing_sum = _exp(smoothing_d, out=smoothing)
         log_total = (smoothing_sum / top).log()
         out.reg[rows] = sum_p.log() - _expectation(d, smoothing) / smoothing_sum
-    elif settings.uniform:
+    elif settings.at_prior:
         if prior is None:
             mean, out.entropy[rows] = d.mean(1), math.log(z.size(1))
         else:
@@ -248,7 +246,7 @@ def _smoothing_sums(
             return (mean_minus_1 + 1.0) * vocab_size, mean_minus_1.log1p()
     top, smoothing_sum = _exp(d, out=smoothing)
     mean = smoothing_sum / (top * vocab_size)
-    if beta <= CHUNKED_LARGEST_BETA_BY_LOG:
+    if beta <= LARGEST_BETA_BY_LOG:
         return smoothing_sum, mean.log()
     flat = mean > FLAT_MEAN
     if not d.is_cuda:
@@ -282,7 +280,7 @@ def _weighted_sums(
         smoothing_sum = smoothing_sum.masked_fill(masked, 1.0)
         log_sum = torch.where(masked, largest, log_sum)
     log_total = log_sum + shift
-    if beta > CHUNKED_LARGEST_BETA_BY_LOG:
+    if beta > LARGEST_BETA_BY_LOG:
         mean_minus_1 = torch.mv(torch.expm1(d, out=d), prior.weights)
         log_total = torch.where(mean_minus_1 > FLAT_MEAN - 1.0, mean_minus_1.log1p(), log_total)
     return log_total, log_sum, smoothing_sum

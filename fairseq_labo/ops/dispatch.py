@@ -12,6 +12,7 @@ import functools
 import logging
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed
@@ -32,6 +33,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
     "triton": triton_token_losses,
 }
 CHECKED_ROWS, CHECKED_SCALE = 5, 1024.0
+COMPARED = ("loss", "nll", "reg", "entropy")  # of `TokenLosses`
 
 
 def implementation(
@@ -99,6 +101,55 @@ def _terms_of_gradient(
     return p + settings.label_smoothing * smoothing
 
 
+class _Checked(NamedTuple):
+    """What the kernels are checked on."""
+
+    logits: Tensor  # [CHECKED_ROWS, V]
+    target: Tensor
+    teacher: Tensor | None
+    prior: Tensor | None
+    upstream: Tensor
+
+
+def _random_case(
+    device: torch.device,
+    dtype: torch.dtype,
+    vocab_size: int,
+    ignore_index: int,
+    *,
+    teacher: bool,
+    prior: bool,
+) -> _Checked:
+    generator = torch.Generator(device=device).manual_seed(vocab_size)
+    shape = CHECKED_ROWS, vocab_size
+
+    def random_logits() -> Tensor:
+        return torch.randn(shape, generator=generator, device=device).mul_(3.0).to(dtype)
+
+    logits, teacher_logits = random_logits(), random_logits() if teacher else None
+    weights = None
+    if prior:  # with types that have no mass
+        weights = torch.randn(vocab_size, generator=generator, device=device).clamp_(min=0.0)
+        weights[0] = 1.0
+        weights /= weights.sum()
+    last = vocab_size - 1  # in every part of a row there is a target
+    places = [0, vocab_size // 2, 3 * vocab_size // 4, last, ignore_index]
+    # As of a sum, with one number for all rows; that is scaled, or float16 loses small entries.
+    upstream = torch.full((), CHECKED_SCALE, device=device).expand(CHECKED_ROWS)
+    return _Checked(logits, torch.tensor(places, device=device), teacher_logits, weights, upstream)
+
+
+def _losses_and_gradient(
+    compute: Callable[..., TokenLosses], dtype: torch.dtype, case: _Checked, settings: Settings
+) -> dict[str, Tensor | None]:
+    """What `compute` makes of the logits, and of a teacher's, in `dtype`."""
+    leaf = case.logits.to(dtype, copy=True).requires_grad_()
+    taught = None if case.teacher is None else case.teacher.to(dtype)
+    losses = compute(leaf, case.target, settings, taught, case.prior)
+    (gradient,) = torch.autograd.grad(losses.loss, leaf, case.upstream)
+    return {name: getattr(losses, name) for name in COMPARED} | {"gradient": gradient}
+
+
 @functools.cache
 def triton_disagrees(
     device: torch.device,
@@ -123,61 +174,40 @@ def triton_disagrees(
             "the first loss of its kind checks the kernels, which cannot be captured in a CUDA "
             "graph: compute the loss (and its gradient) once before the capture"
         )
-    generator = torch.Generator(device=device).manual_seed(vocab_size)
-    shape = CHECKED_ROWS, vocab_size
-
-    def random_logits() -> Tensor:
-        return torch.randn(shape, generator=generator, device=device).mul_(3.0).to(dtype)
-
     off = torch.inference_mode(False), torch.autocast(device.type, enabled=False)
     with off[0], off[1], torch.enable_grad():
-        logits, teacher_logits = random_logits(), random_logits() if teacher else None
-        weights = None
-        if prior:  # with types that have no mass
-            weights = torch.randn(vocab_size, generator=generator, device=device).clamp_(min=0.0)
-            weights[0] = 1.0
-            weights /= weights.sum()
-        last = vocab_size - 1  # in every part of a row there is a target
-        places = [0, vocab_size // 2, 3 * vocab_size // 4, last, settings.ignore_index]
-        target = torch.tensor(places, device=device)
-        # As of a sum, with one number for all rows; that is scaled, or float16 loses small entries.
-        upstream = torch.full((), CHECKED_SCALE, device=device).expand(CHECKED_ROWS)
-        results = []
-        for compute, of_dtype in (
-            (chunked_token_losses, torch.float32),
-            (triton_token_losses, dtype),
-        ):
-            leaf = logits.to(of_dtype, copy=True).requires_grad_()
-            taught = None if teacher_logits is None else teacher_logits.to(of_dtype)
-            try:
-                losses = compute(leaf, target, settings, taught, weights)
-                (gradient,) = torch.autograd.grad(losses.loss, leaf, upstream)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # of Triton's compiler, the driver, or the kernels
-                return f"Triton's kernels do not run here ({type(error).__name__}: {error})"
-            results.append((*losses[:4], gradient))
-        spread = logits.amax(1).sub(logits.amin(1)).double() * max(1.0, 1.0 / settings.beta)
-        terms = CHECKED_SCALE * _terms_of_gradient(logits, settings, teacher_logits, weights)
-    names = ("loss", "nll", "reg", "entropy", "gradient")
-    for name, expected, found in zip(names, *results, strict=True):
-        if expected is None or found is None:
-            continue
-        expected, off_by = expected.double(), (found.double() - expected.double()).abs()
-        if name == "gradient":  # rounded to its dtype; of terms that may cancel
-            kind = torch.finfo(dtype)
-            allowed = 2.0 * kind.eps * expected.abs() + kind.smallest_normal * kind.eps
-            allowed += 1e-5 * torch.maximum(terms, expected.abs())
-        else:  # float32 differs by the order of summation, and rounds numbers as large as z/β
-            allowed = 1e-5 * expected.abs() + 1e-6 * spread
-        if not bool((off_by <= allowed).all()):  # also if one is NaN
-            worst = int(off_by.sub(allowed).nan_to_num(math.inf).argmax())
-            row, values = (
-                worst // off_by[0].numel(),
-                [x.flatten()[worst] for x in (found, expected)],
-            )
-            return (
-                f"Triton's kernels give {values[0]:.6g} for {values[1]:.6g} in {name} of row "
-                f"{row} ({dtype}, V = {vocab_size})"
-            )
+        case = _random_case(
+            device, dtype, vocab_size, settings.ignore_index, teacher=teacher, prior=prior
+        )
+        try:
+            exact = _losses_and_gradient(chunked_token_losses, torch.float32, case, settings)
+            found = _losses_and_gradient(triton_token_losses, dtype, case, settings)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of Triton's compiler, the driver, or the kernels
+            return f"Triton's kernels do not run here ({type(error).__name__}: {error})"
+        for name, expected in exact.items():
+            if (value := found[name]) is None or expected is None:
+                continue
+            expected, off_by = expected.double(), (value.double() - expected.double()).abs()
+            allowed = _allowed(name, expected, case, settings)
+            if not bool((off_by <= allowed).all()):  # also if one is NaN
+                worst = int(off_by.sub(allowed).nan_to_num(math.inf).argmax())
+                return (
+                    f"Triton's kernels give {float(value.flatten()[worst]):.6g} for "
+                    f"{float(expected.flatten()[worst]):.6g} in {name} of row "
+                    f"{worst // value[0].numel()} ({dtype}, V = {vocab_size})"
+                )
     return None
+
+
+def _allowed(name: str, expected: Tensor, case: _Checked, settings: Settings) -> Tensor:
+    """How far each number may be from the one of "torch" in float32."""
+    if name == "gradient":  # rounded to its dtype; of terms that may cancel
+        kind = torch.finfo(case.logits.dtype)
+        terms = CHECKED_SCALE * _terms_of_gradient(case.logits, settings, case.teacher, case.prior)
+        allowed = 2.0 * kind.eps * expected.abs() + kind.smallest_normal * kind.eps
+        return allowed + 1e-5 * torch.maximum(terms, expected.abs())
+    # float32 differs by the order of summation, and rounds numbers as large as z/β
+    spread = case.logits.amax(1).sub(case.logits.amin(1)).double()
+    return 1e-5 * expected.abs() + 1e-6 * spread * max(1.0, 1.0 / settings.beta)

@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-PRIORS = ("uniform", "unigram", "target")
+from fairseq_labo.defaults import PRIORS
+
 SUM_TOLERANCE = 1e-5  # β times it is the error of R
 
 

@@ -5,6 +5,10 @@ from typing import NamedTuple, Required, TypedDict
 
 from torch import Tensor
 
+# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
+# Above, `expm1` is summed instead.
+LARGEST_BETA_BY_LOG = 16.0
+
 
 class LossOptions(TypedDict, total=False):
     """Keyword arguments of `labo_loss` and of the functions like it, which may be left out.
@@ -60,7 +64,7 @@ class Settings(NamedTuple):
         return self.in_loss or self.statistics
 
     @property
-    def uniform(self) -> bool:
+    def at_prior(self) -> bool:
         """Whether P is the prior itself: the uniform distribution, if there is no other."""
         return math.isinf(self.beta)
 

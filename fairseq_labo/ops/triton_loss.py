@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fairseq_labo.ops.arguments import representable_beta
 from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
-from fairseq_labo.ops.settings import Settings, TokenLosses
+from fairseq_labo.ops.settings import LARGEST_BETA_BY_LOG, Settings, TokenLosses
 
 SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 ACCESS_BYTES = 16  # what one thread can load or store at once
@@ -31,9 +31,6 @@ KERNEL_POWERS = (1.0, 2.0, 3.0, 4.0)
 # A power magnifies the error of the GPU's exponential. In half precision the gradient's rounding is
 # far larger; in float32 an exponential of its own costs no time, for the memory is what is slow.
 FLOAT32_KERNEL_POWERS = (1.0, 2.0)
-# Above, β log(T/V) would magnify the rounding of T, by which R is off by 1e-7 at 16; then
-# `triton_math.expm1` is summed instead.
-KERNEL_LARGEST_BETA_BY_LOG = 16.0
 
 
 def triton_unavailable(logits: Tensor) -> str | None:
@@ -93,7 +90,7 @@ class _Plan(NamedTuple):
             return cls(triton_math.TEACHER.value, 0, False, beta, 1.0 / beta)
         powers = FLOAT32_KERNEL_POWERS if dtype == torch.float32 else KERNEL_POWERS
         power = int(beta) if beta in powers else 0
-        by_expm1 = beta > KERNEL_LARGEST_BETA_BY_LOG
+        by_expm1 = beta > LARGEST_BETA_BY_LOG
         return cls(triton_math.LABO.value, power, by_expm1, beta, 1.0 / beta)
 
 
@@ -158,20 +155,8 @@ def _losses(
     if num_tokens > 0:
         with _on_device(logits):
             _kernels().forward_kernel[(num_tokens,)](
-                *(
-                    logits,
-                    teacher,
-                    weights,
-                    log_weights,
-                    target,
-                    loss,
-                    nll,
-                    reg,
-                    entropy,
-                    argmax,
-                    saved,
-                ),
-                valid,
+                *(logits, teacher, weights, log_weights, target),
+                *(loss, nll, reg, entropy, argmax, saved, valid),
                 *(settings.ignore_index, settings.label_smoothing),
                 *(plan.beta, plan.inverse_beta),
                 LOGITS_STRIDE=logits.stride(0),

@@ -44,12 +44,11 @@ def corpus(toy_corpus: Path) -> PreparedCorpus:
     return PreparedCorpus.read(toy_corpus)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_loaded_in_both_formats(mapped: bool, zipped: bool, tmp_path: Path) -> None:
+def test_loaded_in_both_formats(zipped: bool, tmp_path: Path) -> None:
     content = {"model": {"w": torch.ones(2)}, "args": Namespace(seed=3)}
     torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=zipped)
-    state = load_checkpoint(tmp_path / "c.pt", mapped=mapped)
+    state = load_checkpoint(tmp_path / "c.pt")
     assert state["model"]["w"].tolist() == [1, 1] and state["args"].seed == 3
 
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from fairseq_labo import environment
 from fairseq_labo.experiments import provenance
-from fairseq_labo.experiments.data import binarize
 from fairseq_labo.experiments.provenance import available_cores
 
 
@@ -33,12 +33,12 @@ def test_versions_of_whatever_provides_fairseq(monkeypatch: pytest.MonkeyPatch) 
 
     found = {"fairseq": ["ve-fairseq", "ve-fairseq"]}
     monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: found)
-    binarize.providers_of_fairseq.cache_clear()
+    environment.providers_of_fairseq.cache_clear()
     monkeypatch.setattr(importlib.metadata, "version", version)
     described = provenance.describe_machine(cpu=True)
     capability = torch.backends.cpu.get_cpu_capability()  # AVX2, AVX512: they round differently
     assert described["device"] == f"CPU ({platform.machine()}, {capability})"
-    binarize.providers_of_fairseq.cache_clear()
+    environment.providers_of_fairseq.cache_clear()
     assert described["versions"] | {"python": ""} == versions | {"python": ""}
 
 

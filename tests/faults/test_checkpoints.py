@@ -137,7 +137,7 @@ def test_random_damage_is_found(tmp_path: Path) -> None:
         byte = content[place] ^ (1 << generator.randrange(8))
         path.write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
         try:
-            state = load_checkpoint(path, mapped=False)
+            state = load_checkpoint(path)
             fingerprint([path])
         except UserError:
             found += 1

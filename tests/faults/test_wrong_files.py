@@ -112,7 +112,7 @@ def test_in_the_place_of_an_option(
     sandbox.run(words).check()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(FAST))  # of all kinds: in any file, below
 @pytest.mark.parametrize("file", CORPUS_FILES)
 @pytest.mark.parametrize("command", ["train", "evaluate", "inspect", "again"])
 def test_in_a_prepared_corpus(command: str, file: str, kind: str, sandbox: Sandbox) -> None:

@@ -23,5 +23,5 @@ def test_when_the_regularizer_is_computed(
 
 
 def test_uniform_is_the_limit_of_beta() -> None:
-    assert Settings(0.1, math.inf, -100).uniform
-    assert not Settings(0.1, 1e30, -100).uniform
+    assert Settings(0.1, math.inf, -100).at_prior
+    assert not Settings(0.1, 1e30, -100).at_prior

@@ -1,33 +1,23 @@
 """fairseq's preprocessor: runs it, and measures what it wrote."""
 
-import ctypes
-import functools
 import importlib.metadata
 import importlib.util
-import os
 import platform
-import signal
-import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_labo.experiments.data.intact import read_dictionary, read_index
+from fairseq_labo.environment import providers_of_fairseq
+from fairseq_labo.experiments.data.intact import MOST_POSITIONS, read_dictionary, read_index
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_lines
+from fairseq_labo.experiments.processes import run_logged
 
 INSTALL_FAIRSEQ = "pip install 'fairseq_labo[fairseq]'"
-# <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
-SPECIAL_SYMBOLS = 4
-NO_WORDS = {"<s>", "<pad>", "</s>"}  # of these; an unknown word may be written as one
+NO_WORDS = {"<s>", "<pad>", "</s>"}  # of a dictionary; an unknown word may be written as one
 LOG_TAIL_LINES = 15
-# fairseq's --max-source-positions and --max-target-positions; the end of sentence counts.
-MOST_POSITIONS = 1024
-PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def ensure_fairseq() -> None:
@@ -36,12 +26,6 @@ def ensure_fairseq() -> None:
         raise UserError(
             f"binarizing needs fairseq, found none for {sys.executable}: run `{INSTALL_FAIRSEQ}`"
         )
-
-
-@functools.cache  # it reads the lists of files of all that is installed
-def providers_of_fairseq() -> list[str]:
-    """The distributions that provide the module fairseq: fairseq-fixed, ve-fairseq, or others."""
-    return sorted(set(importlib.metadata.packages_distributions().get("fairseq", [])))
 
 
 def tool_versions() -> dict[str, str]:
@@ -107,41 +91,6 @@ def check_words(path: Path) -> None:
             )
 
 
-def run_logged(command: Sequence[str], log_file: Path, *, cwd: Path) -> int:
-    """Run a command in `cwd` with its output in `log_file`; return its exit status.
-
-    It ends, with its own processes, when this one is interrupted; on Linux also when this one is
-    killed.
-    """
-    with log_file.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=partial(end_with, os.getpid()) if sys.platform == "linux" else None,
-        )
-        try:
-            return process.wait()
-        except BaseException:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
-
-
-def end_with(parent: int, number: int = signal.SIGKILL) -> None:
-    """Let this process end, by signal `number`, when its parent does; Linux only.
-
-    `parent` is that process's number. Otherwise it would go on writing beside the run that comes
-    next.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:  # killed before the line above, so no signal will come
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 class Measured(NamedTuple):
     """Of one side of a split: subwords, those that the dictionary does not know (neither with the
     ends of sentence), and the numbers of the lines that are longer than fairseq takes.
@@ -160,7 +109,7 @@ def measure(folder: Path, split: str, lang: str, languages: tuple[str, str]) -> 
     """
     text = folder / "bpe" / f"{split}.{lang}"
     index = folder / "bin" / f"{split}.{'-'.join(languages)}.{lang}.idx"
-    symbols = read_dictionary(folder / "bin" / f"dict.{lang}.txt")
+    symbols = set(read_dictionary(folder / "bin" / f"dict.{lang}.txt"))
     lines = tokens = unknown = 0
     too_long = []
     for lines, line in enumerate(read_lines(text), start=1):

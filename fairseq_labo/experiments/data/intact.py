@@ -16,6 +16,10 @@ OTHER_MAGIC = b"TNTIDX\x00\x00"
 HEADER = struct.Struct("<QBQ")  # version, code of the type of a token, number of sentences
 BEGIN = len(MAGIC) + HEADER.size
 TOKEN_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 8, 7: 8, 8: 2, 9: 4, 10: 8}
+# <s>, <pad>, </s>, <unk>: in every dictionary, not in its file.
+SPECIAL_SYMBOLS = 4
+# fairseq's --max-source-positions and --max-target-positions; the end of sentence counts.
+MOST_POSITIONS = 1024
 REMEDY = "make the folder again (labo prepare --force, or fairseq-preprocess)"
 
 
@@ -38,9 +42,9 @@ def read_index(path: Path) -> tuple[int, int]:
     return len(lengths), sum(lengths)
 
 
-def read_dictionary(path: Path) -> set[str]:
-    """Return the symbols of a fairseq dictionary file, without the special symbols."""
-    return {line.rsplit(" ", 1)[0] for line in read_lines(path)}
+def read_dictionary(path: Path) -> list[str]:
+    """Return the symbols of a fairseq dictionary file in their order, without the special ones."""
+    return [line.rsplit(" ", 1)[0] for line in read_lines(path)]
 
 
 def check_intact(bin_dir: Path, languages: tuple[str, str], *, splits: Sequence[str]) -> None:

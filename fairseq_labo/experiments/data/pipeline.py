@@ -15,6 +15,7 @@ from typing import Any
 from fairseq_labo.experiments.console import printable
 from fairseq_labo.experiments.data import binarize, download, prepared, summary
 from fairseq_labo.experiments.data.corpora import CORPORA
+from fairseq_labo.experiments.data.intact import SPECIAL_SYMBOLS, read_dictionary
 from fairseq_labo.experiments.data.locate import Located
 from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, StageRunner
@@ -177,8 +178,7 @@ def _describe(
 ) -> dict[str, Any]:
     recipe, counts, selected = corpus.recipe, corpus.counts, records["select"]
     vocabulary = {
-        lang: len(binarize.read_dictionary(destdir / "bin" / f"dict.{lang}.txt"))
-        + binarize.SPECIAL_SYMBOLS
+        lang: len(read_dictionary(destdir / "bin" / f"dict.{lang}.txt")) + SPECIAL_SYMBOLS
         for lang in corpus.languages
     }
     return {

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairseq_labo.experiments.console import format_table
-from fairseq_labo.experiments.data.binarize import MOST_POSITIONS
 from fairseq_labo.experiments.data.clean import TRAINING
+from fairseq_labo.experiments.data.intact import MOST_POSITIONS
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 
 HEADER = ["split", "name", "side", "lines", "expected", "tokens", "expected", "unknown"]

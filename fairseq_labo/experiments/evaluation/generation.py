@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-import fairseq_labo
+from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.data.recipe import SUBWORD_MARKS
@@ -27,7 +27,6 @@ from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fi
 from fairseq_labo.experiments.files import check_no_colon, read_lines, write_lines
 from fairseq_labo.experiments.training.flags import value_of
 
-USER_DIR = Path(fairseq_labo.__file__).parent
 PROGRESS_SECONDS = 5.0
 USAGE = 2  # argparse's exit status
 TRANSLATED = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")

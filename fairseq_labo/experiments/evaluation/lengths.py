@@ -10,8 +10,7 @@ from typing import Any
 
 from fairseq_labo.experiments.checkpoints import settings_of
 from fairseq_labo.experiments.console import say
-from fairseq_labo.experiments.data.binarize import MOST_POSITIONS
-from fairseq_labo.experiments.data.intact import read_lengths
+from fairseq_labo.experiments.data.intact import MOST_POSITIONS, read_lengths
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 

@@ -23,8 +23,8 @@ from fairseq_labo.experiments.evaluation.teacher_forcing import LoadedModel, Sen
 from fairseq_labo.ops import labo_targets
 from fairseq_labo.ops.priors import prior_from_counts
 
-# What smoothing towards a prior itself is called.
-SMOOTHING = {"unigram": "unigram smoothing", "target": "masked label smoothing"}
+# What smoothing towards a prior itself is called, where that is not its name.
+SMOOTHING = {"target": "masked label smoothing"}
 # Of a recipe: what makes tokens that `fairseq_labo.experiments.data.moses.tokenize` alone does not.
 SPECIAL_RECIPES = ("aggressive_hyphens", "split_final_period", "released_tokens")
 
@@ -42,7 +42,9 @@ class Method:
         labo = f"LABO β={self.beta:g}"
         if self.prior == "uniform":
             return labo
-        return SMOOTHING[self.prior] if math.isinf(self.beta) else f"{labo}, {self.prior} prior"
+        if math.isinf(self.beta):
+            return SMOOTHING.get(self.prior, f"{self.prior} smoothing")
+        return f"{labo}, {self.prior} prior"
 
 
 def methods_of(betas: Sequence[float], priors: Sequence[str]) -> list[Method]:

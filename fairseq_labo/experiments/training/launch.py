@@ -18,11 +18,11 @@ from typing import IO
 
 from fairseq_labo.experiments.checkpoints import CHECKPOINTS, record_corpus
 from fairseq_labo.experiments.console import say, show_command
-from fairseq_labo.experiments.data.binarize import end_with
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import check_no_colon, locked, write_json
+from fairseq_labo.experiments.processes import end_with
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart
 from fairseq_labo.experiments.training.launch_plan import Launch

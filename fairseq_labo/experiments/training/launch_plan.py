@@ -28,10 +28,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
+from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.flags import Flag, value_of
 from fairseq_labo.experiments.training.log import MAIN_LOG
-from fairseq_labo.experiments.training.presets import USER_DIR
 
 TRAIN = ["-m", "fairseq_cli.train"]
 WITH_PLUGIN = ["-m", "fairseq_labo.experiments.training.with_plugin"]

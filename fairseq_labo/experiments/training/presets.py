@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
+from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA, PRIORS, USER_DIR
 from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
@@ -24,10 +24,10 @@ from fairseq_labo.experiments.training.flags import Flag, flags_of, option, valu
 from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
 from fairseq_labo.experiments.training.progress import smoothing_epochs_of
 
-USER_DIR = Path(__file__).parents[2]  # the package fairseq_labo
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PRESETS["criterion"]["label_smoothing"]["default"] = DEFAULT_ALPHA
 PRESETS["criterion"]["labo_beta"]["default"] = DEFAULT_BETA
+PRESETS["criterion"]["label_prior"]["choices"] = PRIORS
 
 TRAINING_FLAGS, CRITERION_FLAGS = flags_of(PRESETS["training"]), flags_of(PRESETS["criterion"])
 SEED, PROCESS_FLAGS = flags_of(PRESETS["seed"]), flags_of(PRESETS["processes"])

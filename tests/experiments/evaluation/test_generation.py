@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.generation import (
-    USER_DIR,
     _logged_to,
     _Output,
     arguments,

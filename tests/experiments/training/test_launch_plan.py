@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch_plan
@@ -25,7 +26,6 @@ from fairseq_labo.experiments.training.launch_plan import (
     usual_batch,
     visible_gpus,
 )
-from fairseq_labo.experiments.training.presets import USER_DIR
 
 TRAINING = ["bin", "--max-epoch", "2"]
 ALONE = [sys.executable, "-m", "fairseq_cli.train", *TRAINING]

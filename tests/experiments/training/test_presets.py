@@ -12,6 +12,7 @@ from fairseq.data.data_utils import batch_by_size
 
 from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyConfig
 from fairseq_labo.criterions.tsla_cross_entropy import TslaCrossEntropyConfig
+from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments.cli import parse
 from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
@@ -21,7 +22,6 @@ from fairseq_labo.experiments.training.presets import (
     CRITERION_FLAGS,
     CRITERIONS,
     TRAIN_FLAGS,
-    USER_DIR,
     check_flag,
     fairseq_arguments,
     find_criterion,
