@@ -37,7 +37,9 @@ def by_definition(built: Built, smoothed_towards: Tensor, weight: float) -> tupl
 
 
 @pytest.mark.parametrize("prior", ["unigram", "target"])
-@pytest.mark.parametrize("criterion", [INF, TSLA, (*INF, "--fused-projection")])
+@pytest.mark.parametrize(
+    "criterion", [*(INF, TSLA), *((*each, "--fused-projection") for each in (INF, TSLA))]
+)
 def test_unigram_and_masked_label_smoothing(
     build: Build, criterion: tuple[str, ...], prior: str
 ) -> None:

@@ -149,7 +149,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"(ECE {errors['labo_target']} %)" in page
     of = results.differences["test"]["labo"]
     said = f"{of.difference:+.2f}, 95 % interval {of.low:+.2f} to {of.high:+.2f}"
-    assert f"(on 2016 {said})" in page
+    assert f"(on 2016 {said}; a difference below {of.detectable:.1f} would" in page
+    worse = list(map(sub, means("labo", ece), means("label_smoothing", ece)))
+    assert sum(each > 0 for each in worse) == 2 and "worse calibrated on two of three" in page
     lowest = {
         test: min((each.p_corrected, name) for name, each in results.differences[test].items())
         for test in ("test", "test1")
