@@ -87,7 +87,7 @@ class LaboLoss(nn.Module):
         target: Tensor,
         teacher_logits: Tensor | None = None,
     ) -> Tensor:
-        """The same with another α for this call: 0 is plain cross entropy."""
+        """The same, of the same shapes, with another α for this call: 0 is plain cross entropy."""
         _check_shapes(logits, target, teacher_logits)
         if self.prior is not None and self.prior.device != logits.device:
             self.prior = self.prior.to(logits.device)

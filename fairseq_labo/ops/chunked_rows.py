@@ -94,6 +94,7 @@ class Prior(NamedTuple):
 
     @classmethod
     def of(cls, weights: Tensor) -> "Prior":
+        """From π [V]; log π is −inf where it is 0."""
         return cls(weights, weights.log())
 
 
@@ -108,6 +109,8 @@ class PerRow(NamedTuple):
 
 
 def empty_per_row(logits: Tensor) -> PerRow:
+    """Room for the rows of logits [N, V], in the dtype that is computed in."""
+
     def empty(dtype: torch.dtype) -> Tensor:
         return torch.empty(logits.size(0), dtype=dtype, device=logits.device)
 

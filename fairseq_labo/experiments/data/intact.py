@@ -24,7 +24,10 @@ REMEDY = "make the folder again (labo prepare --force, or fairseq-preprocess)"
 
 
 def read_lengths(path: Path) -> Sequence[int]:
-    """Return the length in tokens, with the end of sentence, of each sentence of an .idx."""
+    """Return the length in tokens, with the end of sentence, of each sentence of an .idx.
+
+    Raises UserError for a file of another kind, or a part of one.
+    """
     data = path.read_bytes()
     whole = data.startswith(MAGIC) and len(data) >= BEGIN
     sentences = HEADER.unpack_from(data, len(MAGIC))[2] if whole else 0

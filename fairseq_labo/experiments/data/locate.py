@@ -83,6 +83,7 @@ class Located:
         self.files[file if inner else name] = path
 
     def take_archives(self, archives: Sequence[Path]) -> None:
+        """Take what --archive named. Raises UserError for no file, and for an unknown name."""
         for path in archives:
             if not path.is_file():
                 raise UserError(f"--archive {path}: expected a file, found none; check the path")
@@ -106,6 +107,7 @@ class Located:
                 self._take(name, path, _twin(file) if is_twin else file, inner)
 
     def take_folder(self, folder: Path, names: Sequence[str]) -> None:
+        """Take the files `names` from --source-dir. Raises UserError that lists those missing."""
         inner = folder / self.corpus.layout
         base = inner if inner.is_dir() else folder
         missing = [name for name in names if not self._take_from(base, name)]
@@ -135,6 +137,7 @@ class Located:
         return bool(found) and found.keys() == texts.keys()
 
     def download(self, folder: Path, names: Sequence[str], fetch: Fetch) -> None:
+        """Fetch `names` into `folder`, from the first source that has each; UserError if none."""
         for name in names:
             errors = []
             for file, inner in routes(self.corpus, name):

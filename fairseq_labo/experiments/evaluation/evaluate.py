@@ -256,7 +256,7 @@ def check(
 
 
 def choose_checkpoints(options: argparse.Namespace) -> list[Path]:
-    """The file named, or those that --average says, oldest first."""
+    """The file named, or those that --average says, oldest first; UserError for a folder."""
     if options.average is not None:
         return averaging.newest_checkpoints(checkpoint_folder(options), options.average)
     if options.checkpoint.is_dir():

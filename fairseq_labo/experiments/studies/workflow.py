@@ -155,7 +155,10 @@ def check_corpus(study: Study, corpus: PreparedCorpus) -> None:
 
 
 def threads_of_each(jobs: int) -> int:
-    """Threads of each of `jobs` runs: $OMP_NUM_THREADS, or less where the cores do not suffice."""
+    """Threads of each of `jobs` runs: $OMP_NUM_THREADS, or less where the cores do not suffice.
+
+    Raises UserError if the variable is no number.
+    """
     cores = provenance.available_cores()
     share = max(1, cores // jobs)
     asked = os.environ.get(THREADS, str(share))

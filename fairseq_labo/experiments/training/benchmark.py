@@ -157,7 +157,10 @@ def train_once(arguments: list[str], save_dir: Path) -> dict[str, Any]:
 
 
 def words_per_second(reports: list[dict[str, Any]], *, log: Path) -> float:
-    """Target tokens a second over all intervals of the log but the first, the warm-up."""
+    """Target tokens a second over all intervals of the log but the first, the warm-up.
+
+    Raises UserError for a log of fewer than two reports.
+    """
     words = seconds = 0.0
     for before, report in itertools.pairwise(reports):
         if (speed := float(report["wps"])) > 0:

@@ -147,7 +147,10 @@ def reached_stage_2(path: Path) -> bool:
 
 
 def read_training_log(path: Path) -> TrainingLog:
-    """Raises UserError if the log is missing, was edited, or holds no finished training."""
+    """What a finished training logged: its validations, its speed, and when the stage switched.
+
+    Raises UserError if the log is missing, was edited, or holds no finished training.
+    """
     validations: dict[int, Validation] = {}  # a resumed training may repeat one
     bleu: dict[int, float] = {}
     speeds, free = [], []
