@@ -22,17 +22,15 @@ def test_finds_every_builtin() -> None:
     quick_interpreter.install()
     assert interpreter.inspect is not inspect
 
-    def check() -> list[int]:
-        counts = []
+    def check() -> None:
         for namespace in (tl, tl.core, tl.tensor, tl.math):
             ours, real = (
                 {name for name, member in where.getmembers(namespace) if is_builtin(member)}
                 for where in (interpreter.inspect, inspect)
             )
             assert ours == real
-            counts.append(len(real))
-        return counts
 
     check()
     labo_loss(torch.randn(2, 5), torch.tensor([0, 1]), label_smoothing=0.1, beta=2.0, impl="triton")
-    assert check()[0] > 50  # of `tl`: what stood there does so again
+    check()  # what stood there does so again, but for Triton 3.2, where the interpreter's stay
+    assert len(quick_interpreter._names_of_builtins(tl)) > 50

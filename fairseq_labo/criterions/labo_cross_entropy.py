@@ -17,7 +17,7 @@ from fairseq_labo.criterions.regularized_cross_entropy import (
     RegularizedCrossEntropyCriterion,
 )
 from fairseq_labo.defaults import DEFAULT_BETA
-from fairseq_labo.ops.arguments import check_beta
+from fairseq_labo.ops.arguments import check_beta, doubt_of_beta
 
 logger = logging.getLogger(__name__)
 
@@ -53,25 +53,11 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
                 f"teacher_path {cfg.teacher_path}: leave it out, or take tsla_cross_entropy"
             )
         self.temperature = check_beta(cfg.labo_beta)
-        warn_of_beta(self.temperature, uniform=cfg.label_prior == "uniform")
+        if doubt := doubt_of_beta(self.temperature, uniform=cfg.label_prior == "uniform"):
+            logger.warning("--labo-beta: %s", doubt)
         super().__init__(cfg, task)
 
     @classmethod
     def add_args(cls, parser: argparse.ArgumentParser) -> None:
         """Offer the flags only, not the old keys."""
         gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
-
-
-def warn_of_beta(beta: float, *, uniform: bool = True) -> None:
-    """Say in the log what β = 1 and β < 1 do; both are legal, neither restrains confidence."""
-    if beta == 1.0 and uniform:
-        logger.warning(
-            "--labo-beta 1: the smoothing distribution is the model's own, the regularizer is "
-            "the constant log V and has no effect but to scale the loss; use beta > 1"
-        )
-    elif beta < 1.0:
-        logger.warning(
-            "--labo-beta %g < 1: the smoothing distribution is sharper than the model's own, so "
-            "the regularizer rewards confidence instead of restraining it; use beta > 1",
-            beta,
-        )

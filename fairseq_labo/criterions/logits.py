@@ -17,7 +17,7 @@ _PLAIN_MODEL_METHODS = (
 )
 
 
-def _is(method: Any, *functions: Any) -> bool:
+def has_method(method: Any, *functions: Any) -> bool:
     """Whether a bound method is one of the functions (also through a wrapper's attribute)."""
     return getattr(method, "__func__", None) in functions
 
@@ -30,14 +30,14 @@ def has_own_probabilities(model: Any) -> bool:
     """
     decoder = getattr(model, "decoder", None)
     return not (
-        _is(getattr(model, "get_normalized_probs", None), *_PLAIN_MODEL_METHODS)
-        and _is(
+        has_method(getattr(model, "get_normalized_probs", None), *_PLAIN_MODEL_METHODS)
+        and has_method(
             getattr(model, "get_normalized_probs_scriptable", None),
             BaseFairseqModel.get_normalized_probs_scriptable,
         )
         and isinstance(decoder, FairseqDecoder)
-        and _is(decoder.get_normalized_probs, FairseqDecoder.get_normalized_probs)
-        and _is(
+        and has_method(decoder.get_normalized_probs, FairseqDecoder.get_normalized_probs)
+        and has_method(
             decoder.get_normalized_probs_scriptable, FairseqDecoder.get_normalized_probs_scriptable
         )
     )

@@ -15,11 +15,15 @@ the prefix that ``--ignore-prefix-size`` leaves out of the sums.
 ==================  ===========================================================================
 """
 
+import functools
+import logging
 import math
 from typing import Any
 
 from fairseq import utils
 from fairseq.logging import metrics
+
+logger = logging.getLogger(__name__)
 
 
 def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
@@ -36,6 +40,8 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
         log_bits("loss", total("sample_size"))
         return
     num_counted, reg_ntokens = total("num_counted"), total("reg_ntokens")
+    if utils.item(num_counted) == 0:
+        _warn_of_no_token()
     log_bits("loss", total("loss_size"))
     log_bits("nll_loss", num_counted)
     metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
@@ -50,6 +56,14 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
         metrics.log_scalar("total", counted)
         metrics.log_scalar("n_correct", utils.item(total("n_correct")))
         metrics.log_derived("accuracy", _accuracy)
+
+
+@functools.cache
+def _warn_of_no_token() -> None:
+    logger.warning(
+        "no target token of this batch counts, so it teaches nothing and its loss is nan: "
+        "is --ignore-prefix-size as long as the sentences?"
+    )
 
 
 def _accuracy(meters: Any) -> float:

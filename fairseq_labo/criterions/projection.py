@@ -6,10 +6,14 @@ from typing import Any, NamedTuple
 
 from fairseq.distributed.fully_sharded_data_parallel import FullyShardedDataParallel
 from fairseq.models import FairseqLanguageModel
+from fairseq.models.bart import BARTModel
 from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
 from torch import Tensor, nn
 
-from fairseq_labo.criterions.logits import has_plain_logits
+from fairseq_labo.criterions.logits import has_method, has_plain_logits
+
+# These hand on what their decoder returns; a forward that is not among them may change it.
+_PLAIN_FORWARDS = (TransformerModelBase.forward, FairseqLanguageModel.forward, BARTModel.forward)
 
 
 class Features(NamedTuple):
@@ -60,9 +64,19 @@ def why_not_fused(model: nn.Module) -> str | None:
     taken = inspect.signature(model.forward).parameters.values()
     if not any(each.name == "features_only" or each.kind is each.VAR_KEYWORD for each in taken):
         return "does not give its features (its forward takes no features_only)"
-    own_method = type(decoder).output_layer is not TransformerDecoderBase.output_layer
-    if own_method or not isinstance(decoder.output_projection, nn.Linear):
+    if not has_method(model.forward, *_PLAIN_FORWARDS):
+        return "has a forward of its own, which may change the logits"
+    if not has_method(decoder.forward, TransformerDecoderBase.forward):
+        return f"has a {type(decoder).__name__} with a forward of its own, which may change them"
+    layer = decoder.output_projection
+    if not (
+        has_method(decoder.output_layer, TransformerDecoderBase.output_layer)
+        and isinstance(layer, nn.Linear)
+        and has_method(layer.forward, nn.Linear.forward)
+    ):
         return "has no plain linear output layer"
+    if any(each._forward_hooks or each._forward_pre_hooks for each in (model, decoder, layer)):
+        return "has hooks, which may change the logits"
     if not has_plain_logits(model):
         return "turns its logits into probabilities in its own way"
     return None

@@ -1,12 +1,19 @@
 """`LaboLoss`: the closed-form regularized cross entropy in the place of CrossEntropyLoss."""
 
 import math
+import warnings
 
+import torch
 from torch import Tensor, nn
 
 from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.ops import labo_loss
-from fairseq_labo.ops.arguments import check_beta, check_label_smoothing, check_reduction
+from fairseq_labo.ops.arguments import (
+    check_beta,
+    check_label_smoothing,
+    check_reduction,
+    doubt_of_beta,
+)
 
 
 class LaboLoss(nn.Module):
@@ -28,6 +35,8 @@ class LaboLoss(nn.Module):
     Args:
         label_smoothing: α in [0, 1), the weight of the regularizer.
         beta: β > 0, the temperature of the smoothing distribution; inf is the prior itself.
+        teacher_temperature: T > 0 of the teacher whose logits are given to `forward`:
+            P = softmax(teacher_logits/T) then, and β does nothing.
         prior: π [V], float32 or float64, probabilities of the classes, in the place of the uniform
             distribution: ``P* ∝ π exp(z/β)``. It follows the logits to their device, and is not
             in the `state_dict` either. Not together with `teacher_logits`.
@@ -38,8 +47,10 @@ class LaboLoss(nn.Module):
         impl: the implementation, as in `fairseq_labo.ops.labo_loss`.
 
     Raises:
-        ValueError: α, β or reduction is out of range; the prior is looked at in `forward`.
+        ValueError: α, β, T or reduction is out of range; the prior is looked at in `forward`.
         TypeError: the prior is no tensor.
+
+    Warns of β = 1 (with the uniform prior) and β < 1, which do not restrain confidence.
     """
 
     def __init__(
@@ -47,6 +58,7 @@ class LaboLoss(nn.Module):
         *,
         label_smoothing: float = DEFAULT_ALPHA,
         beta: float = DEFAULT_BETA,
+        teacher_temperature: float = 1.0,
         prior: Tensor | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
@@ -55,6 +67,15 @@ class LaboLoss(nn.Module):
         super().__init__()
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.beta = check_beta(beta)
+        self.teacher_temperature = check_beta(teacher_temperature)
+        if math.isinf(self.teacher_temperature):
+            raise ValueError(
+                "teacher_temperature must be finite, found inf: for the uniform distribution give "
+                "no teacher_logits, but beta=math.inf"
+            )
+        doubt = doubt_of_beta(self.beta, uniform=prior is None)
+        if doubt is not None and self.label_smoothing > 0.0:
+            warnings.warn(doubt, stacklevel=2)
         if prior is not None and not isinstance(prior, Tensor):
             raise TypeError(f"prior must be a tensor [num_classes], found {type(prior).__name__}")
         # Not a parameter, even if it was one.
@@ -72,7 +93,7 @@ class LaboLoss(nn.Module):
             logits: [V], [N, V] or [N, V, d1, ...]: classes along dimension 1, as for
                 CrossEntropyLoss. Behind d1, ... the classes are made contiguous by a copy.
             target: class numbers, integers: [], [N] or [N, d1, ...].
-            teacher_logits: shaped like `logits`; if given, P = softmax(teacher_logits/β).
+            teacher_logits: shaped like `logits`; if given, P = softmax(teacher_logits/T).
 
         Raises:
             ValueError, TypeError, IndexError: the shapes do not belong together, or a target
@@ -90,12 +111,13 @@ class LaboLoss(nn.Module):
         """The same, of the same shapes, with another α for this call: 0 is plain cross entropy."""
         _check_shapes(logits, target, teacher_logits)
         if self.prior is not None and self.prior.device != logits.device:
-            self.prior = self.prior.to(logits.device)
+            with torch.inference_mode(False):  # of what is made in it each call looks at the values
+                self.prior = self.prior.to(logits.device)
         loss = labo_loss(
             _rows(logits),
             target.reshape(-1),
             label_smoothing=label_smoothing,
-            beta=self.beta,
+            beta=self.beta if teacher_logits is None else self.teacher_temperature,
             ignore_index=self.ignore_index,
             prior=self.prior,
             teacher_logits=None if teacher_logits is None else _rows(teacher_logits),

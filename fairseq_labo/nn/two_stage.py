@@ -1,10 +1,13 @@
 """`TwoStageSmoothing`: regularized in the first stage of training, cross entropy afterwards."""
 
+import operator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fairseq_labo.nn.labo_loss import LaboLoss
+from fairseq_labo.ops.uncompiled import uncompiled
 
 
 class TwoStageSmoothing(nn.Module):
@@ -23,8 +26,8 @@ class TwoStageSmoothing(nn.Module):
                 ...
             criterion.step()  # so steps are epochs: 20 smoothed ones, then one-hot targets
 
-    The number of steps done is in `state_dict` (as ``_extra_state``, a plain number): save it
-    with the model, and a resumed training is in the right stage. It is a Python number, so
+    The number of steps done is in `state_dict` (as ``_extra_state``, a tensor): save it with the
+    model, and a resumed training is in the right stage. The module itself counts in Python, so
     that asking for the stage never synchronizes; under data parallelism every process calls
     `step` for itself.
 
@@ -60,6 +63,7 @@ class TwoStageSmoothing(nn.Module):
         """Count one step; to be called after it."""
         self._steps_done += 1
 
+    @uncompiled  # or it is compiled for each count of steps
     def forward(
         self, logits: Tensor, target: Tensor, teacher_logits: Tensor | None = None
     ) -> Tensor:
@@ -71,13 +75,13 @@ class TwoStageSmoothing(nn.Module):
             return self.loss(logits, target, teacher_logits)
         return self.loss.loss_with(0.0, logits, target)
 
-    def get_extra_state(self) -> dict[str, int]:
+    def get_extra_state(self) -> Tensor:
         """What `state_dict` keeps: the steps done."""
-        return {"steps_done": self._steps_done}
+        return torch.tensor(self._steps_done)
 
     def set_extra_state(self, state: Any) -> None:
         """Restore what `get_extra_state` returned."""
-        self.steps_done = state["steps_done"]
+        self.steps_done = int(state)
 
     def extra_repr(self) -> str:
         """The settings and the count, for `print(module)`."""
@@ -85,6 +89,10 @@ class TwoStageSmoothing(nn.Module):
 
 
 def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if isinstance(value, bool) or number < 0:
         raise ValueError(f"{name} must be a whole number, 0 or more, found {value!r}")
-    return value
+    return number

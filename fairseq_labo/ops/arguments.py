@@ -16,7 +16,7 @@ REDUCTIONS = ("none", "sum", "mean")
 
 def check_label_smoothing(value: float) -> float:
     """Return α as a float, or raise ValueError if it is outside [0, 1)."""
-    value = float(value)
+    value = _number("label_smoothing", value)
     if not 0.0 <= value < 1.0:
         raise ValueError(
             f"label_smoothing is the weight of the regularizer and must be in [0, 1), "
@@ -27,13 +27,34 @@ def check_label_smoothing(value: float) -> float:
 
 def check_beta(value: float) -> float:
     """Return β as a float, or raise ValueError if it is not above 0 (`inf` is accepted)."""
-    value = float(value)
+    value = _number("beta", value)
     if math.isnan(value) or value <= 0.0:
         raise ValueError(
             f"beta is the temperature of the smoothing distribution and must be above 0 "
             f"(inf is accepted: uniform label smoothing), found {value}"
         )
     return value
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise TypeError(f"{name} gets no gradient, found a tensor that requires one: give a number")
+    return float(value)
+
+
+def doubt_of_beta(beta: float, *, uniform: bool) -> str | None:
+    """What to say of a β that is legal and does not restrain confidence; `uniform`: the prior."""
+    if beta == 1.0 and uniform:
+        return (
+            "β = 1: the smoothing distribution is the model's own, the regularizer is the constant "
+            "log V and has no effect but to scale the loss; use β > 1"
+        )
+    if beta < 1.0:
+        return (
+            f"β = {beta:g} < 1: the smoothing distribution is sharper than the model's own, so "
+            "the regularizer rewards confidence instead of restraining it; use β > 1"
+        )
+    return None
 
 
 def representable_beta(beta: float) -> float:

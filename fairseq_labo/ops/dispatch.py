@@ -20,8 +20,12 @@ from torch import Tensor, distributed
 from fairseq_labo.defaults import DEFAULT_ALPHA
 from fairseq_labo.ops import reference
 from fairseq_labo.ops.chunked import chunked_token_losses
-from fairseq_labo.ops.settings import Settings, TokenLosses
-from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
+from fairseq_labo.ops.settings import LARGEST_BETA_BY_LOG, Settings, TokenLosses
+from fairseq_labo.ops.triton_loss import (
+    KERNEL_POWERS,
+    triton_token_losses,
+    triton_unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +62,11 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) ->
         return _chosen("torch", f"on {logits.device.type}")
     reason = triton_unavailable(logits)
     if reason is None:
-        # α is a runtime argument of the kernels, not a constexpr: one check serves every α.
-        kind = settings._replace(label_smoothing=DEFAULT_ALPHA if settings.in_loss else 0.0)
+        # α and β are runtime arguments of the kernels: one check serves every α, and β's like it.
+        kind = settings._replace(
+            label_smoothing=DEFAULT_ALPHA if settings.in_loss else 0.0,
+            beta=_checked_beta(settings.beta),
+        )
         kinds = [(kind, teacher)]
         if kind.in_loss:
             one_hot = kind._replace(label_smoothing=0.0)
@@ -76,6 +83,14 @@ def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) ->
     if distributed.is_initialized():
         why = f"rank {distributed.get_rank()}, for which all workers wait, is {why}"
     return _chosen("torch", why, level=logging.WARNING)
+
+
+def _checked_beta(beta: float) -> float:
+    """A β of the same octave and the same kernel; β itself where that has one of its own."""
+    if math.isinf(beta) or beta in KERNEL_POWERS:
+        return beta
+    like = 1.25 * 2.0 ** math.floor(math.log2(beta))  # no power that a kernel knows
+    return min(like, LARGEST_BETA_BY_LOG) if beta <= LARGEST_BETA_BY_LOG else like
 
 
 @functools.cache
@@ -147,7 +162,8 @@ def _losses_and_gradient(
     taught = None if case.teacher is None else case.teacher.to(dtype)
     losses = compute(leaf, case.target, settings, taught, case.prior)
     (gradient,) = torch.autograd.grad(losses.loss, leaf, case.upstream)
-    return {name: getattr(losses, name) for name in COMPARED} | {"gradient": gradient}
+    found = {name: getattr(losses, name) for name in COMPARED}
+    return found | {"loss": losses.loss.detach(), "gradient": gradient}
 
 
 @functools.cache

@@ -44,6 +44,11 @@ def route(
                 "leave out prior or teacher_logits"
             )
         prior = arguments.check_prior(prior, logits=logits)
+    if impl != "reference" and torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            f'under torch.func (grad, jvp, jacrev, ...) impl must be "reference", found {impl!r}: '
+            "the other implementations compute their gradient themselves"
+        )
     settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
     compute = implementation(
         impl, logits, settings, teacher=teacher_logits is not None, prior=prior is not None
@@ -101,8 +106,8 @@ def labo_loss(
     Raises:
         ValueError, TypeError: an argument is out of range or of the wrong shape or kind.
         IndexError: a target is outside the vocabulary (on CUDA: a device-side assertion).
-        RuntimeError: ``impl`` cannot run on these logits, or a second derivative is asked of
-            one other than "reference".
+        RuntimeError: ``impl`` cannot run on these logits, or a second derivative or torch.func
+            is asked of one other than "reference".
 
     Source: derived from the bi-level problem of Lu et al., "LABO" (Findings of ACL 2023,
     arXiv 2305.04971); a reconstruction, see README.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from fairseq_labo.criterions.metrics import _warn_of_no_token
 from tests.criterions.conftest import Build
 from tests.criterions.steps import LABO, TSLA, step
 
@@ -71,3 +72,14 @@ def test_a_task_that_logs_by_itself(build: Build) -> None:
     built = build(*LABO)
     log = {"loss": torch.tensor(8 * math.log(2)), "ntokens": 4, "nsentences": 1, "sample_size": 4}
     assert logged(built.criterion, [log, log]) == {"loss": 2.0}
+
+
+def test_a_prefix_that_swallows_every_target_is_told(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    _warn_of_no_token.cache_clear()
+    built = build(*LABO, "--ignore-prefix-size", "50")
+    for _ in range(3):
+        assert math.isnan(logged(built.criterion, [step(built)[2]])["loss"])
+    (said,) = [each.message for each in caplog.records if "teaches nothing" in each.message]
+    assert "--ignore-prefix-size" in said

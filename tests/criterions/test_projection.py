@@ -1,6 +1,8 @@
 """--fused-projection: the same losses, logs and gradients as from the logits."""
 
 import argparse
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -115,6 +117,70 @@ def test_a_decoder_with_an_output_layer_in_its_own_way_is_refused(build: Build) 
     built.model.decoder.__class__ = Scaled
     with pytest.raises(RuntimeError, match="no plain linear output layer"):
         decoder_features(built.model, built.batch["net_input"])
+
+
+def soft_capped(built: Built) -> None:
+    class Capped(type(built.model.decoder)):  # type: ignore[misc]
+        def forward(self, *words: Any, features_only: bool = False, **options: Any) -> Any:
+            out, extra = super().forward(*words, features_only=features_only, **options)
+            return (out if features_only else 2.0 * torch.tanh(out / 2.0)), extra
+
+    built.model.decoder.__class__ = Capped
+
+
+def masked(built: Built) -> None:
+    class Masked(type(built.model)):  # type: ignore[misc]
+        def forward(self, *words: Any, **options: Any) -> Any:
+            out, extra = super().forward(*words, **options)
+            return out - 30.0 * torch.arange(out.size(-1)).eq(3), extra
+
+    built.model.__class__ = Masked
+
+
+def low_rank(built: Built) -> None:
+    class LowRank(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) + input.sum(-1, keepdim=True)
+
+    built.model.decoder.output_projection.__class__ = LowRank
+
+
+def replaced_on_the_instance(built: Built) -> None:
+    before = built.model.decoder.output_layer
+    built.model.decoder.output_layer = lambda features: before(features) * 0.5
+
+
+def hooked(built: Built) -> None:
+    built.model.decoder.output_projection.register_forward_hook(lambda *case: case[-1] * 0.5)
+
+
+def weight_normed(built: Built) -> None:
+    """Its weight is computed by a hook, before each call."""
+    layer = torch.nn.Linear(32, len(built.task.target_dictionary), bias=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        built.model.decoder.output_projection = torch.nn.utils.weight_norm(layer)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (soft_capped, "has a Capped with a forward of its own"),
+        (masked, "Masked has a forward of its own"),
+        (low_rank, "no plain linear output layer"),
+        (replaced_on_the_instance, "no plain linear output layer"),
+        (hooked, "has hooks"),
+        (weight_normed, "has hooks"),
+    ],
+)
+def test_a_model_that_changes_its_logits_is_refused(
+    build: Build, change: Callable[[Built], None], match: str
+) -> None:
+    """Without a word, another model was trained than the one that translates."""
+    built = build(*LABO, "--fused-projection")
+    change(built)
+    with pytest.raises(RuntimeError, match=f"{match}.*leave out --fused-proj"):
+        run(built)
 
 
 @pytest.mark.slow

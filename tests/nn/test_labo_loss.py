@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -59,7 +60,8 @@ def test_each_position_is_the_reference(shape: tuple[int, ...], teacher: bool) -
     """Position by position, against the dense formulas: no dimension is mixed up."""
     logits, target = batch(shape)
     taught = torch.roll(logits.detach(), 1, dims=min(1, len(shape) - 1)) if teacher else None
-    found = LaboLoss(label_smoothing=0.3, beta=2.5, reduction="none")(logits, target, taught)
+    criterion = LaboLoss(label_smoothing=0.3, beta=2.5, teacher_temperature=1.7, reduction="none")
+    found = criterion(logits, target, taught)
     assert found.shape == target.shape
 
     def vector(tensor: Tensor, position: tuple[int, ...]) -> Tensor:
@@ -70,7 +72,7 @@ def test_each_position_is_the_reference(shape: tuple[int, ...], teacher: bool) -
             vector(logits, position),
             target[position].view(1),
             label_smoothing=0.3,
-            beta=2.5,
+            beta=2.5 if taught is None else 1.7,
             teacher_logits=None if taught is None else vector(taught, position),
             impl="reference",
         )
@@ -110,6 +112,7 @@ def test_autocast_and_half_precision() -> None:
         ({"label_smoothing": 1.0}, "in \\[0, 1\\), found 1.0"),
         ({"beta": 0.0}, "above 0 .* found 0.0"),
         ({"reduction": "average"}, "none, sum, mean, found 'average'"),
+        ({"teacher_temperature": math.inf}, "must be finite, found inf"),
     ],
 )
 def test_refused_settings(arguments: dict[str, Any], match: str) -> None:
@@ -155,3 +158,46 @@ def test_a_prior_that_is_no_tensor() -> None:
     prior: Any = [0.25, 0.75]
     with pytest.raises(TypeError, match=r"prior must be a tensor \[num_classes\], found list"):
         LaboLoss(prior=prior)
+
+
+@pytest.mark.parametrize("name", ["beta", "label_smoothing"])
+def test_a_number_that_would_be_learned_is_refused(name: str) -> None:
+    """It would get no gradient."""
+    learned = torch.tensor(0.5, requires_grad=True)
+    with pytest.raises(TypeError, match=f"{name} gets no gradient"):
+        LaboLoss(**{name: learned})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"beta": 1.0}, "has no effect"),
+        ({"beta": 0.5}, "rewards confidence"),
+        ({"beta": 0.5, "prior": torch.full((4,), 0.25)}, "rewards confidence"),
+        ({"beta": 1.0, "prior": torch.full((4,), 0.25)}, None),
+        ({"beta": 0.5, "label_smoothing": 0.0}, None),
+        ({"teacher_temperature": 0.5}, None),
+    ],
+)
+def test_warnings_of_beta(settings: dict[str, Any], match: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LaboLoss(**settings)
+    said = [str(each.message) for each in caught]
+    assert len(said) == 0 if match is None else match in said[0]
+
+
+def test_a_prior_that_came_in_inference_mode_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when a validation comes first: on a GPU each look waits for it."""
+    criterion = LaboLoss(label_smoothing=0.1, beta=2.0, prior=torch.full((4,), 0.25, device="meta"))
+    to = Tensor.to
+
+    def moved(self: Tensor, *where: Any, **options: Any) -> Tensor:
+        return torch.full((4,), 0.25) if self.is_meta else to(self, *where, **options)
+
+    monkeypatch.setattr(Tensor, "to", moved)
+    with torch.inference_mode():
+        criterion(torch.zeros(2, 4), torch.tensor([0, 1]))
+    assert criterion.prior is not None and not criterion.prior.is_inference()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -44,10 +45,12 @@ def test_no_first_stage_is_cross_entropy() -> None:
 
 
 def test_teacher_in_the_first_stage_only() -> None:
-    criterion = two_stage(1, beta=1.0)
-    logits, teacher, target = torch.zeros(2, 5), torch.randn(2, 5), torch.tensor([1, 2])
-    taught = LaboLoss(label_smoothing=0.3, beta=1.0)(logits, target, teacher)
-    assert criterion(logits, target, teacher) == taught
+    """With β = inf, as in the docstring: a teacher was ignored then, for β was its temperature."""
+    criterion = two_stage(1)
+    logits, teacher, target = *torch.randn(2, 2, 5), torch.tensor([1, 2])
+    q = 0.7 * nn.functional.one_hot(target, 5) + 0.3 * teacher.softmax(1)
+    taught = nn.functional.cross_entropy(logits, q)
+    torch.testing.assert_close(criterion(logits, target, teacher), taught)
     criterion.step()
     plain = nn.functional.cross_entropy(logits, target)
     torch.testing.assert_close(criterion(logits, target, teacher), plain)
@@ -101,8 +104,26 @@ def test_the_count_can_be_assigned() -> None:
     criterion = two_stage()
     criterion.steps_done = STAGE
     assert not criterion.in_first_stage
-    assert criterion.state_dict() == {"_extra_state": {"steps_done": STAGE}}
+    assert criterion.state_dict() == {"_extra_state": torch.tensor(STAGE)}
     assert "first_stage_steps=4, steps_done=4" in repr(criterion)
+    criterion.steps_done = np.int64(2)  # type: ignore[assignment]
+    assert criterion.state_dict() == {"_extra_state": torch.tensor(2)}
+
+
+def test_the_state_dict_holds_tensors_alone() -> None:
+    """Moving averages of a model's state clone whatever is in it."""
+    state = {name: value.clone() for name, value in two_stage().state_dict().items()}
+    two_stage().load_state_dict(state)
+
+
+@pytest.mark.slow
+def test_a_compiled_loop_compiles_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
+    criterion = two_stage()
+    step = torch.compile(lambda z, y: criterion(z * 2.0, y), backend="eager")
+    for _ in range(STEPS):
+        step(torch.zeros(2, 5), torch.tensor([1, 2]))
+        criterion.step()
 
 
 def test_a_checkpoint_without_the_count_is_refused() -> None:

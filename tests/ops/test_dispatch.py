@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairseq_labo.ops import dispatch, labo_loss
+from fairseq_labo.ops import dispatch, labo_loss, triton_loss
 from fairseq_labo.ops.settings import Settings, TokenLosses
 
 SETTINGS = Settings(0.1, 2.5, 1, statistics=True)
@@ -35,11 +35,11 @@ class OnCuda:
         return 37
 
 
-def choose_on_cuda(monkeypatch: pytest.MonkeyPatch) -> str:
+def choose_on_cuda(monkeypatch: pytest.MonkeyPatch, settings: Settings = SETTINGS) -> str:
     monkeypatch.setattr(dispatch, "triton_unavailable", lambda logits: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Imaginary GPU")
     logits: Any = OnCuda()
-    return dispatch.choose(logits, SETTINGS, teacher=False, prior=False)
+    return dispatch.choose(logits, settings, teacher=False, prior=False)
 
 
 def test_the_cpu_takes_torch_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,6 +110,32 @@ def test_a_first_call_in_a_cuda_graph_says_what_to_do(monkeypatch: pytest.Monkey
         disagreement(device="cuda")
     monkeypatch.setattr(dispatch, "triton_token_losses", dispatch.chunked_token_losses)
     assert disagreement() is None  # the error is not remembered
+
+
+def test_settings_of_one_kernel_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where β is annealed: each check waits for the GPU."""
+    checked = list[float]()
+
+    def agrees(*case: Any, **_: Any) -> None:
+        checked.append(case[3].beta)
+
+    monkeypatch.setattr(dispatch, "triton_disagrees", agrees)
+    for step in range(1000):
+        choose_on_cuda(monkeypatch, SETTINGS._replace(beta=20.0 - step / 51.0))
+    assert len(set(checked)) <= 12
+    for beta in (0.03, 1.0, 1.5, 2.0, 2.1, 3.0, 4.0, 7.0, 16.0, 16.5, 1e4, math.inf):
+        checked.clear()
+        choose_on_cuda(monkeypatch, SETTINGS._replace(beta=beta))
+        for dtype in triton_loss.SUPPORTED_DTYPES:
+            for teacher in (False, True):
+                plans = {
+                    triton_loss._Plan.for_call(
+                        dtype, SETTINGS._replace(beta=each), regularized=True, teacher=teacher
+                    )[:3]
+                    for each in (beta, *checked)
+                }
+                assert len(plans) == 1, beta
+        assert all(each == beta or 0.5 < each / beta <= 1.25 for each in checked)
 
 
 def test_want_of_memory_is_no_reason_for_another_implementation(

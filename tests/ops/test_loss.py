@@ -313,3 +313,17 @@ def test_mean_is_over_the_tokens_that_count() -> None:
     logits, target = torch.randn(3, 5), torch.tensor([0, -100, 2])
     expected = F.cross_entropy(logits, target)
     torch.testing.assert_close(loss(logits=logits, target=target, label_smoothing=0.0), expected)
+
+
+@pytest.mark.parametrize("impl", ["auto", "torch"])
+def test_transforms_of_functions_need_the_reference(impl: str) -> None:
+    logits, target = torch.randn(3, 5, dtype=torch.float64), torch.tensor([0, 1, 4])
+
+    def loss(z: Tensor, impl: str) -> Tensor:
+        return labo_loss(z, target, label_smoothing=0.1, beta=2.0, impl=impl)
+
+    with pytest.raises(RuntimeError, match=r'torch\.func .* must be "reference", found'):
+        torch.func.grad(loss)(logits, impl)
+    leaf = logits.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf, "torch"), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(logits, "reference"), expected)
