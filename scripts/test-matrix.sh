@@ -84,6 +84,8 @@ if ((${#rows[@]} == 0)); then
     rows=(3.11:lowest 3.11:newest 3.12:2.6.0 3.12:2.11.0 3.12:newest 3.13:2.6.0 3.13:newest)
 fi
 failed=0
+# Before a row's outcome is written, which would make the clone "dirty".
+commit=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo "commit not known")
 for row in "${rows[@]}"; do
     version=${row%%:*} torch=${row#*:}
     venv=$work/venv-$version-$torch
@@ -93,7 +95,7 @@ for row in "${rows[@]}"; do
     rm -rf "$venv"
     # Not in a condition (&&, ||, if): bash would ignore errors inside.
     set +e
-    git -C "$repo" describe --always --dirty >"$log" 2>/dev/null || echo "commit not known" >"$log"
+    echo "$commit" >"$log"
     (set -e; install "$version" "$torch"; check) >>"$log" 2>&1
     status=$?
     set -e
