@@ -12,7 +12,7 @@ Each row is PYTHON:TORCH (3.11, 3.12, 3.13; a version of torch, or newest), or 3
 every requirement has its lowest version that setup.py allows. Default: 3.11:lowest (torch 2.6.0),
 2.6.0 for the others, newest for each Python, and 3.12:2.11.0, which GPU machines have. A row makes an environment, runs the fast tests, 20 updates of training and
 an evaluation, and is removed again (5 GB each while it lasts, 5-15 minutes). Its log and outcome
-go to results/compatibility/, of which `python -m scripts.tables` makes the table of
+go to results/compatibility/, of which python -m scripts.tables makes the table of
 docs/compatibility.md.
 
 environment: WORK  folder for the environments (default: a new one in \$TMPDIR)
