@@ -25,7 +25,7 @@ unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX
 export PIP_USER=0 OMP_NUM_THREADS=1
 results=$repo/results/compatibility
 work=${WORK:-$(mktemp -d)}
-mkdir -p "$results" "$work"
+mkdir -p "$results" "$work/outcomes"
 work=$(cd "$work" && pwd)
 
 python_of() { # 3.12
@@ -84,7 +84,8 @@ if ((${#rows[@]} == 0)); then
     rows=(3.11:lowest 3.11:newest 3.12:2.6.0 3.12:2.11.0 3.12:newest 3.13:2.6.0 3.13:newest)
 fi
 failed=0
-# Before a row's outcome is written, which would make the clone "dirty".
+# The commit, and the outcomes at the end: else the next row's would be "dirty", and its tests find
+# that the table of the documents is another.
 commit=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo "commit not known")
 for row in "${rows[@]}"; do
     version=${row%%:*} torch=${row#*:}
@@ -105,7 +106,8 @@ for row in "${rows[@]}"; do
     if ((status == 0)); then outcome=passed; else failed=1; fi
     tests=$(grep -oE '([0-9]+ failed, )?[0-9]+ passed[^=]*' "$log" | tail -n 1 | sed 's/ in .*//' || true)
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(date +%F)" "$row" "$(versions 2>/dev/null || printf '%s\t-\t-\t-' "$version")" \
-        "$outcome" "${tests:--}" "$((SECONDS - started)) s" >"$results/py$version-torch-$torch.tsv"
+        "$outcome" "${tests:--}" "$((SECONDS - started)) s" >"$work/outcomes/py$version-torch-$torch.tsv"
     rm -rf "$venv"
 done
+mv "$work"/outcomes/*.tsv "$results"
 exit "$failed"
