@@ -46,7 +46,3 @@ def gradients(
     found = torch.autograd.grad(loss, wanted, given.to(loss.dtype))
     assert [x.dtype for x in found] == [x.dtype for x in wanted]
     return [loss.detach().double(), *(x.double() for x in found)]
-
-
-def error(found: Tensor, exact: Tensor) -> float:
-    return ((found - exact).norm() / exact.norm().clamp_min(1e-30)).item()

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.launches import launches_of
 from fairseq_labo.ops import chunked_linear, labo_linear_loss, linear_token_losses
-from tests.ops.linear_cases import PAD, Case, error, gradients, random_case
+from tests.ops.cases import error
+from tests.ops.linear_cases import PAD, Case, gradients, random_case
 from tests.ops.linear_cases import several_chunks as several_chunks  # a fixture
 
 BETAS = [0.5, 1.25, 2.0, 10.0, 1e4, math.inf]

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_labo.ops import labo_linear_loss, labo_loss, linear_token_losses
-from tests.ops.linear_cases import PAD, error, random_case
+from tests.ops.cases import error
+from tests.ops.linear_cases import PAD, random_case
 from tests.ops.linear_cases import several_chunks as several_chunks  # a fixture
 
 

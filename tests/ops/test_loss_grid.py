@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops import labo_loss
+from tests.ops.cases import error
 
 PAD = 1
 # Cross entropy asks no β.
@@ -51,13 +52,6 @@ def loss_and_gradient(
     given = (upstream if loss.dim() else upstream[0]).to(loss.dtype)
     (gradient,) = torch.autograd.grad(loss, leaf, given)
     return loss.detach().double(), gradient.double()
-
-
-def error(found: Tensor, exact: Tensor) -> float:
-    """‖found − exact‖ / ‖exact‖ where `exact` is finite; elsewhere they must be equal."""
-    finite = exact.isfinite()
-    assert torch.equal(found[~finite], exact[~finite])
-    return ((found - exact)[finite].norm() / exact[finite].norm()).item()
 
 
 @pytest.mark.parametrize("impl", ["torch", pytest.param("triton", marks=pytest.mark.slow)])

@@ -12,7 +12,8 @@ from torch import Tensor
 from fairseq_labo.ops import linear_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses
 from tests.conftest import REPOSITORY
-from tests.ops.triton_cases import check, random_case, settings
+from tests.ops.cases import random_case
+from tests.ops.triton_cases import check, settings
 
 BEGINNING = """
 import torch

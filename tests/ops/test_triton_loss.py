@@ -13,7 +13,8 @@ from benchmarks.launches import launches_of
 from fairseq_labo.ops import chunked_linear, linear_token_losses, token_losses, triton_loss
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.triton_loss import triton_token_losses, triton_unavailable
-from tests.ops.triton_cases import DTYPES, IGNORED, check, error, evaluate, random_case, settings
+from tests.ops.cases import error, random_case
+from tests.ops.triton_cases import DTYPES, IGNORED, check, evaluate, settings
 
 BETAS = [0.5, 1.25, 2.0, 3.0, 10.0, 1e4, math.inf]
 # What is masked away may be −inf − (−inf) or 0 · inf, of which numpy warns in the interpreter.

@@ -1,4 +1,4 @@
-"""Random inputs for the kernels, and the check of all their results against float64."""
+"""The check of all results of the kernels against float64."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from fairseq_labo.ops.reference import dense_token_losses
 from fairseq_labo.ops.settings import Settings, TokenLosses
 from fairseq_labo.ops.triton_loss import triton_token_losses
+from tests.ops.cases import error
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 IGNORED = -100
@@ -17,16 +18,6 @@ def settings(
     beta: float, alpha: float = 0.1, *, statistics: bool = False, argmax: bool = False
 ) -> Settings:
     return Settings(alpha, beta, IGNORED, statistics, argmax)
-
-
-def random_case(
-    num_tokens: int, vocab_size: int, dtype: torch.dtype, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(num_tokens * vocab_size)
-    logits = (torch.randn(num_tokens, vocab_size, generator=generator) * 3).to(dtype)
-    target = torch.randint(0, vocab_size, (num_tokens,), generator=generator)
-    upstream = torch.randn(num_tokens, generator=generator) * 128
-    return logits.to(device), target.to(device), upstream.to(device)
 
 
 def evaluate(
@@ -42,11 +33,6 @@ def evaluate(
     found.loss.backward(upstream.to(found.loss.dtype))
     assert leaf.grad is not None
     return found, leaf.grad
-
-
-def error(found: Tensor, exact: Tensor) -> float:
-    """‖found − exact‖ / ‖exact‖."""
-    return ((found.double() - exact).norm() / exact.norm()).item()
 
 
 def check(

@@ -104,7 +104,7 @@ def test_updates_are_counted_not_batches(train: Train) -> None:
 @pytest.mark.parametrize("schedule", ["step", "linear", "cosine"])
 @pytest.mark.parametrize("flags", [LABO, TSLA])
 def test_logged_weight_is_that_of_the_schedule(
-    flags: tuple[str, ...], schedule: str, train: Train, toy_corpus: Path
+    flags: tuple[str, ...], schedule: str, train: Train
 ) -> None:
     run = train(
         "run",
@@ -157,7 +157,7 @@ def test_curriculum(flags: tuple[Any, ...], train: Train) -> None:
     assert by_epoch(train("run", *LABO, *EPOCHS, *flags)) == [0.2, 0.2, 0, 0]
 
 
-def test_sharded_epochs(train: Train, toy_corpus: Path, tmp_path: Path) -> None:
+def test_sharded_epochs(toy_corpus: Path, tmp_path: Path) -> None:
     """With data A:B an epoch is one shard, for fairseq and for the stage."""
     shard = tmp_path / "shard"
     shutil.copytree(toy_corpus / "bin", shard)
