@@ -25,6 +25,7 @@ unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX
 export PIP_USER=0 OMP_NUM_THREADS=1
 results=$repo/results/compatibility
 work=${WORK:-$(mktemp -d)}
+rm -rf "$work/outcomes"
 mkdir -p "$results" "$work/outcomes"
 work=$(cd "$work" && pwd)
 
@@ -86,6 +87,7 @@ fi
 failed=0
 # The commit, and the outcomes at the end: else the next row's would be "dirty", and its tests find
 # that the table of the documents is another.
+trap 'find "$work/outcomes" -name "*.tsv" -exec mv -t "$results" {} +' EXIT
 commit=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo "commit not known")
 for row in "${rows[@]}"; do
     version=${row%%:*} torch=${row#*:}
@@ -109,5 +111,4 @@ for row in "${rows[@]}"; do
         "$outcome" "${tests:--}" "$((SECONDS - started)) s" >"$work/outcomes/py$version-torch-$torch.tsv"
     rm -rf "$venv"
 done
-mv "$work"/outcomes/*.tsv "$results"
 exit "$failed"

@@ -61,7 +61,7 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
 @functools.cache
 def _warn_of_no_token() -> None:
     logger.warning(
-        "no target token of this batch counts, so it teaches nothing and its loss is nan: "
+        "this batch has no target token that counts: it teaches nothing, and its loss is nan; "
         "is --ignore-prefix-size as long as the sentences?"
     )
 

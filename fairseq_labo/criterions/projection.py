@@ -8,6 +8,7 @@ from fairseq.distributed.fully_sharded_data_parallel import FullyShardedDataPara
 from fairseq.models import FairseqLanguageModel
 from fairseq.models.bart import BARTModel
 from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
+from fairseq.nan_detector import NanDetector
 from torch import Tensor, nn
 
 from fairseq_labo.criterions.logits import has_method, has_plain_logits
@@ -75,11 +76,17 @@ def why_not_fused(model: nn.Module) -> str | None:
         and has_method(layer.forward, nn.Linear.forward)
     ):
         return "has no plain linear output layer"
-    if any(each._forward_hooks or each._forward_pre_hooks for each in (model, decoder, layer)):
+    if any(map(_has_hooks, (model, decoder, layer))):
         return "has hooks, which may change the logits"
     if not has_plain_logits(model):
         return "turns its logits into probabilities in its own way"
     return None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether something is called before or after it, but for what fairseq looks for NaN with."""
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return not all(has_method(hook, NanDetector.fhook_fn) for hook in hooks)
 
 
 def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:

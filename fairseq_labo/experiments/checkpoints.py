@@ -122,14 +122,13 @@ def corpus_record(corpus: PreparedCorpus) -> dict[str, Any]:
     }
 
 
-def _symbols(bin_dir: Path, language: str) -> list[str]:
-    return read_dictionary(bin_dir / f"dict.{language}.txt")
-
-
 def _dictionaries(bin_dir: Path, languages: Sequence[str]) -> dict[str, str]:
     """By language, the SHA-256 of the symbols, one a line; counts do not concern a model."""
-    texts = {language: "\n".join(_symbols(bin_dir, language)) for language in languages}
-    return {language: hashlib.sha256(text.encode()).hexdigest() for language, text in texts.items()}
+    symbols = {each: read_dictionary(bin_dir / f"dict.{each}.txt") for each in languages}
+    return {
+        language: hashlib.sha256("\n".join(each).encode()).hexdigest()
+        for language, each in symbols.items()
+    }
 
 
 def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = False) -> None:
@@ -224,7 +223,7 @@ def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
 def _check_sizes(path: Path, model: Mapping[str, Any], corpus: PreparedCorpus) -> None:
     for side, language in zip(("encoder", "decoder"), corpus.languages, strict=True):
         embedding = model.get(f"{side}.embed_tokens.weight")
-        size = len(_symbols(corpus.bin_dir, language)) + SPECIAL_SYMBOLS
+        size = len(read_dictionary(corpus.bin_dir / f"dict.{language}.txt")) + SPECIAL_SYMBOLS
         if embedding is not None and embedding.shape[:1] != (size,):
             raise UserError(
                 f"{path}: expected a model of the dictionaries of {corpus.bin_dir} ({size} symbols "

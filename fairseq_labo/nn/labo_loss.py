@@ -12,6 +12,7 @@ from fairseq_labo.ops.arguments import (
     check_beta,
     check_label_smoothing,
     check_reduction,
+    check_temperature,
     doubt_of_beta,
 )
 
@@ -50,8 +51,11 @@ class LaboLoss(nn.Module):
         ValueError: α, β, T or reduction is out of range; the prior is looked at in `forward`.
         TypeError: the prior is no tensor.
 
-    Warns of β = 1 (with the uniform prior) and β < 1, which do not restrain confidence.
+    Warns of β = 1 (with the uniform prior) and β < 1, which do not restrain confidence; it does not
+    know whether a teacher will be given, where β does nothing.
     """
+
+    teacher_temperature = 1.0  # of one that was pickled before there was such an argument
 
     def __init__(
         self,
@@ -67,12 +71,7 @@ class LaboLoss(nn.Module):
         super().__init__()
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.beta = check_beta(beta)
-        self.teacher_temperature = check_beta(teacher_temperature)
-        if math.isinf(self.teacher_temperature):
-            raise ValueError(
-                "teacher_temperature must be finite, found inf: for the uniform distribution give "
-                "no teacher_logits, but beta=math.inf"
-            )
+        self.teacher_temperature = check_temperature(teacher_temperature)
         doubt = doubt_of_beta(self.beta, uniform=prior is None)
         if doubt is not None and self.label_smoothing > 0.0:
             warnings.warn(doubt, stacklevel=2)
@@ -129,9 +128,11 @@ class LaboLoss(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for `print(module)`."""
         beta = "inf" if math.isinf(self.beta) else f"{self.beta:g}"
+        teacher = f"teacher_temperature={self.teacher_temperature:g}, "
+        teacher = "" if self.teacher_temperature == 1.0 else teacher
         prior = "" if self.prior is None else f"prior=[{self.prior.numel()}], "
         return (
-            f"label_smoothing={self.label_smoothing:g}, beta={beta}, {prior}"
+            f"label_smoothing={self.label_smoothing:g}, beta={beta}, {teacher}{prior}"
             f"ignore_index={self.ignore_index}, reduction={self.reduction!r}, impl={self.impl!r}"
         )
 

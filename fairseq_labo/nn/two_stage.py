@@ -81,7 +81,8 @@ class TwoStageSmoothing(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         """Restore what `get_extra_state` returned."""
-        self.steps_done = int(state)
+        # Once it was a dict of a number.
+        self.steps_done = state["steps_done"] if isinstance(state, dict) else state
 
     def extra_repr(self) -> str:
         """The settings and the count, for `print(module)`."""

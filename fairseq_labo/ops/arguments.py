@@ -25,6 +25,17 @@ def check_label_smoothing(value: float) -> float:
     return value
 
 
+def check_temperature(value: float) -> float:
+    """Return a teacher's temperature as a float; ValueError if it is 0, ∞ or as good as that."""
+    value = _number("teacher_temperature", value)
+    if not SMALLEST_BETA <= value <= LARGEST_BETA:
+        raise ValueError(
+            f"teacher_temperature must be above 0 and finite, found {value}; for the uniform "
+            "distribution give beta=math.inf, and no teacher_logits"
+        )
+    return value
+
+
 def check_beta(value: float) -> float:
     """Return β as a float, or raise ValueError if it is not above 0 (`inf` is accepted)."""
     value = _number("beta", value)
@@ -43,16 +54,19 @@ def _number(name: str, value: float) -> float:
 
 
 def doubt_of_beta(beta: float, *, uniform: bool) -> str | None:
-    """What to say of a β that is legal and does not restrain confidence; `uniform`: the prior."""
+    """What to say of a β that is legal and does not restrain confidence; `uniform`: the prior.
+
+    In ASCII, for it goes to logs of any encoding.
+    """
     if beta == 1.0 and uniform:
         return (
-            "β = 1: the smoothing distribution is the model's own, the regularizer is the constant "
-            "log V and has no effect but to scale the loss; use β > 1"
+            "beta = 1: the smoothing distribution is the model's own, the regularizer is the "
+            "constant log V and has no effect but to scale the loss; use beta > 1"
         )
     if beta < 1.0:
         return (
-            f"β = {beta:g} < 1: the smoothing distribution is sharper than the model's own, so "
-            "the regularizer rewards confidence instead of restraining it; use β > 1"
+            f"beta = {beta:g} < 1: the smoothing distribution is sharper than the model's own, so "
+            "the regularizer rewards confidence instead of restraining it; use beta > 1"
         )
     return None
 

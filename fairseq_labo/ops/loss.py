@@ -31,6 +31,11 @@ def route(
 
     `logits` are looked at only for their shape and kind.
     """
+    if impl != "reference" and torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            f'under torch.func (grad, jvp, vmap, ...) impl must be "reference", found {impl!r}: '
+            "the other implementations compute their gradient themselves"
+        )
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
     beta = arguments.representable_beta(arguments.check_beta(beta))
@@ -44,11 +49,6 @@ def route(
                 "leave out prior or teacher_logits"
             )
         prior = arguments.check_prior(prior, logits=logits)
-    if impl != "reference" and torch._C._are_functorch_transforms_active():
-        raise RuntimeError(
-            f'under torch.func (grad, jvp, jacrev, ...) impl must be "reference", found {impl!r}: '
-            "the other implementations compute their gradient themselves"
-        )
     settings = Settings(label_smoothing, beta, ignore_index, statistics, argmax)
     compute = implementation(
         impl, logits, settings, teacher=teacher_logits is not None, prior=prior is not None

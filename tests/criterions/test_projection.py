@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from fairseq.models.transformer_lm import TransformerLanguageModel
+from fairseq.nan_detector import NanDetector
 
 from fairseq_labo.criterions.projection import decoder_features, why_not_fused
 from fairseq_labo.ops import chunked_linear
@@ -137,12 +139,12 @@ def masked(built: Built) -> None:
     built.model.__class__ = Masked
 
 
-def low_rank(built: Built) -> None:
-    class LowRank(torch.nn.Linear):
+def with_more_of_its_own(built: Built) -> None:
+    class WithMore(torch.nn.Linear):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
             return super().forward(input) + input.sum(-1, keepdim=True)
 
-    built.model.decoder.output_projection.__class__ = LowRank
+    built.model.decoder.output_projection.__class__ = WithMore
 
 
 def replaced_on_the_instance(built: Built) -> None:
@@ -152,6 +154,14 @@ def replaced_on_the_instance(built: Built) -> None:
 
 def hooked(built: Built) -> None:
     built.model.decoder.output_projection.register_forward_hook(lambda *case: case[-1] * 0.5)
+
+
+def hooked_outside(built: Built) -> None:
+    built.model.decoder.register_forward_hook(lambda *case: None)
+
+
+def hooked_before(built: Built) -> None:
+    built.model.register_forward_pre_hook(lambda *case: None)
 
 
 def weight_normed(built: Built) -> None:
@@ -167,9 +177,11 @@ def weight_normed(built: Built) -> None:
     [
         (soft_capped, "has a Capped with a forward of its own"),
         (masked, "Masked has a forward of its own"),
-        (low_rank, "no plain linear output layer"),
+        (with_more_of_its_own, "no plain linear output layer"),
         (replaced_on_the_instance, "no plain linear output layer"),
         (hooked, "has hooks"),
+        (hooked_outside, "has hooks"),
+        (hooked_before, "has hooks"),
         (weight_normed, "has hooks"),
     ],
 )
@@ -181,6 +193,15 @@ def test_a_model_that_changes_its_logits_is_refused(
     change(built)
     with pytest.raises(RuntimeError, match=f"{match}.*leave out --fused-proj"):
         run(built)
+
+
+@pytest.mark.parametrize("arch", ["transformer_iwslt_de_en", "bart_base"])
+def test_fairseq_s_own_models_are_taken(build: Build, arch: str) -> None:
+    model = build(*LABO, "--fused-projection", "--arch", arch).model
+    for each in (model, TransformerLanguageModel(model.decoder)):
+        assert why_not_fused(each) is None
+        with NanDetector(each):  # with which fairseq repeats a batch whose gradients are NaN
+            assert why_not_fused(each) is None
 
 
 @pytest.mark.slow

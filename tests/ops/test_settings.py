@@ -22,6 +22,6 @@ def test_when_the_regularizer_is_computed(
     assert (settings.in_loss, settings.regularized) == (in_loss, regularized)
 
 
-def test_uniform_is_the_limit_of_beta() -> None:
+def test_the_prior_itself_is_the_limit_of_beta() -> None:
     assert Settings(0.1, math.inf, -100).at_prior
     assert not Settings(0.1, 1e30, -100).at_prior
