@@ -104,6 +104,7 @@ def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:
         )
     decoder: Any = inner.decoder
     layer = decoder.output_projection
-    _check_wrappers(wrappers, tied=layer.weight is getattr(decoder.embed_tokens, "weight", None))
+    weight = layer.weight  # read once: under a parametrization each time computes it
+    _check_wrappers(wrappers, tied=weight is getattr(decoder.embed_tokens, "weight", None))
     hidden, _ = model(**net_input, features_only=True)  # [B, T, D]; through the wrappers
-    return Features(hidden.reshape(-1, hidden.size(-1)), layer.weight, layer.bias)
+    return Features(hidden.reshape(-1, hidden.size(-1)), weight, layer.bias)

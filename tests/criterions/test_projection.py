@@ -244,3 +244,16 @@ def test_a_layer_that_would_be_taken_for_unused_is_refused(build: Build, tied: b
     else:
         with pytest.raises(RuntimeError, match="--find-unused-parameters takes it for unused"):
             decoder_features(wrapped, built.batch["net_input"])
+
+
+def test_a_parametrized_output_layer(build: Build) -> None:
+    """A power iteration goes on each time that the weight is read."""
+    gradients = []
+    for flags in (LABO, (*LABO, "--fused-projection")):
+        built = build(*flags)
+        torch.manual_seed(1)
+        layer = torch.nn.Linear(32, len(built.task.target_dictionary))
+        built.model.decoder.output_projection = torch.nn.utils.parametrizations.spectral_norm(layer)
+        gradients.append(run(built)[3])
+    name = "decoder.output_projection.parametrizations.weight.original"
+    torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=1e-4, atol=1e-5)
