@@ -195,7 +195,7 @@ def test_the_sentences_on_the_beams_hold() -> None:
 
 
 def test_the_sentences_on_tsla_in_the_finals_hold() -> None:
-    """The records of the search, and those of the seeds that are done, in no report yet."""
+    """The records of the search, and those of every seed."""
     runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
 
     def scores(run: str, evaluation: str, seed: int) -> Any:
