@@ -30,7 +30,7 @@ from fairseq_labo.experiments.provenance import available_cores
 REPOSITORY = Path(__file__).parents[1]
 RECORD, REPORT, PICTURE = "acceptance.json", "acceptance.md", "loss.png"
 KERNELS = ["tests/ops/test_triton_loss.py", "tests/ops/test_triton_kernels.py"]
-KERNELS += ["tests/ops/test_dispatch.py"]
+KERNELS += ["tests/ops/test_dispatch.py", "tests/ops/test_dispatch_check.py"]
 # In miniature: a few of each file, mutants among them.
 FEW = "agree and 203 and float16 or mutant and wrong_gradient or several_blocks"
 # The definition itself would take most of the time.

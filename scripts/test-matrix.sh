@@ -28,6 +28,8 @@ work=${WORK:-$(mktemp -d)}
 rm -rf "$work/outcomes"
 mkdir -p "$results" "$work/outcomes"
 work=$(cd "$work" && pwd)
+from_here=$(realpath --relative-to="$repo" "$work")
+from_here=${from_here//./\\.}
 
 python_of() { # 3.12
     local candidate
@@ -102,7 +104,8 @@ for row in "${rows[@]}"; do
     (set -e; install "$version" "$torch"; check) >>"$log" 2>&1
     status=$?
     set -e
-    # The log is published: no paths of this machine.
+    # The log is published: no paths of this machine, nor from here to there.
+    sed -i -E -e "s#(^|[^[:alnum:]_/.])$from_here/venv-#\\1WORK/venv-#g" "$log"
     sed -i -e "s#${TMPDIR:-/tmp}/pytest-of-[^/]*#PYTEST#g; s#$work#WORK#g; s#$repo/*#REPOSITORY/#g" \
         -e "s#${repo%/*}/shared#../shared#g; s#$HOME#HOME#g" "$log"
     if ((status == 0)); then outcome=passed; else failed=1; fi

@@ -21,11 +21,7 @@ from fairseq_labo.defaults import DEFAULT_ALPHA
 from fairseq_labo.ops import reference
 from fairseq_labo.ops.chunked import chunked_token_losses
 from fairseq_labo.ops.settings import LARGEST_BETA_BY_LOG, Settings, TokenLosses
-from fairseq_labo.ops.triton_loss import (
-    KERNEL_POWERS,
-    triton_token_losses,
-    triton_unavailable,
-)
+from fairseq_labo.ops.triton_loss import KERNEL_POWERS, triton_token_losses, triton_unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -137,8 +137,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     errors = {name: listed(means(name, ece)) for name in results.methods}
     smoothed = means("label_smoothing", bleu)
     gains = listed(map(sub, smoothed, means("cross_entropy", bleu)))
-    labo, target = (
-        listed(map(sub, means(name, bleu), smoothed), "+") for name in ("labo", "labo_target")
+    labo, target, tsla = (
+        listed(map(sub, means(name, bleu), smoothed), "+")
+        for name in ("labo", "labo_target", "tsla")
     )
     page = words(REPOSITORY / "docs" / "results.md")
     of_both = f"{errors['label_smoothing']} % where that has {errors['cross_entropy']} %"
@@ -147,6 +148,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"confident enough (ECE {errors['labo']} %)" in page
     assert f"long, {target} BLEU from label smoothing with" in page
     assert f"(ECE {errors['labo_target']} %)" in page
+    assert f"long, {tsla} BLEU from label smoothing. Against it: as overconfident" in page
+    assert f"(long: ECE {errors['tsla']} %), and when long more NLL" in page
+    assert min(map(float, more_nll("tsla", "label_smoothing").split(" to "))) > 0
     of = results.differences["test"]["labo"]
     said = f"{of.difference:+.2f}, 95 % interval {of.low:+.2f} to {of.high:+.2f}"
     assert f"(on 2016 {said}; a difference below {of.detectable:.1f} would" in page
@@ -194,41 +198,20 @@ def test_the_sentences_on_the_beams_hold() -> None:
     assert f"and above LABO by {above('labo')}." in page
 
 
-def test_the_sentences_on_tsla_in_the_finals_hold() -> None:
-    """The records of the search, and those of every seed."""
+def test_the_sentence_on_tsla_s_switch_holds() -> None:
+    """The records of the search."""
     runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
+    searched = [runs / f"tsla/smoothing_updates={each}/seed-1" for each in (5500, 8250, 9900)]
 
-    def scores(run: str, evaluation: str, seed: int) -> Any:
-        path = runs / run / f"seed-{seed}" / f"{evaluation}-scores" / "scores.json"
+    def read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def mean(run: str, evaluation: str, kind: str, key: str) -> float:
-        return statistics.fmean(scores(run, evaluation, each)[kind][key] for each in seeds)
-
-    def on_the_tests(run: str) -> tuple[str, str, str]:
-        """BLEU on the three, NLL and ECE on the first."""
-        first, second, third = (f"{mean(run, test, 'bleu', 'score'):.2f}" for test in tables.TESTS)
-        nll, ece = (mean(run, "test", "calibration", key) for key in ("nll_bits", "ece"))
-        return f"{first}, {second} and {third}", f"{nll:.3f}", f"{100 * ece:.2f}"
-
-    searched = [f"tsla/smoothing_updates={each}" for each in (5500, 8250, 9900)]
-    chosen = json.loads((runs / "choices.json").read_text(encoding="utf-8"))["tsla"]
-    assert chosen == {"smoothing_updates": "5500"}
-    seeds = sorted(int(path.name[-1]) for path in (runs / searched[0]).iterdir())
-    bleu, nll, ece = on_the_tests(searched[0])
-    its_bleu, its_nll, its_ece = on_the_tests("label_smoothing")
-    first, second, third = (f"{scores(run, 'valid', 1)['bleu']['score']:.2f}" for run in searched)
+    assert read(runs / "choices.json")["tsla"] == {"smoothing_updates": "5500"}
+    found = [read(run / "valid-scores" / "scores.json")["bleu"]["score"] for run in searched]
+    first, second, third = (f"{each:.2f}" for each in found)
     page = words(REPOSITORY / "docs" / "results.md")
-    assert f"of the 11,000 updates it is {first}, {second} and {third}." in page
-    assert f"seeds 1 to {seeds[-1]} have {bleu} BLEU on the three tests in the mean" in page
-    assert f"seeds 1 to {seeds[-1]}: {its_bleu}), and on 2016 {nll} bits and an ECE of" in page
-    assert f"ECE of {ece} % ({its_nll} and {its_ece} %)." in page
-    assert f"seeds: ECE {ece} % on 2016;" in page and nll > its_nll
-    resumed = [
-        json.loads((runs / run / "seed-1" / "train.json").read_text(encoding="utf-8"))["resumed"]
-        for run in searched
-    ]
-    assert resumed == [True, True, False]
+    assert f"of the 11,000 updates it is {first}, {second} and {third}. Two of these" in page
+    assert [read(run / "train.json")["resumed"] for run in searched] == [True, True, False]
 
 
 def test_the_sentence_on_the_finals_lengths_holds() -> None:

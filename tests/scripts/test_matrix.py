@@ -14,7 +14,8 @@ from tests.conftest import REPOSITORY
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python"; ln -s "$0" "$3/bin/labo"; exit ;;
-    *" pytest "*) echo "1 failed, 7 passed in 2s"; echo "$0 in $PWD, $HOME/x" ;;
+    *" pytest "*) echo "1 failed, 7 passed in 2s"; echo "$0 in $PWD, $HOME/x"
+        realpath -s --relative-to="$PWD" "$0" ;;
     -c* | "-" | "- "*) exec {real} "$@" ;;
 esac
 case "$*" in {failing}) exit 3 ;; esac
@@ -52,5 +53,6 @@ def test_a_row_passes_only_if_every_step_does(tmp_path: Path, failing: str, outc
     assert row[1] == "3.12:newest" and row[6] == outcome
     log = (results / "py3.12-torch-newest.log").read_text("utf-8")
     assert str(tmp_path) not in log and os.environ["HOME"] not in log  # it is published
+    assert failing.startswith('*"install') or "\nWORK/venv-3.12-newest/bin/python\n" in log
     assert log.startswith("commit not known\n")  # this copy of the scripts has none
     assert failing.startswith('*"install') or row[7] == "1 failed, 7 passed"
