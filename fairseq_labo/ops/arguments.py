@@ -184,18 +184,19 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
             f"probabilities would be off"
         )
     version = None if prior.is_inference() else prior._version  # such a tensor has none
+    values = prior.detach()
     if version is None or _checked_priors.get(prior) != version:
-        total = float(prior.sum(dtype=torch.float64))
-        if not bool((prior >= 0).all()) or not abs(total - 1.0) <= SUM_TOLERANCE:
+        total = float(values.sum(dtype=torch.float64))
+        if not bool((values >= 0).all()) or not abs(total - 1.0) <= SUM_TOLERANCE:
             raise ValueError(
                 f"prior must hold probabilities, 0 or more, with the sum 1, found values from "
-                f"{float(prior.min()):g} to {float(prior.max()):g} with the sum {total:g}; divide "
-                f"counts by their sum"
+                f"{float(values.min()):g} to {float(values.max()):g} with the sum {total:g}; "
+                f"divide counts by their sum"
             )
         if version is not None:
             _checked_priors[prior] = version
-    prior = prior.detach().to(compute_dtype(logits))
-    return prior.clone() if prior.is_inference() else prior  # autograd saves no such tensor
+    values = values.to(compute_dtype(logits))
+    return values.clone() if values.is_inference() else values  # autograd saves no such tensor
 
 
 def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:

@@ -247,10 +247,16 @@ def test_a_teacher_needs_no_prior(prior: Tensor) -> None:
         loss_with(prior, teacher_logits=torch.zeros(4, 11))
 
 
+@pytest.mark.filterwarnings("error:Converting a tensor with requires_grad")
 def test_no_gradient_goes_to_the_prior(prior: Tensor) -> None:
-    leaf = prior.clone().requires_grad_()
-    for impl in IMPLEMENTATIONS:
-        assert not loss_with(leaf, impl=impl).requires_grad
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        for impl in IMPLEMENTATIONS:
+            leaf = prior.clone().requires_grad_()
+            assert not loss_with(leaf, impl=impl).requires_grad
+    finally:
+        torch.set_warn_always(always)
 
 
 def test_a_prior_made_in_inference_mode(prior: Tensor) -> None:

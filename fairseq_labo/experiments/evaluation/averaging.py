@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Of the ends of epochs (checkpoint5.pt), and of every so many updates (checkpoint_2_500.pt).
 NUMBERED = re.compile(r"checkpoint(\d+)\.pt"), re.compile(r"checkpoint_\d+_(\d+)\.pt")
 
+PIECE = 2**16  # elements that are added at a time
+
 
 def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     """The `count` newest checkpoints of a training, oldest first.
@@ -73,7 +75,7 @@ def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
                 f"{path}: expected the parameters of {paths[0]}, found a difference in {name}; "
                 "average checkpoints of one training"
             )
-        for name in set(ties.values()):
+        for name in dict.fromkeys(ties.values()):
             _add(sums, name, model[name], path=path, first=paths[0])
     for name, total in sums.items():
         if total.is_floating_point():
@@ -108,7 +110,8 @@ def _add(
 
     is_float = tensor.is_floating_point()
     if name not in sums:
-        sums[name] = tensor.to(torch.float64 if is_float else tensor.dtype, copy=True)
+        dtype = torch.float64 if is_float else tensor.dtype
+        sums[name] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
         return
     total = sums[name]
     if total.shape != tensor.shape or total.is_floating_point() != is_float:
@@ -117,7 +120,11 @@ def _add(
             f"{list(tensor.shape)} {tensor.dtype}; average checkpoints of one training"
         )
     if is_float:
-        total += tensor
+        # In pieces: what torch adds to float64 it first makes float64, in memory of its own.
+        for piece, more in zip(
+            total.view(-1).split(PIECE), tensor.reshape(-1).split(PIECE), strict=True
+        ):
+            piece += more
     elif not torch.equal(total, tensor):
         raise UserError(
             f"{path}: expected the integers of {name} to equal those of {first}, found "
