@@ -63,6 +63,13 @@ def quick_imports_of_processes() -> None:
     os.environ["PYTHONPATH"] = f"{QUICK_IMPORTS}:{REPOSITORY}"
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order() -> None:
+    """What a test draws does not hang on the tests that its worker ran before it."""
+    random.seed(0)
+    torch.manual_seed(0)
+
+
 # Files of few tests that take minutes: begun first, or one worker would be left with them.
 LONG = ["benchmarks/test_acceptance", "test_wheel", "faults/test_wrong_files"]
 LONG += ["experiments/studies/test_compare", "faults/test_training_kills", "faults/test_fuzz"]
