@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fairseq_labo.experiments.files import read_json
 from scripts import benchmark_tables, figure_of_p_star, tables
 from tests.conftest import REPOSITORY
 from tests.documents import texts
@@ -171,6 +172,30 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
 
 
+def test_the_sentences_on_the_defaults_hold() -> None:
+    """LABO's defaults, whose last seed is missing, against label smoothing's same seeds."""
+    runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
+    seeds = sorted(path.name for path in (runs / "labo_default").iterdir())
+    assert seeds == ["seed-1", "seed-2", "seed-3", "seed-4"]
+
+    def differences(value: Callable[[Any], float]) -> list[float]:
+        """Of the means over seeds, by test."""
+
+        def mean(method: str, test: str) -> float:
+            files = [runs / method / seed / f"{test}-scores" / "scores.json" for seed in seeds]
+            return statistics.fmean(value(read_json(file)) for file in files)
+
+        return [mean("labo_default", test) - mean("label_smoothing", test) for test in tables.TESTS]
+
+    first, second, third = (f"{each:+.1f}" for each in differences(lambda s: s["bleu"]["score"]))
+    nll = differences(lambda scores: scores["calibration"]["nll_bits"])
+    ece = differences(lambda scores: 100 * scores["calibration"]["ece"])
+    page = words(REPOSITORY / "docs" / "results.md")
+    assert f"{first}, {second} and {third} BLEU from label smoothing with the same seeds" in page
+    assert f"{-max(nll):.2f} to {-min(nll):.2f} bits less NLL" in page
+    assert f"ECE {min(ece):.1f} to {max(ece):.1f} points higher" in page
+
+
 def test_the_sentences_on_the_beams_hold() -> None:
     """Means over the seeds, with each width of the search."""
     results = tables.study("multi30k-de-en-beams")
@@ -203,15 +228,12 @@ def test_the_sentence_on_tsla_s_switch_holds() -> None:
     runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
     searched = [runs / f"tsla/smoothing_updates={each}/seed-1" for each in (5500, 8250, 9900)]
 
-    def read(path: Path) -> Any:
-        return json.loads(path.read_text(encoding="utf-8"))
-
-    assert read(runs / "choices.json")["tsla"] == {"smoothing_updates": "5500"}
-    found = [read(run / "valid-scores" / "scores.json")["bleu"]["score"] for run in searched]
+    assert read_json(runs / "choices.json")["tsla"] == {"smoothing_updates": "5500"}
+    found = [read_json(run / "valid-scores" / "scores.json")["bleu"]["score"] for run in searched]
     first, second, third = (f"{each:.2f}" for each in found)
     page = words(REPOSITORY / "docs" / "results.md")
     assert f"of the 11,000 updates it is {first}, {second} and {third}. Two of these" in page
-    assert [read(run / "train.json")["resumed"] for run in searched] == [True, True, False]
+    assert [read_json(run / "train.json")["resumed"] for run in searched] == [True, True, False]
 
 
 def test_the_sentence_on_the_finals_lengths_holds() -> None:
