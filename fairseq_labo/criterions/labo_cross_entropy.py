@@ -46,11 +46,12 @@ class _ConfigWithOldKeys(LaboCrossEntropyConfig):
 class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
     """``(1 − α) NLL + α R`` with LABO's R; optionally in a first stage only."""
 
-    def __init__(self, cfg: _ConfigWithOldKeys, task: Any) -> None:
-        if cfg.teacher_path is not None:
+    def __init__(self, cfg: LaboCrossEntropyConfig, task: Any) -> None:
+        teacher = getattr(cfg, "teacher_path", None)
+        if teacher is not None:
             raise ValueError(
                 f"labo_cross_entropy computes its smoothing distribution itself, found "
-                f"teacher_path {cfg.teacher_path}: leave it out, or take tsla_cross_entropy"
+                f"teacher_path {teacher}: leave it out, or take tsla_cross_entropy"
             )
         self.temperature = check_beta(cfg.labo_beta)
         if doubt := doubt_of_beta(self.temperature, uniform=cfg.label_prior == "uniform"):
@@ -59,5 +60,8 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
 
     @classmethod
     def add_args(cls, parser: argparse.ArgumentParser) -> None:
-        """Offer the flags only, not the old keys."""
-        gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
+        """Offer the flags only, not the old keys; a subclass's own flags, too."""
+        if getattr(cls, "__dataclass") is _ConfigWithOldKeys:  # noqa: B009 (no private name of ours)
+            gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
+        else:
+            super().add_args(parser)
