@@ -126,6 +126,11 @@ class Method(Training):
     def criterion(self) -> str:
         return self.flags["criterion"]
 
+    @property
+    def user_dir(self) -> str | None:
+        """Where a criterion of the user's own is, if `extra` has a --user-dir."""
+        return value_of("--user-dir", self.extra)
+
     def settings(self) -> list[dict[str, str]]:
         """Every combination of the grid's values; one empty setting without a grid."""
         combinations = itertools.product(*self.grid.values())
@@ -139,9 +144,10 @@ class Method(Training):
         if twice:
             raise Wrong(*(f"grid.{key}: expected once, found outside, too" for key in twice))
         # First, for without it no flag can be checked.
-        check_flags([("criterion", self.criterion)], [self.criterion])
+        of = [(self.criterion, self.user_dir)]
+        check_flags([("criterion", self.criterion)], of)
         in_grid = [(f"grid.{key}", each) for key, values in self.grid.items() for each in values]
-        check_flags([*self.flags.items(), *in_grid], [self.criterion])
+        check_flags([*self.flags.items(), *in_grid], of)
         if self.teacher is None:
             return self
         if TEACHER_PATH in {*self.flags, *self.grid}:
@@ -149,7 +155,7 @@ class Method(Training):
         priors = [self.flags.get("label_prior", "uniform"), *self.grid.get("label_prior", [])]
         if set(priors) != {"uniform"}:
             raise Wrong(f"teacher: expected it or label_prior, found both ({', '.join(priors)})")
-        if TEACHER_PATH not in find_criterion(self.criterion).flags:
+        if TEACHER_PATH not in find_criterion(*of[0]).flags:
             raise Wrong(
                 f"teacher: expected a criterion with --teacher-path, found {self.criterion}; take "
                 "tsla_cross_entropy, or leave it out"
@@ -157,23 +163,28 @@ class Method(Training):
         return self
 
 
-def check_flags(flags: Iterable[tuple[str, str]], criterions: Sequence[str]) -> None:
-    """Raise an error with each flag (by its place) that one of the criterions does not take."""
+def check_flags(
+    flags: Iterable[tuple[str, str]], criterions: Sequence[tuple[str, str | None]]
+) -> None:
+    """Raise an error with each flag (by its place) that one of the criterions does not take.
+
+    A criterion: its name, and the --user-dir that registers it.
+    """
     wrong = []
     for place, value in flags:
         name = place.removeprefix("grid.")
-        reasons = [_reason(name, value, criterion) for criterion in criterions]
+        reasons = [_reason(name, value, *criterion) for criterion in criterions]
         wrong += [f"{place}: {reason}" for reason in reasons if reason][:1]
     if wrong:
         raise Wrong(*wrong)
 
 
-def _reason(name: str, value: str, criterion: str) -> str:
+def _reason(name: str, value: str, criterion: str, user_dir: str | None) -> str:
     """Why a criterion's training does not take a flag; empty if it does."""
     if name in RESERVED:
         return "expected no such flag: the study itself gives it; leave it out"
     try:
-        check_flag(name, value, criterion=criterion)
+        check_flag(name, value, criterion=criterion, user_dir=user_dir)
     except UserError as error:
         # The error names the flag; in a study its place does.
         return re.sub(r"^(--)?[\w-]+: (?=expected)", "", str(error))

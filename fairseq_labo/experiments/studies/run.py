@@ -66,7 +66,7 @@ class Run:
         given = {**train.flags, **method.flags, **self.setting}
         if self.teacher is not None:
             given[TEACHER_PATH] = str(root / "runs" / self.teacher.name / "checkpoint_best.pt")
-        own, of_fairseq = split_flags(given, method.criterion)
+        own, of_fairseq = split_flags(given, method.criterion, method.user_dir)
         flags = [part for key, value in own.items() for part in (option(key), value)]
         extra = [*train.extra, *method.extra, *of_fairseq]
         return [*flags, "--seed", str(self.seed), *(["--", *extra] if extra else [])]

@@ -230,8 +230,8 @@ class Study(Model):
     @classmethod
     def _known_flags(cls, value: Training, info: ValidationInfo) -> Training:
         methods = info.data.get("methods", {})
-        criterions = [method.criterion for method in methods.values()]
-        check_flags(value.flags.items(), criterions or ["cross_entropy"])
+        criterions = [(method.criterion, method.user_dir) for method in methods.values()]
+        check_flags(value.flags.items(), criterions or [("cross_entropy", None)])
         taught = [name for name, method in methods.items() if method.teacher]
         if taught and TEACHER_PATH in value.flags:
             raise Wrong(f"{TEACHER_PATH}: expected none, since {taught[0]} has a teacher")

@@ -190,8 +190,9 @@ def find_criterion(name: str, user_dir: str | None = None) -> Criterion:
             own = {"label_smoothing": CRITERION_FLAGS["label_smoothing"]}
             return replace(found, flags={**found.flags, **own})
         return found
+    where = "with fairseq" if user_dir is None else f"with fairseq or by {user_dir}"
     near = _nearest(name, found)
-    raise UserError(f"expected a criterion registered with fairseq, found {name!r}{near}")
+    raise UserError(f"expected a criterion registered {where}, found {name!r}{near}")
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -199,12 +200,15 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def check_flag(name: str, value: Any, *, criterion: str) -> list[str]:
+def check_flag(
+    name: str, value: Any, *, criterion: str, user_dir: str | None = None
+) -> list[str]:
     """The words of a flag (label_smoothing) of ``labo train``, or of `criterion`, on its command.
 
-    Raises UserError for one that neither has, and for a value that it does not take.
+    The criterion is one of fairseq, of this package or of `user_dir`. Raises UserError for a flag
+    that neither has, and for a value that it does not take.
     """
-    own = find_criterion(criterion).flags
+    own = find_criterion(criterion, user_dir).flags
     of_others = CRITERION_FLAGS.keys() - own.keys() - MAY_BE_LEFT_OUT
     flags = {key: flag for key, flag in {**own, **TRAIN_FLAGS}.items() if key not in of_others}
     if name not in flags:
@@ -214,12 +218,15 @@ def check_flag(name: str, value: Any, *, criterion: str) -> list[str]:
         )
     read = flags[name].read(name, str(value))
     if name == "criterion":
-        find_criterion(read)
+        find_criterion(read, user_dir)
     return flags[name].words(name, read)
 
 
-def split_flags(flags: Mapping[str, Any], criterion: str) -> tuple[dict[str, Any], list[str]]:
+def split_flags(
+    flags: Mapping[str, Any], criterion: str, user_dir: str | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Flags of ``labo train``, and the words behind -- for those that only `criterion` knows."""
-    words = {name: check_flag(name, value, criterion=criterion) for name, value in flags.items()}
+    of = {"criterion": criterion, "user_dir": user_dir}
+    words = {name: check_flag(name, value, **of) for name, value in flags.items()}
     own = {name: value for name, value in flags.items() if name in TRAIN_FLAGS}
     return own, [word for name in flags if name not in own for word in words[name]]
