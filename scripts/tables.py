@@ -70,6 +70,7 @@ def label(train_arguments: Sequence[str]) -> str:
         "cross_entropy": "cross entropy",
         "label_smoothed_cross_entropy": f"label smoothing, ε = {alpha}",
         "label_smoothed_cross_entropy_with_rdrop": f"R-Drop, ε = {alpha}",
+        "labo_cross_entropy_with_rdrop": f"R-Drop, {labo}",
         "tsla_cross_entropy": f"TSLA, switch after {updates:,} of {of:,} updates",
         "labo_cross_entropy": labo if alpha != "0" else "cross entropy",
     }[flags["--criterion"]]

@@ -56,6 +56,8 @@ def why_not_fused(model: nn.Module) -> str | None:
     Decided by the classes and methods of the model; nothing is computed.
     """
     decoder = getattr(model, "decoder", None)
+    if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+        return "is compiled (give the model itself)"
     if not isinstance(model, TransformerModelBase | FairseqLanguageModel):
         return "is no transformer of fairseq's"
     if not isinstance(decoder, TransformerDecoderBase):
@@ -84,9 +86,14 @@ def why_not_fused(model: nn.Module) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Whether something is called before or after it, but for what fairseq looks for NaN with."""
-    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-    return not all(has_method(hook, NanDetector.fhook_fn) for hook in hooks)
+    """Whether something is called before or after it, but for what fairseq looks for NaN with.
+
+    Forward or backward: one of these may change the gradient of the logits.
+    """
+    before = {**module._forward_pre_hooks, **module._backward_pre_hooks}
+    hooks = (*before.values(), *module._forward_hooks.values(), *module._backward_hooks.values())
+    of_fairseq = (NanDetector.fhook_fn, NanDetector.bhook_fn)
+    return not all(has_method(hook, *of_fairseq) for hook in hooks)
 
 
 def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:

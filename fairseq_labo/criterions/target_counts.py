@@ -31,8 +31,10 @@ SENTENCES_AT_ONCE = 4096
 TYPES_AT_ONCE = 1 << 22
 
 
-def target_counts(task: Any) -> Tensor:
+def target_counts(task: Any, subset: str | None = None) -> Tensor:
     """Counts [V], int64, for `task.target_dictionary`: those of its checkpoint, or new ones.
+
+    subset: what --train-subset says, where it is known; tasks of language modeling do not know it.
 
     ``</s>`` is counted once for each sentence, ``<unk>`` as often as it stands in the text; padding
     and ``<s>`` never occur.
@@ -51,7 +53,7 @@ def target_counts(task: Any) -> Tensor:
             )
         return kept
     counts = np.zeros(0, np.int64)
-    files = list(_target_files(task))
+    files = list(_target_files(task, subset))
     for path, times in files:
         for types in _types(path, task):
             found = times * np.bincount(types, minlength=counts.size)
@@ -67,7 +69,7 @@ def target_counts(task: Any) -> Tensor:
     return result
 
 
-def _target_files(task: Any) -> Iterator[tuple[str, int]]:
+def _target_files(task: Any, subset: str | None) -> Iterator[tuple[str, int]]:
     """Paths, without .bin and .idx, of the target side of the training data; how often it is read.
 
     That is --upsample-primary for the first of several files in a folder.
@@ -84,7 +86,7 @@ def _target_files(task: Any) -> Iterator[tuple[str, int]]:
             f"--label-prior counts the target side of the tasks translation and language_modeling, "
             f"found {type(task).__name__}: leave it out"
         )
-    subset = getattr(config, "train_subset", None) or DEFAULT_SPLIT
+    subset = subset or getattr(config, "train_subset", None) or DEFAULT_SPLIT
     if "$" in subset:  # of a configuration that is not resolved
         subset = DEFAULT_SPLIT
     upsampled = max(1, getattr(config, "upsample_primary", 1))  # fairseq's default is -1

@@ -10,11 +10,14 @@ from fairseq_labo.defaults import DEFAULT_ALPHA, DEFAULT_BETA
 from fairseq_labo.ops import labo_loss
 from fairseq_labo.ops.arguments import (
     check_beta,
+    check_ignore_index,
     check_label_smoothing,
     check_reduction,
     check_temperature,
+    check_tensor,
     doubt_of_beta,
 )
+from fairseq_labo.ops.dispatch import check_impl
 
 
 class LaboLoss(nn.Module):
@@ -48,14 +51,16 @@ class LaboLoss(nn.Module):
         impl: the implementation, as in `fairseq_labo.ops.labo_loss`.
 
     Raises:
-        ValueError: α, β, T or reduction is out of range; the prior is looked at in `forward`.
-        TypeError: the prior is no tensor.
+        ValueError: α, β, T, reduction or impl is out of range; the prior is looked at in `forward`.
+        TypeError: a setting is of another kind, as an `ignore_index` of None.
 
     Warns of β = 1 (with the uniform prior) and β < 1, which do not restrain confidence; it does not
     know whether a teacher will be given, where β does nothing.
     """
 
-    teacher_temperature = 1.0  # of one that was pickled before there was such an argument
+    # Of one that was pickled before there were such arguments.
+    teacher_temperature = 1.0
+    prior: Tensor | None = None
 
     def __init__(
         self,
@@ -79,9 +84,9 @@ class LaboLoss(nn.Module):
             raise TypeError(f"prior must be a tensor [num_classes], found {type(prior).__name__}")
         # Not a parameter, even if it was one.
         self.prior = None if prior is None else prior.detach()
-        self.ignore_index = ignore_index
+        self.ignore_index = check_ignore_index(ignore_index)
         self.reduction = check_reduction(reduction)
-        self.impl = impl
+        self.impl = check_impl(impl)
 
     def forward(
         self, logits: Tensor, target: Tensor, teacher_logits: Tensor | None = None
@@ -145,6 +150,10 @@ def _rows(logits: Tensor) -> Tensor:
 
 
 def _check_shapes(logits: Tensor, target: Tensor, teacher_logits: Tensor | None) -> None:
+    check_tensor("logits", logits)
+    check_tensor("target", target)
+    if teacher_logits is not None:
+        check_tensor("teacher_logits", teacher_logits)
     shape = tuple(logits.shape)
     if not shape:
         raise ValueError("logits must be [V], [N, V] or [N, V, d1, ...], found a scalar")

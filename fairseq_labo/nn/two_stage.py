@@ -37,10 +37,16 @@ class TwoStageSmoothing(nn.Module):
 
     Raises:
         ValueError: `first_stage_steps` is negative.
+        TypeError: the loss is no `LaboLoss` (one of `torch.compile` is).
     """
 
     def __init__(self, loss: LaboLoss, *, first_stage_steps: int) -> None:
         super().__init__()
+        if not hasattr(loss, "loss_with"):
+            raise TypeError(
+                f"loss must be a LaboLoss, found {type(loss).__name__}: it is that of the first "
+                "stage; wrap the TwoStageSmoothing instead"
+            )
         self.loss = loss
         self.first_stage_steps = _count("first_stage_steps", first_stage_steps)
         self._steps_done = 0

@@ -1,10 +1,13 @@
 """Checks of the arguments that all implementations share."""
 
 import math
+import operator
 from collections.abc import MutableMapping
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils.weak import WeakIdKeyDictionary
 
 from fairseq_labo.ops.priors import SUM_TOLERANCE
@@ -50,7 +53,28 @@ def check_beta(value: float) -> float:
 def _number(name: str, value: float) -> float:
     if isinstance(value, Tensor) and value.requires_grad:
         raise TypeError(f"{name} gets no gradient, found a tensor that requires one: give a number")
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number, found {value!r}") from None
+
+
+def check_ignore_index(value: int) -> int:
+    """Return the index as an int, or raise TypeError if it is no whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"ignore_index must be a whole number, found {value!r}; -100 where nothing is ignored"
+        ) from None
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Raise TypeError unless it is a tensor; the outputs of some models are not, but hold one."""
+    if not isinstance(value, Tensor):
+        remedy = f": give .{name.removeprefix('teacher_')} of a model's output"
+        remedy = remedy if name.endswith("logits") else ""
+        raise TypeError(f"{name} must be a tensor, found {type(value).__name__}{remedy}")
 
 
 def doubt_of_beta(beta: float, *, uniform: bool) -> str | None:
@@ -83,8 +107,23 @@ def check_reduction(value: str) -> str:
     return value
 
 
+def check_transforms(impl: str, *inputs: Any) -> None:
+    """Raise RuntimeError where torch would differentiate what computes its gradient itself."""
+    if impl == "reference":
+        return
+    dual = forward_ad.unpack_dual
+    forward_mode = any(isinstance(x, Tensor) and dual(x).tangent is not None for x in inputs)
+    if forward_mode or torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "under torch.func (grad, jvp, vmap, ...) and in forward mode impl must be "
+            f'"reference", found {impl!r}: the other implementations compute their gradient '
+            "themselves"
+        )
+
+
 def check_logits(logits: Tensor) -> None:
     """Raise unless `logits` is a floating-point matrix [N, V] with V >= 2."""
+    check_tensor("logits", logits)
     if logits.dim() != 2:
         raise ValueError(
             f"logits must be [num_tokens, vocab_size], found shape {tuple(logits.shape)}; "
@@ -96,6 +135,14 @@ def check_logits(logits: Tensor) -> None:
         raise ValueError(
             f"a vocabulary needs at least 2 entries to be smoothed over, found {logits.size(1)}"
         )
+
+
+def check_linear_kinds(hidden: Any, weight: Any, bias: Any) -> None:
+    """Raise TypeError unless they are tensors; None is no bias."""
+    check_tensor("hidden", hidden)
+    check_tensor("weight", weight)
+    if bias is not None:
+        check_tensor("bias", bias)
 
 
 def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -127,6 +174,7 @@ def check_target(target: Tensor, *, logits: Tensor, ignore_index: int) -> Tensor
     the same on the device, so that the host need not wait: "triton" in its kernel, the others by
     `assert_target`.
     """
+    check_tensor("target", target)
     if target.dim() != 1 or target.size(0) != logits.size(0):
         raise ValueError(
             f"target must be [num_tokens] = [{logits.size(0)}], found shape {tuple(target.shape)}"
@@ -201,6 +249,7 @@ def check_prior(prior: Tensor, *, logits: Tensor) -> Tensor:
 
 def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:
     """Raise unless the teacher's logits match `logits` in shape and device."""
+    check_tensor("teacher_logits", teacher_logits)
     if teacher_logits.shape != logits.shape or teacher_logits.device != logits.device:
         raise ValueError(
             f"teacher_logits must be {list(logits.shape)} on {logits.device}, found "

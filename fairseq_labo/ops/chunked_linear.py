@@ -241,7 +241,7 @@ class _LinearTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 10
-        hidden, weight, bias, *others = kept(ctx)
+        hidden, weight, bias, *others = kept(ctx, upstream)
         with torch.no_grad():
             if ctx.gradients is not None:
                 results = ctx.gradients.times(upstream, ctx.dtypes)

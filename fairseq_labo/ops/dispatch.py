@@ -46,10 +46,15 @@ def implementation(
     """
     if impl == "auto":
         impl = choose(logits, settings, teacher=teacher, prior=prior)
-    if impl not in IMPLEMENTATIONS:
-        known = ", ".join(("auto", *IMPLEMENTATIONS))
-        raise ValueError(f"impl must be one of {known}, found {impl!r}")
-    return IMPLEMENTATIONS[impl]
+    return IMPLEMENTATIONS[check_impl(impl)]
+
+
+def check_impl(value: str) -> str:
+    """Return the name of an implementation, or "auto", or raise ValueError."""
+    known = ("auto", *IMPLEMENTATIONS)
+    if value not in known:
+        raise ValueError(f"impl must be one of {', '.join(known)}, found {value!r}")
+    return value
 
 
 def choose(logits: Tensor, settings: Settings, *, teacher: bool, prior: bool) -> str:

@@ -29,6 +29,8 @@ def linear_token_losses(
     the sum over the tokens (a scalar), whose gradients are taken along in the forward pass; else it
     is [N], and backward computes the logits a second time.
     """
+    arguments.check_linear_kinds(hidden, weight, bias)
+    arguments.check_transforms(options.get("impl", "auto"), hidden, weight, bias)
     device_type = hidden.device.type
     if torch.is_autocast_enabled(device_type):
         hidden, weight = _autocast(hidden), _autocast(weight)

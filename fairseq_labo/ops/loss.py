@@ -31,14 +31,11 @@ def route(
 
     `logits` are looked at only for their shape and kind.
     """
-    if impl != "reference" and torch._C._are_functorch_transforms_active():
-        raise RuntimeError(
-            f'under torch.func (grad, jvp, vmap, ...) impl must be "reference", found {impl!r}: '
-            "the other implementations compute their gradient themselves"
-        )
+    arguments.check_transforms(impl, logits)
     arguments.check_logits(logits)
     label_smoothing = arguments.check_label_smoothing(label_smoothing)
     beta = arguments.representable_beta(arguments.check_beta(beta))
+    ignore_index = arguments.check_ignore_index(ignore_index)
     target = arguments.check_target(target, logits=logits, ignore_index=ignore_index)
     if teacher_logits is not None:
         arguments.check_teacher(teacher_logits, logits=logits)
@@ -125,6 +122,7 @@ def labo_loss(
     return loss.sum() / target.long().ne(options.get("ignore_index", IGNORE_INDEX)).sum()
 
 
+@uncompiled
 def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) -> Tensor:
     """P* ∝ π exp(z/β), the smoothing distribution that LABO computes for each token.
 

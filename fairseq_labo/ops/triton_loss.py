@@ -203,7 +203,7 @@ class _TritonTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 5
-        case = kept(ctx)
+        case = kept(ctx, upstream)
         gradient = _gradient(ctx.settings, upstream.detach(), *case)
         if torch.is_grad_enabled():  # create_graph=True
             gradient = FirstDerivativeOnly.apply(gradient, case[0], upstream)

@@ -173,6 +173,17 @@ def hooked_before(built: Built) -> None:
     built.model.register_forward_pre_hook(lambda *case: None)
 
 
+def hooked_behind(built: Built) -> None:
+    """What clips the gradient of the logits."""
+    layer = built.model.decoder.output_projection
+    layer.register_full_backward_hook(lambda module, inputs, outputs: (inputs[0] * 0.1,))
+
+
+def hooked_before_backward(built: Built) -> None:
+    layer = built.model.decoder.output_projection
+    layer.register_full_backward_pre_hook(lambda module, outputs: (outputs[0] * 0.1,))
+
+
 def weight_normed(built: Built) -> None:
     """Its weight is computed by a hook, before each call."""
     layer = torch.nn.Linear(32, len(built.task.target_dictionary), bias=False)
@@ -191,6 +202,8 @@ def weight_normed(built: Built) -> None:
         (hooked, "has hooks"),
         (hooked_outside, "has hooks"),
         (hooked_before, "has hooks"),
+        (hooked_behind, "has hooks"),
+        (hooked_before_backward, "has hooks"),
         (weight_normed, "has hooks"),
     ],
 )
@@ -211,6 +224,13 @@ def test_fairseq_s_own_models_are_taken(build: Build, arch: str) -> None:
         assert why_not_fused(each) is None
         with NanDetector(each):  # with which fairseq repeats a batch whose gradients are NaN
             assert why_not_fused(each) is None
+
+
+def test_a_compiled_model_is_refused_by_its_name(build: Build) -> None:
+    built = build(*LABO, "--fused-projection")
+    compiled = torch.compile(built.model, backend="eager")
+    with pytest.raises(RuntimeError, match=r"OptimizedModule is compiled.*leave out --fused-proj"):
+        decoder_features(compiled, built.batch["net_input"])
 
 
 @pytest.mark.slow

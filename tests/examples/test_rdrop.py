@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 
+from fairseq_labo.experiments.studies.method import Method
+from fairseq_labo.experiments.training.presets import split_flags
 from tests.conftest import REPOSITORY, TRAINING, reports, run_fairseq
 from tests.criterions.conftest import Build, Built
 from tests.criterions.conftest import build as build  # a fixture
@@ -93,6 +96,19 @@ def test_the_divergence_is_that_of_its_definition() -> None:
 def test_what_it_cannot_do_is_refused(build: Build, flag: str) -> None:
     with pytest.raises(ValueError, match=f"leave .*{flag}"):
         build(*OURS, flag)
+
+
+def test_a_study_checks_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    entries = {"criterion": OURS[1], "labo_beta": 2, "extra": "--user-dir examples/rdrop"}
+    method = Method.model_validate({**entries, "rdrop_alpha": 3})
+    words = split_flags(method.flags, method.criterion, method.user_dir)[1]
+    assert words == ["--rdrop-alpha", "3"]
+    with pytest.raises(ValidationError, match=r"rdrop_alfa: expected .*; did you mean rdrop_alpha"):
+        Method.model_validate({**entries, "rdrop_alfa": 3})
+    del entries["extra"]
+    with pytest.raises(ValidationError, match=r"expected a criterion registered with fairseq, fou"):
+        Method.model_validate(entries)
 
 
 @pytest.mark.slow

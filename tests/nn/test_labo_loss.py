@@ -189,6 +189,41 @@ def test_warnings_of_beta(settings: dict[str, Any], match: str | None) -> None:
     assert len(said) == 0 if match is None else match in said[0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "error", "match"),
+    [
+        ({"impl": "cuda"}, ValueError, "impl must be one of auto, reference, torch, triton, found"),
+        ({"ignore_index": None}, TypeError, "ignore_index must be a whole number, found None; -10"),
+    ],
+)
+def test_wrong_settings_are_refused_at_once(
+    settings: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        LaboLoss(**settings)
+
+
+def test_what_is_no_tensor_is_refused_by_name() -> None:
+    """As the tuple that a model of transformers returns."""
+    logits, target, found = torch.zeros(2, 4), torch.tensor([0, 1]), "must be a tensor, found tuple"
+    output: Any = (logits,)
+    with pytest.raises(TypeError, match=f"^logits {found}: .*[.]logits"):
+        LaboLoss()(output, target)
+    with pytest.raises(TypeError, match=f"^teacher_logits {found}: .*[.]logits"):
+        LaboLoss()(logits, target, output)
+    with pytest.raises(TypeError, match=f"^target {found}$"):
+        LaboLoss()(logits, output)
+
+
+def test_a_loss_that_was_pickled_before_there_were_priors() -> None:
+    old = LaboLoss(label_smoothing=0.2, beta=2.0)
+    del old.prior, old.__dict__["teacher_temperature"]
+    logits, target = torch.randn(3, 4), torch.tensor([0, 1, 2])
+    expected = LaboLoss(label_smoothing=0.2, beta=2.0)
+    torch.testing.assert_close(old(logits, target), expected(logits, target))
+    assert repr(old) == repr(expected)
+
+
 def test_a_prior_that_came_in_inference_mode_is_looked_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

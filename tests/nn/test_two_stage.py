@@ -38,6 +38,12 @@ def test_the_switch() -> None:
         criterion.step()
 
 
+def test_another_loss_is_refused_before_the_first_stage() -> None:
+    """It failed at the switch, epochs later."""
+    with pytest.raises(TypeError, match=r"must be a LaboLoss, found CrossEntropyLoss: .* first"):
+        TwoStageSmoothing(nn.CrossEntropyLoss(), first_stage_steps=2)  # type: ignore[arg-type]
+
+
 def test_no_first_stage_is_cross_entropy() -> None:
     logits, target = torch.randn(6, 5), torch.tensor([0, 1, 2, 3, 4, 0])
     expected = nn.functional.cross_entropy(logits, target)

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,32 @@ def test_beta_outside_its_range(value: float) -> None:
 def test_refused(changes: dict[str, Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         loss(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"logits": np.zeros((3, 5))}, "logits must be a tensor, found ndarray"),
+        ({"logits": (torch.zeros(3, 5),)}, "logits must be a tensor, found tuple: .*[.]logits"),
+        ({"target": [0, 4, 2]}, "target must be a tensor, found list"),
+        ({"teacher_logits": np.zeros((3, 5))}, "teacher_logits must be a tensor, found ndarray"),
+        ({"label_smoothing": None}, "label_smoothing must be a number, found None"),
+        ({"label_smoothing": "much"}, "label_smoothing must be a number, found 'much'"),
+        ({"beta": torch.ones(2)}, "beta must be a number, found tensor"),
+        ({"ignore_index": None}, "ignore_index must be a whole number, found None; -100"),
+        ({"ignore_index": 1.5}, "ignore_index must be a whole number, found 1.5"),
+    ],
+)  # fmt: skip
+def test_another_kind_is_refused_by_name(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        loss(**changes)
+
+
+@pytest.mark.parametrize("name", ["hidden", "weight", "bias"])
+def test_another_kind_of_layer_is_refused_by_name(name: str) -> None:
+    parts: dict[str, Any] = {"hidden": torch.randn(3, 2), "weight": torch.randn(5, 2), name: 0.0}
+    with pytest.raises(TypeError, match=f"{name} must be a tensor, found float"):
+        labo_linear_loss(**parts, target=torch.tensor([0, 4, 2]), label_smoothing=0.1, beta=2.0)
 
 
 def test_teacher_of_another_vocabulary_is_refused() -> None:

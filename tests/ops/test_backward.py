@@ -53,3 +53,28 @@ def test_what_was_made_in_inference_mode_teaches(impl: str, name: str, device: s
         labo_linear_loss(leaf, weight, target, reduction="none", **options).sum().backward()
         found.append(leaf.grad)
     torch.testing.assert_close(found[2:], found[:2], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layer", [False, True])
+def test_forward_mode_and_batched_gradients_elsewhere_are_refused(layer: bool) -> None:
+    logits, target = random_case(num_tokens=2, vocab_size=4)
+    weight = torch.eye(4, dtype=logits.dtype)
+
+    def loss(leaf: torch.Tensor, impl: str = "torch") -> torch.Tensor:
+        options: Any = {"label_smoothing": 0.3, "beta": 2.0, "reduction": "none", "impl": impl}
+        if layer:
+            return labo_linear_loss(leaf, weight, target, **options)
+        return labo_loss(leaf, target, **options)
+
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(logits, torch.ones_like(logits))
+        assert torch.autograd.forward_ad.unpack_dual(loss(dual, "reference")).tangent is not None
+        with pytest.raises(RuntimeError, match='forward mode impl must be "reference"'):
+            loss(dual)
+    reference = partial(loss, impl="reference")
+    expected = torch.autograd.functional.jacobian(reference, logits)
+    vectorized = torch.autograd.functional.jacobian(reference, logits, vectorize=True)
+    torch.testing.assert_close(vectorized, expected)
+    torch.testing.assert_close(torch.autograd.functional.jacobian(loss, logits), expected)
+    with pytest.raises(RuntimeError, match=r'batches of gradients.*impl="reference"'):
+        torch.autograd.functional.jacobian(loss, logits, vectorize=True)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_labo.ops import labo_linear_loss, labo_loss
+from fairseq_labo.ops import labo_linear_loss, labo_loss, labo_targets
 
 TARGET = torch.tensor([3, 0, 1, 10, 1])
 OPTIONS = {"label_smoothing": 0.1, "beta": 2.5, "ignore_index": 1}
@@ -19,6 +19,17 @@ def from_logits(hidden: Tensor, weight: Tensor) -> Tensor:
 
 def from_features(hidden: Tensor, weight: Tensor) -> Tensor:
     return labo_linear_loss(torch.tanh(hidden), weight, TARGET, **OPTIONS) * 2.0
+
+
+@pytest.mark.slow
+def test_targets_with_a_prior() -> None:
+    """One graph break, too, where the prior is looked at."""
+    prior = torch.full((11,), 1 / 11)
+    torch._dynamo.reset()
+    explained = torch._dynamo.explain(lambda z: labo_targets(z * 2, beta=2.0, prior=prior) * 2)(
+        torch.randn(3, 11)
+    )
+    assert explained.graph_break_count == 1, explained
 
 
 @pytest.mark.slow

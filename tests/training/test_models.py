@@ -1,5 +1,6 @@
 """Tasks and models of fairseq under both criterions: what trains, and what is refused."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import run_fairseq
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import LABO, TSLA, Train, fairseq_train
@@ -133,6 +135,23 @@ def test_language_modeling_and_eval_lm(
     checkpoint = tmp_path / "checkpoint_last.pt"
     output = fairseq("eval_lm", monolingual, "--path", checkpoint, "--gen-subset", "valid")
     assert "Loss (base 2):" in output and "Perplexity:" in output
+
+
+def test_the_prior_of_a_language_model_is_that_of_its_training_subset(
+    monolingual: Path, tmp_path: Path
+) -> None:
+    """Its task does not know --train-subset."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in monolingual.iterdir():
+        shutil.copy(path, data / path.name.replace("train.", "small."))
+    flags = (*LANGUAGE_MODEL, *TRAINING, *LABO, "--label-prior", "unigram")
+    output = run_fairseq(
+        "train",
+        data,
+        *(*flags, "--train-subset", "small", "--save-dir", tmp_path / "run", "--max-update", 2),
+    ).stdout
+    assert re.search(r"counted [\d,]+ target tokens in \['\S+/data/small'\]", output)
 
 
 def test_language_modeling_by_sentence(monolingual: Path, tmp_path: Path) -> None:

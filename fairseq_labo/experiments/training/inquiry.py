@@ -56,7 +56,8 @@ def registered(name: str, user_dir: str | None) -> Criterion | list[str]:
     parser = argparse.ArgumentParser(add_help=False)
     criterion.add_args(parser)
     flags = {action.dest: _flag(action) for action in parser._actions if action.option_strings}
-    flags.pop("sentence_avg", None)  # of every training, not of the criterion
+    for name in ("sentence_avg", "train_subset"):  # of every training, not of the criterion
+        flags.pop(name, None)
     return Criterion(flags, _nll_metric(criterion))
 
 

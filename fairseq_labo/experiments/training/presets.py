@@ -226,7 +226,9 @@ def split_flags(
     flags: Mapping[str, Any], criterion: str, user_dir: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """Flags of ``labo train``, and the words behind -- for those that only `criterion` knows."""
-    of = {"criterion": criterion, "user_dir": user_dir}
-    words = {name: check_flag(name, value, **of) for name, value in flags.items()}
+    words = {
+        name: check_flag(name, value, criterion=criterion, user_dir=user_dir)
+        for name, value in flags.items()
+    }
     own = {name: value for name, value in flags.items() if name in TRAIN_FLAGS}
     return own, [word for name in flags if name not in own for word in words[name]]

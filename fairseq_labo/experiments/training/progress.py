@@ -15,7 +15,8 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.inquiry import Criterion, registered
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
 
-NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "tpu"}  # flags of criterions
+# Flags of criterions.
+NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu"}
 # What else makes a training another: of sections of fairseq's configuration. Not its batches, whose
 # --max-tokens and --update-freq follow from the number of workers; of the model nothing that
 # building it sets.
