@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import run_fairseq
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import LABO, TSLA, Train, fairseq_train
@@ -146,11 +145,8 @@ def test_the_prior_of_a_language_model_is_that_of_its_training_subset(
     for path in monolingual.iterdir():
         shutil.copy(path, data / path.name.replace("train.", "small."))
     flags = (*LANGUAGE_MODEL, *TRAINING, *LABO, "--label-prior", "unigram")
-    output = run_fairseq(
-        "train",
-        data,
-        *(*flags, "--train-subset", "small", "--save-dir", tmp_path / "run", "--max-update", 2),
-    ).stdout
+    flags = (*flags, "--train-subset", "small", "--max-update", 2)
+    output = fairseq_train(data, tmp_path / "run", *flags).output
     assert re.search(r"counted [\d,]+ target tokens in \['\S+/data/small'\]", output)
 
 
