@@ -56,6 +56,17 @@ def newest_good(folder: Path, *, but: Path | None = None) -> Path | None:
     return None
 
 
+def updates_of(path: Path) -> int | None:
+    """The updates up to a checkpoint; None for what is none, or does not tell them."""
+    try:
+        history = _read(path).get("optimizer_history") or [None]
+    except _NoCheckpoint:
+        return None
+    last = history[-1]
+    updates = last.get("num_updates") if isinstance(last, dict) else None
+    return updates if isinstance(updates, int) else None
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _NoCheckpoint("a folder" if path.is_dir() else "no file")

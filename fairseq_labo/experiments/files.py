@@ -25,6 +25,11 @@ LINE_BYTES = 1 << 20  # a longer line is no sentence, and would have to fit into
 # What a compressed file may hold. Text shrinks to a fifth or so, a bomb to a thousandth.
 EXPANSION = 100
 EXPANDED_BYTES = 1 << 28
+# What fairseq takes for something else in a path, and for what.
+READ_OTHERWISE = {
+    ":": "a colon, at which fairseq parts it into several",
+    "${": "${, which fairseq's configuration takes for the name of a value",
+}
 
 
 def default_folder(*names: str) -> Path:
@@ -32,13 +37,14 @@ def default_folder(*names: str) -> Path:
     return Path(os.environ.get("LABO_HOME", "")).joinpath(*names)
 
 
-def check_no_colon(path: Path) -> None:
-    """Raise UserError for a path that fairseq would take apart, into several."""
-    if ":" in str(path):
-        raise UserError(
-            f"{path}: expected a path without a colon, at which fairseq parts it into several, "
-            "found one; rename the folder, or name it relative to the current one"
-        )
+def check_plain(path: Path) -> None:
+    """Raise UserError for a path that fairseq would read otherwise than it is written."""
+    for mark, why in READ_OTHERWISE.items():
+        if mark in str(path):
+            raise UserError(
+                f"{path}: expected a path without {why}, found one; rename the folder, or name it "
+                "relative to the current one"
+            )
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ from fairseq_labo.experiments.checkpoints import (
     newest_good,
     record_corpus,
     settings_of,
+    updates_of,
 )
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
@@ -154,3 +155,13 @@ def test_parameters_that_are_no_numbers(dtype: torch.dtype, bad: float) -> None:
         weights[place] = bad
         with pytest.raises(UserError, match=r"1\.pt: expected finite .* found inf or nan in w:"):
             check_finite(Path("1.pt"), {**good, "w": weights})
+
+
+@pytest.mark.parametrize(
+    ("history", "updates"),
+    [([{"num_updates": 3}], 3), ([], None), ([{}], None), (["x"], None), (None, None)],
+)
+def test_updates(history: list[Any] | None, updates: int | None, tmp_path: Path) -> None:
+    torch.save({"model": {}, "optimizer_history": history}, tmp_path / "a.pt")
+    assert updates_of(tmp_path / "a.pt") == updates
+    assert updates_of(tmp_path / "none.pt") is None

@@ -212,6 +212,7 @@ def test_folders_with_odd_names(name: str, text: Path, made: Path, tmp_path: Pat
     ("name", "message"),
     [
         ("a:b", "expected a path without a colon"),
+        ("a${b}", "expected a path without ${"),
         ("file", "expected a folder, found"),
         ("file/below", "expected a folder, found"),
         ("full", "expected an empty folder, none"),

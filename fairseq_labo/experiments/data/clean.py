@@ -5,6 +5,7 @@ and digits, without case.
 """
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from fairseq_labo.experiments.errors import UserError
 
 Row = tuple[str, ...]
 TRAINING = ("train", "all")
+EMPTY = 0  # in the place of a hash, of pairs with an empty side
 
 
 def keeps(source: str, target: str, limits: Limits) -> bool:
@@ -36,13 +38,15 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
     """Clean, lowercase and divide: write raw/ and tok/{split}.{lang} into `folder`.
 
     `raw` and `tokens` hold {part}.{lang}, line by line the same sentences. Returns "pairs" (of
-    each split, and "cleaned": those that the training text had before the division) and "empty"
-    (the numbers of the pairs with a side without tokens, by part; training does without them).
+    each split, and "cleaned": those that the training text had before the division), "empty"
+    (the numbers of the pairs with a side without tokens, by part; training does without them) and
+    "in_train" (by split, the numbers of its pairs that stand in train, too, as they are written).
     The order of the pairs stays.
     """
     recipe = corpus.recipe
     counts: Counter[str] = Counter()
     empty: dict[str, list[int]] = {}
+    hashes = {split: array("q") for split in corpus.splits}
     with ExitStack() as files:
         outputs: dict[str, list[IO[bytes]]] = {split: [] for split in corpus.splits}
         for kind, split, lang in product(("raw", "tok"), corpus.splits, corpus.languages):
@@ -60,11 +64,25 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
                 counts["cleaned"] += part in TRAINING
                 split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
+                hashes[split].append(hash(row[:2]) if row[2] and row[3] else EMPTY)
                 if recipe.lowercase:  # the tokens; the raw text keeps its case
                     row = (*row[:2], *map(moses.lowercase, row[2:]))
                 _write(outputs[split], row)
     pairs = {"cleaned": counts["cleaned"]} | {split: counts[split] for split in corpus.splits}
-    return {"pairs": pairs, "empty": {part: found for part, found in empty.items() if found}}
+    return {
+        "pairs": pairs,
+        "empty": {part: found for part, found in empty.items() if found},
+        "in_train": _in_train(hashes),
+    }
+
+
+def _in_train(hashes: Mapping[str, Iterable[int]]) -> dict[str, list[int]]:
+    """By split, the numbers of the pairs whose hash a pair of train has, too."""
+    found = {}
+    for split in hashes.keys() - {"train"}:
+        both = set(hashes[split]).intersection(hashes["train"]) - {EMPTY}
+        found[split] = [n for n, each in enumerate(hashes[split], start=1) if each in both]
+    return {split: found[split] for split in hashes if found.get(split)}
 
 
 def select_pairs(

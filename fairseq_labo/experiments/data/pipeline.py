@@ -21,7 +21,7 @@ from fairseq_labo.experiments.data.recipe import Corpus
 from fairseq_labo.experiments.data.stages import RECORDS, StageRunner
 from fairseq_labo.experiments.data.steps import Job, build_stages
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import check_no_colon, count_tokens, is_sealed, locked
+from fairseq_labo.experiments.files import check_plain, count_tokens, is_sealed, locked
 
 RELEASED = CORPORA.keys() - {"own"}
 
@@ -133,12 +133,12 @@ def check_settings(corpus: Corpus, *, workers: int = 1) -> None:
 
 
 def check_destdir(destdir: Path, corpus: Corpus, *, force: bool = False) -> None:
-    """Raise UserError when `destdir` holds anything that is not from here, or has a colon.
+    """Raise UserError when `destdir` holds anything that is not from here, or is no plain path.
 
     Outputs are replaced when they are made again: never in a folder of somebody else's, nor, unless
     by `force`, those of another corpus or pair of languages, begun or finished.
     """
-    check_no_colon(destdir)
+    check_plain(destdir)
     places = (path for path in (destdir, *destdir.parents) if path.exists() or path.is_symlink())
     if not (there := next(places)).is_dir():
         raise UserError(f"{destdir}: expected a folder, found {there} to be none; choose another")

@@ -79,7 +79,7 @@ class PreparedCorpus:
     @classmethod
     def read(cls, folder: Path, given: Given | None = None) -> "PreparedCorpus":
         """Raise UserError if `folder` holds no corpus, or one that is not as expected."""
-        files.check_no_colon(folder)
+        files.check_plain(folder)
         given = given or Given()
         if (folder / MANIFEST).is_file():
             return _from_manifest(folder, given)

@@ -70,6 +70,11 @@ def _oddities(manifest: Mapping[str, Any]) -> list[str]:
         what = "dropped" if part in TRAINING else "kept, so that no other line moves"
         name = "training text" if part in TRAINING else part
         lines.append(f"pairs with an empty side: {name} {len(found):,}, {what}{_numbers(found)}")
+    in_train = manifest["stages"]["clean"].get("in_train", {})  # older ones have none
+    for split, found in in_train.items():
+        before, after = (manifest["stages"][x]["pairs"][split] for x in ("clean", "select"))
+        where = _numbers(found) if before == after else ""
+        lines.append(f"{split}: {len(found):,} of {before:,} pairs stand in train, too{where}")
     too_long = [
         f"{MOST_POSITIONS:,} subwords or more: raw/{split}.{lang} {len(found):,}{_numbers(found)}"
         for split, entry in manifest["splits"].items()

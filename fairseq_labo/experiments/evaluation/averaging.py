@@ -14,10 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairseq_labo.experiments.checkpoints import CHECKPOINTS, check_finite, load_checkpoint
+from fairseq_labo.experiments.checkpoints import (
+    CHECKPOINTS,
+    check_finite,
+    load_checkpoint,
+    updates_of,
+)
 from fairseq_labo.experiments.console import say
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import whole
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +37,9 @@ PIECE = 2**16  # elements that are added at a time
 def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     """The `count` newest checkpoints of a training, oldest first.
 
-    Those of the ends of epochs, or if there are none those of updates. Raises UserError if there
-    are fewer.
+    Those of the ends of epochs, or if there are none those of updates. It is said where the last
+    model is none of them, as at the end of an epoch, where fairseq numbers no update. Raises
+    UserError if there are fewer.
     """
     if count < 1:
         raise UserError(f"--average: expected a number of at least 1, found {count}")
@@ -46,7 +53,14 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
             f"{len(numbered)}; keep them in training: labo train ... -- "
             f"--save-interval-updates N --keep-interval-updates {count}"
         )
-    return [numbered[number] for number in sorted(numbered)[-count:]]
+    found = [numbered[number] for number in sorted(numbered)[-count:]]
+    updates, of_last = updates_of(found[-1]), updates_of(folder / LAST_CHECKPOINT)
+    if updates is not None and of_last is not None and of_last > updates:
+        say(
+            f"{LAST_CHECKPOINT}, of {of_last} updates, is not averaged: the newest "
+            f"numbered one is {found[-1].name}, of {updates}"
+        )
+    return found
 
 
 def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:

@@ -17,6 +17,8 @@ from fairseq_labo.experiments.languages import short_code
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
 
+# In labels, of text and of what a corpus without a tokenizer has, which may be tokens.
+DETOKENIZED, AS_IT_IS = "detokenized", "text as the corpus has it"
 COMPOUND = re.compile(r"(\S)-(\S)")
 
 

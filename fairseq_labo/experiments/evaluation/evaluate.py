@@ -16,6 +16,8 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corp
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import averaging, comet, generation, lengths, published
 from fairseq_labo.experiments.evaluation.bleu import (
+    AS_IT_IS,
+    DETOKENIZED,
     Texts,
     ceilings,
     check_tokenizer,
@@ -42,7 +44,7 @@ of another checkpoint, corpus or setting are never replaced.
 """
 # Of fairseq-generate. A length to a higher power than 100 is no number.
 SEARCH_FLAGS = {
-    "beam": Flag(int, "width of the search", 5, at_least=1),
+    "beam": Flag(int, "width of the search", 5, at_least=1, at_most=10_000),
     "lenpen": Flag(float, "length penalty", 1.0, at_least=-100, at_most=100),
     "max_tokens": Flag(int, "source tokens in a batch", 4000, at_least=1),
 }
@@ -199,6 +201,9 @@ def score(
     scores: dict[str, Any] = score_text(texts, language=language, straight=straight)
     if options.comet is not None:
         scores["comet"] = comet.score_comet(options.comet, texts, sources=sources, cpu=options.cpu)
+    if corpus.tokenizer == "none":
+        for each in scores.values():
+            each["label"] = each["label"].replace(DETOKENIZED, AS_IT_IS)
     detokenize = generation.text_of_tokens(corpus)
     ceiling = ceilings(texts, detokenize=detokenize, language=language, straight=straight)
     return {**scores, "ceiling": ceiling}

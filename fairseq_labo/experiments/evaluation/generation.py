@@ -24,7 +24,7 @@ from fairseq_labo.experiments.data.recipe import SUBWORD_MARKS
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
-from fairseq_labo.experiments.files import check_no_colon, read_lines, write_lines
+from fairseq_labo.experiments.files import check_plain, read_lines, write_lines
 from fairseq_labo.experiments.training.flags import value_of
 
 PROGRESS_SECONDS = 5.0
@@ -72,7 +72,7 @@ def arguments(
             f"{wrong[0]}: expected a translation of the whole subset to score, found a flag behind "
             "-- with which fairseq-generate writes none; leave it out"
         )
-    check_no_colon(checkpoint)
+    check_plain(checkpoint)
     # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
     # loads data in a process of its own, for whose end torch waits 5 s.
     flags = (

@@ -72,13 +72,14 @@ def check_together(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run a study as the flags say, then write its report."""
     from fairseq_labo.experiments.studies import workflow
-    from fairseq_labo.experiments.studies.study_file import find_study, read_study
+    from fairseq_labo.experiments.studies.study_file import find_study, read_heading, read_study
 
     check_together(options)
-    study = read_study(find_study(options.study))
+    file = find_study(options.study)
     if options.from_results:
-        results = workflow.results_again(study, options.from_results, options.output)
-        return workflow.show_report(results, options.output, note=options.note)
+        again = workflow.results_again(read_heading(file), options.from_results, options.output)
+        return workflow.show_report(again, options.output, note=options.note)
+    study = read_study(file)
     given = given_by(options)
     references = {**study.references, **given.references}
     changes = {"corpus": options.data, "subwords": given.subwords, "tokenizer": given.tokenizer}

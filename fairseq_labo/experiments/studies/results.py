@@ -4,7 +4,7 @@
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -27,8 +27,11 @@ from fairseq_labo.experiments.studies.schema import (
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import Candidate
 from fairseq_labo.experiments.studies.significance import Comparison
+from fairseq_labo.experiments.studies.study import setting_name
 from fairseq_labo.experiments.studies.translations import Translation
 from fairseq_labo.experiments.training.log import Validation
+
+ROUNDED = 0.006  # scores.json has two decimals
 
 
 class CorpusResult(Model):
@@ -137,6 +140,7 @@ class Results(Model):
                     wrong.append(f"runs.{number}.{name}: expected {self.tests}, found {tests}")
             if (widths := _widths(run)) != (expected := _widths(self.runs[0])):
                 wrong.append(f"runs.{number}.beams: expected {expected}, found {widths}")
+        wrong += _wrong_choices(self.search)
         if wrong:
             raise Wrong(*wrong)
         return self
@@ -146,12 +150,39 @@ def _widths(run: RunResult) -> dict[str, list[int]]:
     return {test: list(scores) for test, scores in run.beams.items()}
 
 
+def _wrong_choices(search: SearchResult) -> Iterator[str]:
+    """What is wrong with the choices of the search: one of the settings of each method."""
+    of = [", ".join(names) for names in (search.methods, search.choices)]
+    if search.methods.keys() != search.choices.keys():
+        wanted, found = (f"those of {names}" if names else "none" for names in of)
+        yield f"search.choices: expected {wanted}, found {found}"
+    for name, choice in search.choices.items():
+        settings = [dict(each.setting) for each in search.methods.get(name, ())]
+        if settings and choice not in settings:
+            yield (
+                f"search.choices.{name}: expected one of the settings in search.methods, found "
+                f"{setting_name(choice)}"
+            )
+
+
 def read_results(path: Path) -> Results:
     """A results.json; UserError with a line for each entry that is not as expected."""
     results: Results | None = read_entries(path, Results)
     if results is None:
         raise UserError(f"{path}: expected a study's results.json, found none")
+    if wrong := [f"{path}: {line}" for line in _contradictions(results)]:
+        raise UserError("\n".join([*wrong[:-1], f"{wrong[-1]}; restore the file"]))
     return results
+
+
+def _contradictions(results: Results) -> Iterator[str]:
+    """Scores that are others than those that were tested, which are not rounded."""
+    for number, run in enumerate(results.runs):
+        for test, compared in run.compared.items():
+            found = run.scores[test][results.score]["score"]
+            if abs(found - compared.score) > ROUNDED:
+                place = f"runs.{number}.scores.{test}.{results.score}.score"
+                yield f"{place}: expected {compared.score:.2f}, as in compared, found {found}"
 
 
 def mean_with_deviation(values: Sequence[float], digits: int) -> str:

@@ -61,11 +61,11 @@ def different(values: Sequence[Any]) -> Sequence[Any]:
 def holding(*numbers: str, optional: Mapping[str, Any] | None = None, **others: Any) -> Any:
     """The type of entries that hold at least these; they stay as they are.
 
-    `numbers` are numbers, the others what they are given as.
+    `numbers` are numbers, the others what they are given as; the `optional` may be missing.
     """
     wanted = {**dict.fromkeys(numbers, Number), **others}
     fields: Any = {name: (kind, ...) for name, kind in wanted.items()}
-    fields |= {name: (kind | None, None) for name, kind in (optional or {}).items()}
+    fields |= {name: (kind, None) for name, kind in (optional or {}).items()}
     shape = TypeAdapter(create_model("Entries", **fields))
 
     def check(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt, TypeAdapter
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.studies.schema import Number, holding
@@ -23,6 +23,14 @@ Scores: Any = holding(
 )
 Trained: Any = holding(
     seconds=Number | None,
-    optional=dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), Number),
+    optional=dict.fromkeys(("peak_memory_mib", "peak_gpu_memory_mib"), Number | None),
 )
-Environment: Any = holding(optional={"versions": dict[str, Any]})
+
+
+def _begun(value: Any) -> Any:
+    return TypeAdapter(Environment).validate_python(value, strict=True)
+
+
+# begun: where a training began that went on elsewhere.
+_elsewhere = Annotated[Any, AfterValidator(_begun)]
+Environment: Any = holding(optional={"versions": dict[str, Any], "begun": _elsewhere})

@@ -8,8 +8,9 @@ They know nothing of other seeds; the standard deviation over seeds does.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from sacrebleu.significance import PairedTest
 
 from fairseq_labo.experiments.errors import UserError
@@ -29,7 +30,7 @@ class Comparison:
 
     score: float
     bootstrap_mean: float
-    half_width: float
+    half_width: Annotated[float, Field(ge=0)]
     p_bootstrap: float | None
     p_randomization: float | None
 

@@ -40,28 +40,32 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from fairseq_labo.experiments.commands import parser_of
 from fairseq_labo.experiments.data.prepared import SUBWORDS, TOKENIZERS, Given
+from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.evaluate import SEARCH_FLAGS
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
+from fairseq_labo.experiments.studies.kept import unreadable
 from fairseq_labo.experiments.studies.method import TEACHER_PATH, Method, Training, check_flags
 from fairseq_labo.experiments.studies.schema import (
     VALIDATION_SUBSET,
     Model,
     Name,
-    Number,
     Wrong,
     different,
     one_of,
@@ -98,18 +102,33 @@ def _preparation(value: Any) -> tuple[str, ...]:
     return (corpus, *options)
 
 
+def _search(name: str) -> AfterValidator:
+    """A number that `labo evaluate` takes for a flag of the search."""
+
+    def check(value: float) -> float:
+        flag = SEARCH_FLAGS[name]
+        try:
+            flag.read(name, str(value))
+        except UserError as error:
+            raise ValueError(f"expected {flag.wanted}, found {value}") from error
+        return value
+
+    return AfterValidator(check)
+
+
 Seed = Annotated[StrictInt, Field(ge=0, le=SEED["seed"].at_most)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(different)]
 Positive = Annotated[StrictInt, Field(ge=1)]
+Beam = Annotated[StrictInt, _search("beam")]
 
 
 class Evaluation(Model):
     """How models are evaluated. checkpoint: "best", "last" or e.g. "average5"."""
 
     checkpoint: Annotated[str, Field(pattern=r"^(best|last|average[1-9][0-9]*)$")] = "best"
-    beam: Positive = 5
-    lenpen: Annotated[Number, Field(strict=True)] = 1.0
-    max_tokens: Positive = 4000
+    beam: Beam = 5
+    lenpen: Annotated[float, Field(strict=True), _search("lenpen")] = 1.0
+    max_tokens: Annotated[StrictInt, _search("max_tokens")] = 4000
     allow_empty: StrictBool = False
 
 
@@ -125,6 +144,14 @@ class Significance(Model):
 
     bootstrap: Annotated[int, Field(ge=2, strict=True)] = 1000
     randomization: Positive = 10000
+
+
+class Heading(Model):
+    """What a report says of its study beside the results; other entries are not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: Name
+    paper: Annotated[str, one_of(PAPER_TASKS)] | None = None
 
 
 class Study(Model):
@@ -145,7 +172,7 @@ class Study(Model):
     baseline: str
     train: Training = Training.model_validate({})
     evaluate: Evaluation = Evaluation()
-    beams: Annotated[tuple[Positive, ...], AfterValidator(different)] = ()
+    beams: Annotated[tuple[Beam, ...], AfterValidator(different)] = ()
     search: Search = Search()
     significance: Significance = Significance()
 
@@ -236,6 +263,18 @@ class Study(Model):
         if taught and TEACHER_PATH in value.flags:
             raise Wrong(f"{TEACHER_PATH}: expected none, since {taught[0]} has a teacher")
         return value
+
+    @model_validator(mode="after")
+    def _leaves_what_is_read(self) -> Self:
+        checkpoint = self.evaluate.checkpoint
+        wrong = [
+            f"methods.{name}: {reason}"
+            for name, method in self.methods.items()
+            for reason in unreadable(method, self.train, checkpoint=checkpoint)
+        ]
+        if wrong:
+            raise Wrong(*wrong)
+        return self
 
 
 def setting_name(setting: Mapping[str, str]) -> str:

@@ -1,22 +1,41 @@
 """Reading a study file: YAML to `studies.study.Study`, all errors at once."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import default_folder
-from fairseq_labo.experiments.studies.schema import problems
-from fairseq_labo.experiments.studies.study import Study
+from fairseq_labo.experiments.studies.schema import Model, problems
+from fairseq_labo.experiments.studies.study import Heading, Study
 
+Checked = TypeVar("Checked", bound=Model)
 EMBEDDED = Path(__file__).parent
 LARGEST_BYTES = 1_000_000
+# Decimal ones alone: in YAML 1.1 010 is 8, 1:30 is 90 and 1_0 is 10. Others are texts here.
+NUMBERS = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?$"
+        r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+    ),
+}
 
 
 class _Loader(yaml.SafeLoader):
     """YAML without aliases, a few of which can stand for gigabytes, and without repeated keys."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        content = super().construct_scalar(node)
+        if re.search("[\ud800-\udfff]", content):
+            raise yaml.YAMLError(
+                f"a lone surrogate in {content!r}, which no file can hold; write the character "
+                f"itself{node.start_mark}"
+            )
+        return content
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -28,6 +47,12 @@ class _Loader(yaml.SafeLoader):
         if len(content) != len(node.value):
             raise yaml.YAMLError(f"an entry is there twice{node.start_mark}")
         return content
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, NUMBERS.get(tag, pattern)) for tag, pattern in pairs]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def find_study(name: str) -> Path:
@@ -58,17 +83,29 @@ def read_study(path: Path) -> Study:
     return make_study(read_yaml(path), path)
 
 
+def read_heading(path: Path) -> Heading:
+    """What a report that is written again needs of a study file; errors as `read_study`.
+
+    Nothing else is checked: the criterion of a method may be found from another folder alone.
+    """
+    return _checked(read_yaml(path), Heading, called=f"{path}")
+
+
 def make_study(content: Any, path: Path, *, called: str = "") -> Study:
     """The study that `content` says; `path` is the file's, for relative folders.
 
     Raises UserError that begins with `called`, or with the path.
     """
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        wrong = problems(error, Study)
-        raise UserError("\n".join(f"{called or path}: {line}" for line in wrong)) from error
+    study = _checked(content, Study, called=called or f"{path}")
     # An embedded study's data lie where the commands' data lie.
     base = default_folder() if path.parent == EMBEDDED else path.parent
     references = {subset: base / file for subset, file in study.references.items()}
     return study.model_copy(update={"corpus": base / study.corpus, "references": references})
+
+
+def _checked(content: Any, model: type[Checked], *, called: str) -> Checked:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        wrong = problems(error, model)
+        raise UserError("\n".join(f"{called}: {line}" for line in wrong)) from error

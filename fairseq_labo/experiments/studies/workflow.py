@@ -16,7 +16,7 @@ from fairseq_labo.experiments.data.prepared import MANIFEST, PreparedCorpus, che
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import check_tokenizer
 from fairseq_labo.experiments.evaluation.published import paper_task
-from fairseq_labo.experiments.files import check_no_colon, locked, write_json
+from fairseq_labo.experiments.files import check_plain, locked, write_json
 from fairseq_labo.experiments.studies import report, search
 from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.records import Records
@@ -33,7 +33,7 @@ from fairseq_labo.experiments.studies.run import (
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.significance import check_seed
-from fairseq_labo.experiments.studies.study import Study
+from fairseq_labo.experiments.studies.study import Heading, Study
 
 THREADS = "OMP_NUM_THREADS"
 OF_SUBWORDS = ("subwords", "bpe_size", "joined_dictionary", "lowercase", "tokenizer")
@@ -128,7 +128,7 @@ def complete(
 
 def claim_output(root: Path, study: str) -> None:
     """Make `root` that study's output folder; UserError for another study's, and for a file."""
-    check_no_colon(root)
+    check_plain(root)
     check_no_corpus(root)
     if root.exists() and not root.is_dir():
         raise UserError(f"{root}: expected a folder, found a file; choose another --output")
@@ -243,7 +243,7 @@ def scores_so_far(study: Study, root: Path) -> list[str]:
     return lines
 
 
-def results_again(study: Study, file: Path, root: Path) -> Results:
+def results_again(study: Heading, file: Path, root: Path) -> Results:
     """What an earlier results.json holds, to be reported again into `root`.
 
     Raises UserError if the file is not one, or of another study.

@@ -21,7 +21,7 @@ from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import check_no_colon, locked, write_json
+from fairseq_labo.experiments.files import check_plain, locked, write_json
 from fairseq_labo.experiments.processes import end_with
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart
@@ -45,7 +45,7 @@ RSS_PER_MIB = 1024 * 1024 if sys.platform == "darwin" else 1024
 
 def check_folder(save_dir: Path) -> None:
     """Raise UserError if no folder can be made there, or none that fairseq can evaluate in."""
-    check_no_colon(save_dir)
+    check_plain(save_dir)
     check_no_corpus(save_dir)
     nearest = next(path for path in (save_dir, *save_dir.absolute().parents) if path.exists())
     if not nearest.is_dir():

@@ -40,6 +40,8 @@ CRITERIONS = {
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
 # fairseq's flags that end a training.
 ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
+# fairseq's flags of the checkpoints of epochs, which are kept where one of these is given.
+EPOCH_CHECKPOINTS = ("--save-interval", "--keep-last-epochs")
 LABEL_SMOOTHED = "label_smoothed_cross_entropy"
 STAGES = {"smoothing_epochs", "smoothing_updates", "teacher_path"}  # where one is given, no default
 # The methods of a study may share these, though not every criterion has them.
@@ -74,7 +76,9 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
 
     words = [*filled("corpus"), *_criterion_words(options, criterion), *filled("model")]
     words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]
-    words += [*filled("log"), *options.passed_on]
+    asked_for = any(value_of(flag, options.passed_on) is not None for flag in EPOCH_CHECKPOINTS)
+    log = [word for word in filled("log") if not asked_for or word != "--no-epoch-checkpoints"]
+    words += [*log, *options.passed_on]
     check_end(words)
     return words
 
@@ -200,9 +204,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def check_flag(
-    name: str, value: Any, *, criterion: str, user_dir: str | None = None
-) -> list[str]:
+def check_flag(name: str, value: Any, *, criterion: str, user_dir: str | None = None) -> list[str]:
     """The words of a flag (label_smoothing) of ``labo train``, or of `criterion`, on its command.
 
     The criterion is one of fairseq, of this package or of `user_dir`. Raises UserError for a flag

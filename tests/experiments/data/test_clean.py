@@ -46,3 +46,18 @@ def test_sides_of_unequal_length_are_noticed(tmp_path: Path) -> None:
                 write_lines(tmp_path / kind / f"{part}.{lang}", ["x"] * size)
     with pytest.raises(UserError, match="found one that ends before the others"):
         clean.split_pairs(corpus, tmp_path / "raw", tmp_path / "tok", tmp_path / "out")
+
+
+def test_pairs_that_stand_in_train_too_are_counted(tmp_path: Path) -> None:
+    """The same on both sides, as they are written; of a pair without tokens nothing is told."""
+    corpus = replace(releases.corpus_without_counts("iwslt14"))
+    train = [("Ja.", "Yes."), ("Nein.", "No."), ("x y", "")] + [("Gut.", "Good.")] * 30
+    test = [("Ja.", "Yes."), ("Ja.", "Yeah."), ("nein.", "No."), ("Nein.", "No."), ("x y", "")]
+    for part, pairs in (("train", train), ("test", test)):
+        for lang, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
+            for kind in ("raw", "tok"):
+                (tmp_path / kind).mkdir(exist_ok=True)
+                write_lines(tmp_path / kind / f"{part}.{lang}", lines)
+    counts = clean.split_pairs(corpus, tmp_path / "raw", tmp_path / "tok", tmp_path / "out")
+    assert counts["pairs"]["valid"] == 1  # every 23rd of train
+    assert counts["in_train"] == {"valid": [1], "test": [1, 4]}

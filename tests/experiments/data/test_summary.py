@@ -112,3 +112,12 @@ def test_next_command_shares_embeddings_as_the_dictionaries_are(
     assert cli.main([*words, "--dry-run"]) == 0
     printed = "".join(capfd.readouterr())
     assert expected in printed and absent not in printed
+
+
+@pytest.mark.parametrize(("selected", "where"), [(100, " (line 3, 7)"), (99, "")])
+def test_pairs_that_stand_in_train_too(selected: int, where: str) -> None:
+    """Their lines are told where none of the split was dropped since they were counted."""
+    stages = {**MANIFEST["stages"], "select": {"pairs": {"train": 1_390, "valid": selected}}}
+    stages["clean"] = {**stages["clean"], "in_train": {"valid": [3, 7]}}
+    lines = summary.summary(corpus(stages=stages)).split("\n")
+    assert f"valid: 2 of 100 pairs stand in train, too{where}" in lines

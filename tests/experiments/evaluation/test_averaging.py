@@ -176,3 +176,32 @@ def test_newest_by_updates(tmp_path: Path) -> None:
     assert names == ["checkpoint_1_50.pt", "checkpoint_2_100.pt"]
     with pytest.raises(UserError, match="at least 1, found 0"):
         newest_checkpoints(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("newest", "updates", "said"),
+    [
+        ("checkpoint_2_100.pt", 120, True),  # the update that ends an epoch has no number
+        ("checkpoint2.pt", 120, True),
+        ("checkpoint_2_100.pt", 100, False),
+        ("checkpoint_2_100.pt", None, False),  # a file that is no checkpoint: not averaged
+    ],
+)
+def test_a_last_model_that_is_left_out_is_told(
+    newest: str,
+    updates: int | None,
+    said: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = {"w": torch.zeros(1)}
+    save(tmp_path / newest, weights, optimizer_history=[{"num_updates": 100}])
+    last = tmp_path / "checkpoint_last.pt"
+    if updates is None:
+        last.write_bytes(b"damaged")
+    else:
+        save(last, weights, optimizer_history=[{"num_updates": 1}, {"num_updates": updates}])
+    assert newest_checkpoints(tmp_path, 1) == [tmp_path / newest]
+    message = "checkpoint_last.pt, of 120 updates, is not averaged: the newest numbered one is "
+    message += f"{newest}, of 100\n"
+    assert (message in (text := capsys.readouterr().err)) == said == bool(text)

@@ -1,5 +1,6 @@
 """``labo evaluate`` from end to end on a tiny model, and what it refuses."""
 
+import argparse
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from fairseq_labo.experiments import cli
-from fairseq_labo.experiments.data.prepared import PreparedCorpus, given_by
+from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus, given_by
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import evaluate
 from fairseq_labo.experiments.evaluation.bleu import Texts, score_text
@@ -142,6 +143,21 @@ def test_without_a_tokenizer_and_subwords(
     assert (tmp_path / "hyp.en").read_text(encoding="utf-8") == tokens
     bpe = (toy_corpus / "bpe" / "test.en").read_text(encoding="utf-8")
     assert (tmp_path / "ref.tok.en").read_text(encoding="utf-8") == bpe
+    assert scores_in(tmp_path)["bleu"]["label"] == "sacreBLEU, text as the corpus has it, cased"
+
+
+@pytest.mark.parametrize("tokenizer", ["moses", "none"])
+def test_labels_claim_no_detokenizing_that_was_not_done(tokenizer: str) -> None:
+    """The text may be tokens: then sacreBLEU's 13a parts what is parted."""
+    folder = Path("nowhere")
+    given = Given(tokenizer=tokenizer)
+    corpus = PreparedCorpus(folder, folder, "own", ("de", "en"), {}, {}, given)
+    texts = Texts(*[["a dog , a tree ."]] * 4)
+    scores = evaluate.score(argparse.Namespace(comet=None), corpus, texts, sources=[])
+    said = {"moses": "detokenized", "none": "text as the corpus has it"}[tokenizer]
+    assert scores["bleu"]["label"] == f"sacreBLEU, {said}, cased"
+    assert scores["chrf"]["label"] == f"chrF, {said}, cased"
+    assert scores["bleu_tokenized"]["label"] == "BLEU of tokens (fairseq-score)"
 
 
 @pytest.mark.parametrize(
@@ -200,8 +216,8 @@ def test_raw_sources_for_comet(
             ["--checkpoint", "nowhere.pt"],
             "nowhere.pt: expected a checkpoint .* found no file",
         ),
-        (["--beam", "0"], "--beam: expected a whole number of at least 1, found '0'"),
-        (["--beam", "x"], "--beam: expected a whole number of at least 1, found 'x'"),
+        (["--beam", "0"], "--beam: expected a whole number of at least 1, .*, found '0'"),
+        (["--beam", "x"], "--beam: expected a whole number of at least 1, .*, found 'x'"),
         (["--max-tokens", "0"], "--max-tokens: expected a whole number of at least 1, found '0'"),
         (["--lenpen", "nan"], "--lenpen: expected a number of at least -100, at most 100"),
         (["--lenpen=-inf"], "--lenpen: expected a number of at least -100, at most 100"),

@@ -69,9 +69,11 @@ def test_how_words_are_parted_is_the_corpus_matter(flag: str, toy_corpus: Path) 
         arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
 
 
-def test_a_colon_in_a_path_is_refused(toy_corpus: Path) -> None:
-    """fairseq would take it for two checkpoints."""
+def test_paths_that_fairseq_would_read_otherwise(toy_corpus: Path) -> None:
+    """As two checkpoints, or as the name of a value."""
     options = cli.parse(["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt"])
+    with pytest.raises(UserError, match=r"a\$\{b\}/m\.pt: expected a path without \$\{, which"):
+        arguments(options, PreparedCorpus.read(toy_corpus), Path("a${b}/m.pt"), FIT)
     with pytest.raises(UserError, match=r"a:b/m\.pt: expected a path without a colon"):
         arguments(options, PreparedCorpus.read(toy_corpus), Path("a:b/m.pt"), FIT)
 

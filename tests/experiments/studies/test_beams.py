@@ -52,7 +52,7 @@ def test_commands_differ_in_the_beam_and_the_folder(tmp_path: Path) -> None:
     [
         ([4], "beams: expected other widths than evaluate.beam, found 4, too"),
         ([2, 2], r"beams: expected different values, found \[2, 2\]"),
-        ([0], "beams.0: expected at least 1"),
+        ([0], "beams.0: expected a whole number of at least 1, at most 10000, found 0"),
     ],
 )
 def test_refusals(beams: list[int], match: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from fairseq_labo.experiments import cli
 from fairseq_labo.experiments.studies.study_file import EMBEDDED
+from tests.conftest import REPOSITORY
 from tests.experiments.studies.conftest import RESULTS
 
 METHODS = ["label_smoothing", "tsla"]
@@ -278,6 +279,20 @@ def test_a_committed_study_is_reported_again(
     assert not (tmp_path / "runs").exists()
     assert cli.main([*words, str(RESULTS / "multi30k-de-en" / "results.json")]) == 1
     assert "expected results of study microworld, found multi30k-de-en" in capsys.readouterr().err
+
+
+def test_a_study_is_reported_again_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though the criterion of one of its methods is found from the repository's root alone."""
+    monkeypatch.chdir(tmp_path)
+    name = "multi30k-de-en-finals"
+    file = REPOSITORY / "studies" / f"{name}.yaml"
+    assert "--user-dir examples/" in file.read_text(encoding="utf-8")
+    words = ["compare", str(file), "--output", "out", "--from-results"]
+    assert cli.main([*words, str(RESULTS / name / "results.json")]) == 0, capsys.readouterr().err
+    report = (tmp_path / "out" / "report" / "report.md").read_text(encoding="utf-8")
+    assert report.startswith("# ") and name in report.partition("\n")[0]
 
 
 @pytest.mark.slow

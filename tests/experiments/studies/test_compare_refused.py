@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_labo.experiments import cli
+from tests.experiments.studies.conftest import RESULTS
 from tests.experiments.studies.test_compare import STUDY
 
 
@@ -28,6 +29,25 @@ def test_flags_that_would_have_no_effect(
 ) -> None:
     command = ["compare", "microworld", "--output", str(tmp_path / "new"), *words.split()]
     assert cli.main(command) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("corpus: x", "a.yaml: name: expected an entry, found none"),
+        ("name: small\npaper: x", "a.yaml: paper: expected one of iwslt14.de-en"),
+        ("[", "a.yaml: expected YAML"),
+        ("name: small", "results.json: expected results of study small, found microworld"),
+    ],
+)
+def test_what_a_report_from_results_needs_of_its_study(
+    study: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(study, encoding="utf-8")
+    words = ["compare", str(tmp_path / "a.yaml"), "--output", str(tmp_path / "new")]
+    file = RESULTS / "microworld" / "results.json"
+    assert cli.main([*words, "--from-results", str(file)]) == 1
     assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 

@@ -48,6 +48,17 @@ def without(name: str) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.pop(name)
 
 
+def environment(**entries: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda content: content["runs"][0]["environment"].update(entries)
+
+
+def search(**entries: Any) -> Callable[[dict[str, Any]], Any]:
+    """A search of labo's β, with some entries changed."""
+    among = [{"setting": {"labo_beta": beta}, "values": [3.0]} for beta in ("2", "4")]
+    whole = {"methods": {"labo": among}, "choices": {"labo": {"labo_beta": "2"}}, **entries}
+    return lambda content: content["search"].update(whole)
+
+
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
@@ -89,6 +100,31 @@ def without(name: str) -> Callable[[dict[str, Any]], Any]:
             lambda content: content["search"]["methods"].update(labo=[]),
             "search.methods.labo: expected at least one",
         ),
+        (environment(versions=None), "runs.0.environment.versions: expected .*, found None"),
+        (environment(begun="x"), "runs.0.environment.begun: expected .*, found 'x'"),
+        (environment(begun=None), "runs.0.environment.begun: expected .*, found None"),
+        (
+            environment(begun={"begun": {"versions": 1}}),
+            "runs.0.environment.begun.begun.versions: expected .*, found 1",
+        ),
+        (search(choices={}), r"search.choices: expected those of labo, found none"),
+        (search(methods={}), r"search.choices: expected none, found those of labo"),
+        (
+            search(choices={"labo": {"labo_beta": "9"}}),
+            "search.choices.labo: expected one of the settings .*, found labo_beta=9",
+        ),
+        (
+            lambda content: content["runs"][0]["compared"]["test"].update(half_width=-1),
+            "runs.0.compared.test.half_width: expected at least 0, found -1",
+        ),
+        (
+            lambda content: content["runs"][1]["scores"]["test"]["bleu"].update(score=99.0),
+            r"runs.1.scores.test.bleu.score: expected \d+\.\d+, as in compared, found 99.0",
+        ),
+        (
+            lambda content: content["runs"][1]["scores"]["test"].update(comet=None),
+            "runs.1.scores.test.comet: expected entries with names, found None",
+        ),
     ],
 )
 def test_results_that_were_edited_are_refused(
@@ -99,6 +135,22 @@ def test_results_that_were_edited_are_refused(
     write_json(tmp_path / "results.json", content)
     with pytest.raises(UserError, match=match):
         read_results(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RESULTS.glob("*/results.json")), ids=lambda path: path.parent.name
+)
+def test_committed_results_are_read(path: Path) -> None:
+    assert read_results(path).study == path.parent.name
+
+
+def test_a_training_that_went_on_elsewhere_says_where_it_began(tmp_path: Path) -> None:
+    content = json.loads((RESULTS / "microworld" / "results.json").read_text(encoding="utf-8"))
+    begun = {"device": "another", "versions": {"torch": "2"}, "begun": {"device": "a third"}}
+    environment(begun=begun)(content)
+    write_json(tmp_path / "results.json", content)
+    run = read_results(tmp_path / "results.json").runs[0]
+    assert run.environment["begun"] == begun
 
 
 def test_no_results(tmp_path: Path) -> None:

@@ -75,8 +75,11 @@ def test_commands_of_the_runs(tmp_path: Path) -> None:
     assert options.save_dir == tmp_path / "runs/labo/label_smoothing=0.1,labo_beta=inf/seed-1"
     assert (options.data, options.subwords) == (study.corpus, None)
     evaluated = runs[0].evaluate_command("test1")
-    assert " ".join(evaluated).endswith("--beam 4 --lenpen 0.6 --max-tokens 4000 --average 5")
+    assert " ".join(evaluated).endswith("--beam 4 --lenpen 0.6 --max-tokens 4000")
     assert parsed(evaluated).subset == "test1"
+    average = study.model_copy(update={"evaluate": Evaluation(checkpoint="average5")})
+    run = final_runs(average, tmp_path, choices={})[0]
+    assert run.evaluate_arguments()[-2:] == ["--average", "5"]
 
 
 def test_a_folder_of_fairseq_preprocess_is_described_to_the_commands(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ CONTENT: dict[str, Any] = {
     "tests": ["test", "test1"],
     "baseline": "smooth",
     "train": {"size": "small", "epochs": 3, "extra": "--dropout 0.3 --lr 1e-3"},
-    "evaluate": {"checkpoint": "average5", "beam": 4, "lenpen": 0.6},
+    "evaluate": {"checkpoint": "last", "beam": 4, "lenpen": 0.6},
     "methods": {
         "smooth": {"criterion": "label_smoothed_cross_entropy", "label-smoothing": 0.1},
         "labo": {
@@ -105,8 +105,14 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
             "evaluate.beams: expected no such .*; did you mean beam[?]",
         ),
         ({"evaluate": {"beam": "5"}}, "evaluate.beam: expected a valid integer, found '5'"),
-        ({"evaluate": {"beam": 0}}, "evaluate.beam: expected at least 1, found 0"),
-        ({"evaluate": {"lenpen": float("nan")}}, "evaluate.lenpen: expected a finite number"),
+        ({"evaluate": {"beam": 0}}, "evaluate.beam: expected .*at least 1, .*, found 0"),
+        ({"evaluate": {"lenpen": float("nan")}}, "evaluate.lenpen: expected a number.*, found nan"),
+        # As `labo evaluate` takes them.
+        ({"evaluate": {"lenpen": 101}}, "evaluate.lenpen: expected .*at most 100, found 101"),
+        ({"evaluate": {"lenpen": True}}, "evaluate.lenpen: expected a valid number, found True"),
+        ({"evaluate": {"beam": 10**6}}, "evaluate.beam: expected .*at most 10000, found 1000000"),
+        ({"evaluate": {"max_tokens": 0}}, "evaluate.max_tokens: expected .*at least 1, found 0"),
+        ({"beams": [1, 10**6]}, "beams.1: expected .*at most 10000, found 1000000"),
         (
             {"evaluate": {"checkpoint": "average"}},
             "evaluate.checkpoint: expected a text like",
@@ -238,6 +244,73 @@ def test_refusals(changes: dict[str, Any], match: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=match) as raised:
         read(tmp_path, **changes)
     assert str(raised.value).startswith(f"{tmp_path / 'tiny.yaml'}: ")
+
+
+EVERY = "--save-interval-updates 100"
+AVERAGE = {"checkpoint": "average5"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({}, r"smooth: expected 5 .*none are kept; add extra: --save-interval-updates N "
+             "--keep-interval-updates 5$"),
+        ({"extra": f"{EVERY} --keep-interval-updates 4"}, "found --keep-interval-updates 4; add"),
+        ({"extra": f"{EVERY} --max-update 499"}, "found --save-interval-updates 100 and --max-up"),
+        ({"extra": f"{EVERY} --max-update 500"}, None),
+        ({"extra": "--save-interval inf"}, "expected 5 numbered checkpoints"),  # fairseq says so
+        ({"extra": "--save-interval-updates=0"}, "expected 5 .*, found that none are kept"),
+        ({"extra": "--keep-last-epochs 4", "epochs": 5}, "found --keep-last-epochs 4; give"),
+        ({"extra": "--save-interval 2", "epochs": 8}, "found --save-interval 2 and 8 epochs; give"),
+        ({"extra": EVERY, "grid": {"epochs": [2, 6]}}, None),
+        ({"extra": f"{EVERY} --save-interval=100"}, None),
+        ({"extra": f"{EVERY} --save-interval=1", "grid": {"epochs": [5, 4]}}, "1 and 4 epochs"),
+        ({"extra": "--save-interval 1", "epochs": 5}, None),
+        ({"extra": f"{EVERY} --keep-interval-updates 5"}, None),
+        ({"extra": f"{EVERY} --keep-interval-updates -1"}, None),
+    ],
+)  # fmt: skip
+def test_checkpoints_to_average_are_kept(
+    changes: dict[str, Any], match: str | None, tmp_path: Path
+) -> None:
+    """Else all would be trained before the first evaluation says so."""
+    entries = {"baseline": "smooth", "evaluate": AVERAGE, **methods(**changes)}
+    if match is None:
+        read(tmp_path, **entries)
+        return
+    with pytest.raises(UserError, match=f"methods.{match}" if "smooth" in match else match):
+        read(tmp_path, **entries)
+
+
+def test_a_methods_extra_goes_before_the_studys(tmp_path: Path) -> None:
+    train = {"epochs": 3, "extra": f"{EVERY} --keep-interval-updates 5"}
+    read(tmp_path, train=train, evaluate=AVERAGE)
+    own = methods(extra="--keep-interval-updates 3")
+    with pytest.raises(UserError, match=r"methods\.smooth: .*found --keep-interval-updates 3"):
+        read(tmp_path, train=train, evaluate=AVERAGE, **own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_refused"),
+    [
+        ({"extra": "--validate-interval 4"}, True),
+        ({"extra": "--validate-interval 3"}, False),
+        ({"extra": "--validate-interval 4", "epochs": 4}, False),
+        ({"extra": "--validate-interval 4", "grid": {"epochs": [4, 2]}}, True),
+        ({"extra": f"--validate-interval 4 {EVERY}"}, False),
+        ({"extra": "--validate-interval 4 --validate-interval-updates=9"}, False),
+        ({"extra": "--validate-interval 4 --max-update 9"}, False),  # fairseq validates at its end
+    ],
+)
+def test_trainings_without_validation_are_refused(
+    changes: dict[str, Any], is_refused: bool, tmp_path: Path
+) -> None:
+    if not is_refused:
+        read(tmp_path, **methods(**changes))
+        return
+    match = "methods.smooth: expected a validation .*, found --validate-interval 4 and [23] epochs"
+    with pytest.raises(UserError, match=match):
+        read(tmp_path, **methods(**changes))
 
 
 @pytest.mark.slow

@@ -9,7 +9,12 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.studies import study
-from fairseq_labo.experiments.studies.study_file import EMBEDDED, find_study, read_study
+from fairseq_labo.experiments.studies.study_file import (
+    EMBEDDED,
+    find_study,
+    read_study,
+    read_yaml,
+)
 from tests.conftest import REPOSITORY
 from tests.experiments.studies.test_study import MULTI30K, read
 
@@ -66,12 +71,40 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcd
         ("[" * 100_000, "expected YAML, found an error: maximum recursion"),
         ("a: 2020-13-45", "expected YAML, found an error: month"),
         ("a: \xff", "expected YAML, found an error: .* can't decode"),
+        (r'a: "x \ud800 y"', r"expected YAML, .* a lone surrogate.*'x \\ud800 y'"),
         ("a: 1\n" * 300_000, "expected at most 1000000 bytes, found more"),
     ],
-    ids=["broken", "aliases", "tag", "twice", "deep", "date", "encoding", "long"],
+    ids=["broken", "aliases", "tag", "twice", "deep", "date", "encoding", "surrogate", "long"],
 )
 def test_files_that_are_refused(text: str, match: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=match):
         read_study(path)
+
+
+def test_numbers_are_decimal(tmp_path: Path) -> None:
+    """YAML 1.1 would read 8, 90, 31, 2, 10, 90.5 and 10.5: what is written stays as it is."""
+    path = tmp_path / "numbers.yaml"
+    texts = ["010", "1:30", "0x1F", "0b10", "1_0", "1:30.5", "1_0.5"]
+    path.write_text(f"[{', '.join(texts)}, 0, 10, -3, +4, 0.10, .5, 1.5e+3, -.inf]", "utf-8")
+    found = read_yaml(path)
+    assert found == [*texts, 0, 10, -3, 4, 0.1, 0.5, 1500.0, float("-inf")]
+    assert [type(each) for each in found[7:]] == [int] * 4 + [float] * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "match"),
+    [
+        ("seeds: [1, 2]", "seeds: [010, 2]", "seeds.0: expected a valid integer, found '010'"),
+        ("epochs: 2", "epochs: 1:30", "train.epochs: expected a whole number.*, found '1:30'"),
+    ],
+)
+def test_numbers_of_a_study_are_decimal(
+    before: str, after: str, match: str, tmp_path: Path
+) -> None:
+    text = (EMBEDDED / "microworld.yaml").read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / "a.yaml").write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(UserError, match=match):
+        read_study(tmp_path / "a.yaml")

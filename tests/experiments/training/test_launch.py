@@ -163,6 +163,12 @@ def test_a_folder_that_is_a_file(path: str, tmp_path: Path) -> None:
     check_folder(tmp_path / "new" / "folder")
 
 
+@pytest.mark.parametrize(("name", "why"), [("a:b", "a colon"), ("a${b}", r"\$\{, which fairseq's")])
+def test_folders_that_fairseq_would_read_otherwise(name: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f": expected a path without {why}"):
+        check_folder(tmp_path / name)
+
+
 def test_a_corpus_is_no_folder_for_a_training(toy_corpus: Path) -> None:
     for folder in (toy_corpus, toy_corpus / "bin"):
         with pytest.raises(UserError, match="expected a folder for results, found one of a corpus"):

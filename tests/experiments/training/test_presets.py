@@ -276,3 +276,23 @@ def test_flags_that_only_the_criterion_knows() -> None:
 
 def test_no_flag_decides_where_a_study_trains() -> None:
     assert not {"data", "save_dir", "seed", "dry_run"} & TRAIN_FLAGS.keys()
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_kept"),
+    [
+        ([], False),
+        (["--keep-interval-updates", "5"], False),
+        (["--keep-last-epochs", "5"], True),
+        (["--save-interval=2"], True),
+    ],
+)
+def test_checkpoints_of_epochs_are_kept_where_they_are_asked_for(
+    behind: list[str], is_kept: bool, tmp_path: Path
+) -> None:
+    """All other words are the same, in the same order."""
+    data = corpus(tmp_path)
+    usual = arguments(data)
+    assert "--no-epoch-checkpoints" in usual
+    wanted = [word for word in usual if not is_kept or word != "--no-epoch-checkpoints"]
+    assert arguments(data, *behind) == [*wanted, *behind]

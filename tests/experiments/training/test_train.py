@@ -151,6 +151,7 @@ def test_dry_run_with_four_gpus(
         (["--smoothing-schedule", "up"], "--smoothing-schedule: expected one of step, linear,"),
         (["--save-dir", __file__], "--save-dir: expected a folder, found a file at"),
         (["--data", "/nowhere"], "expected a prepared corpus in /nowhere"),
+        (["--data", "a${b"], "a${b: expected a path without ${, which fairseq's"),
     ],
 )
 def test_refusals_reach_the_user(

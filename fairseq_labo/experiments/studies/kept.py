@@ -1,0 +1,66 @@
+"""What trainings leave for a study to read, told from their flags before any of them begins."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from fairseq_labo.experiments.studies.method import Method, Training
+from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.presets import EPOCH_CHECKPOINTS, TRAINING_FLAGS
+
+# Beside the ends of epochs, when fairseq validates.
+VALIDATING = (
+    *("--save-interval-updates", "--validate-interval-updates"),
+    *("--max-update", "--stop-time-hours"),
+)
+
+
+def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[str]:
+    """Why a study could not read the trainings of a method; nothing if it can.
+
+    train: the study's flags. checkpoint: what is evaluated, "best", "last" or "average5".
+    """
+    words = [*train.extra, *method.extra]
+    given = {**train.flags, **method.flags}.get("epochs", TRAINING_FLAGS["epochs"].default)
+    epochs = min(map(int, method.grid.get("epochs", (given,))))
+    interval = _number("--validate-interval", words, 1)
+    if interval > epochs and not any(_number(flag, words, 0) > 0 for flag in VALIDATING):
+        yield (
+            "expected a validation in each training, which the study reads, found "
+            f"--validate-interval {interval:g} and {epochs} epochs; give a smaller one"
+        )
+    if checkpoint.startswith("average"):
+        yield from _not_kept(words, epochs, int(checkpoint.removeprefix("average")))
+
+
+def _not_kept(words: Sequence[str], epochs: int, count: int) -> Iterator[str]:
+    """Why `count` numbered checkpoints are not kept; those of epochs, if any, are averaged."""
+    wanted = f"expected {count} numbered checkpoints to average, found"
+    remedy = f"; add extra: --save-interval-updates N --keep-interval-updates {count}"
+    keeps, of_epochs = "--keep-interval-updates", 0
+    interval = int(_number("--save-interval", words, 1))
+    if any(value_of(flag, words) is not None for flag in EPOCH_CHECKPOINTS):
+        of_epochs = epochs // max(1, interval)
+    if of_epochs and "--no-epoch-checkpoints" not in words:
+        keeps = "--keep-last-epochs"
+        remedy = f"; give {count} epochs or more, with --save-interval 1 {keeps} {count}"
+        if of_epochs < count:
+            yield f"{wanted} --save-interval {interval} and {epochs} epochs{remedy}"
+            return
+    elif (every := _number("--save-interval-updates", words, 0)) <= 0:
+        yield f"{wanted} that none are kept{remedy}"
+        return
+    elif 0 < (end := _number("--max-update", words, 0)) < count * every:
+        yield f"{wanted} --save-interval-updates {every:g} and --max-update {end:g}{remedy}"
+        return
+    kept = _number(keeps, words, -1)
+    if 0 < kept < count:  # for fairseq all else is no limit
+        yield f"{wanted} {keeps} {kept:g}{remedy}"
+
+
+def _number(flag: str, words: Sequence[str], default: float) -> float:
+    """Of what is no number fairseq will say so."""
+    try:
+        number = float(value_of(flag, words) or default)
+    except ValueError:
+        return default
+    return number if math.isfinite(number) else default
