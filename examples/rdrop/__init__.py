@@ -29,12 +29,13 @@ class SymmetricDivergence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        size = 64 if logits.is_cpu else logits.size(1)  # rows that stay in the processor's cache
+        # Rows that stay in the processor's cache, or all.
+        size = 64 if logits.is_cpu else max(1, logits.size(1))
         dtype = torch.promote_types(logits.dtype, torch.float32)
         divergences = logits.new_empty(logits.size(1), dtype=dtype)
         gradient = torch.empty_like(logits)
-        for rows in torch.arange(logits.size(1)).split(size):
-            piece = slice(int(rows[0]), int(rows[-1]) + 1)
+        for start in range(0, logits.size(1), size):
+            piece = slice(start, start + size)
             log_p = torch.log_softmax(logits[:, piece], dim=-1, dtype=dtype)
             p = log_p.exp()
             log_ratio, difference = log_p - log_p.flip(0), p - p.flip(0)  # of each and the other
@@ -62,6 +63,11 @@ class LaboWithRDropCriterion(LaboCrossEntropyCriterion):
         super().__init__(cfg, task)
         if cfg.fused_projection or cfg.divide_by_counted:
             raise ValueError("R-Drop: leave --fused-projection and --divide-by-counted out")
+        if not cfg.rdrop_alpha > 0:
+            raise ValueError(
+                f"--rdrop-alpha must be above 0, found {cfg.rdrop_alpha}; without R-Drop take "
+                "labo_cross_entropy"
+            )
         self.rdrop_alpha = cfg.rdrop_alpha
         self.some_do_not_count = True  # ntokens stays that of one pass, the sums are of both
 

@@ -90,12 +90,20 @@ def test_the_divergence_is_that_of_its_definition() -> None:
     expected = sum(each_way).sum(-1) / 2  # type: ignore[union-attr]
     torch.testing.assert_close(divergence(logits), expected)
     assert torch.autograd.gradcheck(divergence, logits)
+    assert divergence(torch.zeros(2, 0, 5)).shape == (0,)
 
 
-@pytest.mark.parametrize("flag", ["--fused-projection", "--divide-by-counted"])
-def test_what_it_cannot_do_is_refused(build: Build, flag: str) -> None:
-    with pytest.raises(ValueError, match=f"leave .*{flag}"):
-        build(*OURS, flag)
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        (("--fused-projection",), "leave --fused-projection"),
+        (("--divide-by-counted",), "--divide-by-counted out"),
+        (("--rdrop-alpha", "0"), "must be above 0, found 0.0; .* labo_cross_entropy"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(build: Build, flags: tuple[str, ...], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        build(*OURS, *flags)
 
 
 def test_a_study_checks_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
