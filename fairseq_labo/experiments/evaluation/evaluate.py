@@ -241,6 +241,8 @@ def check(
     check_tokenizer(target)
     # A flag that they lack is told now, not after the translation.
     _ = corpus.post_process, corpus.tokenizer
+    if not corpus.manifest:  # its references are given, and may be of another text
+        generation.check_binarized(corpus, options.subset, references)
     task = options.paper and published.paper_task(
         options.paper, corpus=corpus.name, languages=corpus.languages, subset=options.subset
     )

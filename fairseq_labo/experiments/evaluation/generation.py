@@ -251,6 +251,22 @@ def check_references(
             )
 
 
+def check_binarized(corpus: PreparedCorpus, subset: str, references: Sequence[str]) -> None:
+    """The same of the binarized data themselves, before they are translated."""
+    from fairseq.data import Dictionary
+    from fairseq.data.data_utils import load_indexed_dataset
+
+    source, target = corpus.languages
+    dictionary = Dictionary.load(str(corpus.bin_dir / f"dict.{target}.txt"))
+    path = corpus.bin_dir / f"{subset}.{source}-{target}.{target}"
+    sentences = load_indexed_dataset(str(path), dictionary)
+    tokens = [  # as fairseq-generate writes them
+        dictionary.string(sentences[number], corpus.post_process, escape_unk=True)
+        for number in range(len(references))
+    ]
+    check_references(references, tokens, detokenize=text_of_tokens(corpus))
+
+
 def read_texts(
     generated: Path,
     corpus: PreparedCorpus,

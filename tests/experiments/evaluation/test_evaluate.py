@@ -180,6 +180,28 @@ def test_a_missing_flag_is_named(
     assert re.search(match, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"--references": "valid.en"}, "sentence 0: expected the raw reference"),
+        ({"--subwords": "sentencepiece"}, "subwords were not joined as they should be"),
+    ],
+)
+def test_a_wrong_flag_is_told_before_the_translation(
+    change: dict[str, str], match: str, bare: Path, toy_corpus: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """It was told after it, which may take hours; here there is not even a checkpoint."""
+    flags = {"--subwords": "subword-nmt", "--tokenizer": "moses", "--references": "test.en"}
+    flags |= change
+    lines = (toy_corpus / "raw" / flags["--references"]).read_text(encoding="utf-8").splitlines()
+    references = tmp_path / "references"
+    references.write_text("".join(f"{line}\n" for line in lines[:77]), encoding="utf-8")
+    given = [word for flag in (flags | {"--references": str(references)}).items() for word in flag]
+    assert cli.main(words(bare, tmp_path / "none.pt", *given)) == 1
+    assert match in capsys.readouterr().err
+
+
 def test_raw_sources_for_comet(
     bare: Path, toy_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
