@@ -61,7 +61,7 @@ class LaboCrossEntropyCriterion(RegularizedCrossEntropyCriterion):
     @classmethod
     def add_args(cls, parser: argparse.ArgumentParser) -> None:
         """Offer the flags only, not the old keys; a subclass's own flags, too."""
-        if getattr(cls, "__dataclass") is _ConfigWithOldKeys:
+        if getattr(cls, "__dataclass", None) in (None, _ConfigWithOldKeys):
             gen_parser_from_dataclass(parser, LaboCrossEntropyConfig())
         else:
             super().add_args(parser)

@@ -117,7 +117,7 @@ class RegularizedCrossEntropyCriterion(FairseqCriterion):
         self.label_smoothing = check_label_smoothing(cfg.label_smoothing)
         self.prior: Tensor | None = None  # [V]
         if cfg.label_prior != "uniform":
-            self.prior = prior_from_counts(cfg.label_prior, target_counts(task, cfg.train_subset))
+            self.prior = prior_from_counts(cfg.label_prior, target_counts(task, cfg))
         self.sentence_avg = cfg.sentence_avg
         self.ignore_prefix_size = cfg.ignore_prefix_size
         # Of a prefix, or where the task masks tokens (masked_lm). Counting takes launches on a GPU.

@@ -31,10 +31,10 @@ SENTENCES_AT_ONCE = 4096
 TYPES_AT_ONCE = 1 << 22
 
 
-def target_counts(task: Any, subset: str | None = None) -> Tensor:
+def target_counts(task: Any, criterion: Any = None) -> Tensor:
     """Counts [V], int64, for `task.target_dictionary`: those of its checkpoint, or new ones.
 
-    subset: what --train-subset says, where it is known; tasks of language modeling do not know it.
+    criterion: its configuration, with --train-subset, which tasks of language modeling do not know.
 
     ``</s>`` is counted once for each sentence, ``<unk>`` as often as it stands in the text; padding
     and ``<s>`` never occur.
@@ -53,7 +53,7 @@ def target_counts(task: Any, subset: str | None = None) -> Tensor:
             )
         return kept
     counts = np.zeros(0, np.int64)
-    files = list(_target_files(task, subset))
+    files = list(_target_files(task, criterion))
     for path, times in files:
         for types in _types(path, task):
             found = times * np.bincount(types, minlength=counts.size)
@@ -69,7 +69,7 @@ def target_counts(task: Any, subset: str | None = None) -> Tensor:
     return result
 
 
-def _target_files(task: Any, subset: str | None) -> Iterator[tuple[str, int]]:
+def _target_files(task: Any, criterion: Any) -> Iterator[tuple[str, int]]:
     """Paths, without .bin and .idx, of the target side of the training data; how often it is read.
 
     That is --upsample-primary for the first of several files in a folder.
@@ -86,7 +86,8 @@ def _target_files(task: Any, subset: str | None) -> Iterator[tuple[str, int]]:
             f"--label-prior counts the target side of the tasks translation and language_modeling, "
             f"found {type(task).__name__}: leave it out"
         )
-    subset = subset or getattr(config, "train_subset", None) or DEFAULT_SPLIT
+    said = [getattr(each, "train_subset", None) for each in (criterion, config)]
+    subset = next(filter(None, said), DEFAULT_SPLIT)
     if "$" in subset:  # of a configuration that is not resolved
         subset = DEFAULT_SPLIT
     upsampled = max(1, getattr(config, "upsample_primary", 1))  # fairseq's default is -1

@@ -17,14 +17,18 @@ def keep(ctx: Any, *tensors: Tensor | None) -> None:
     ctx.save_for_backward(*(x if inference is None else None for x, inference in pairs))
 
 
-def kept(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-    """The tensors that `keep` got; RuntimeError if `upstream` is a batch of gradients at once."""
+def check_one_gradient(upstream: Tensor) -> None:
+    """Raise RuntimeError if `upstream` is a batch of gradients at once."""
     functorch = torch._C._functorch
     if functorch.is_legacy_batchedtensor(upstream) or functorch.is_batchedtensor(upstream):
         raise RuntimeError(
             "this implementation takes no batches of gradients (vectorize=True, is_grads_batched); "
             'use impl="reference"'
         )
+
+
+def kept(ctx: Any) -> tuple[Any, ...]:
+    """The tensors that `keep` got."""
     pairs = zip(ctx.saved_tensors, ctx.inference, strict=True)
     return tuple(x if inference is None else inference for x, inference in pairs)
 

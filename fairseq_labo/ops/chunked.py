@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
+from fairseq_labo.ops.backward import FirstDerivativeOnly, check_one_gradient, keep, kept
 from fairseq_labo.ops.chunked_rows import (
     PerRow,
     Prior,
@@ -152,7 +152,8 @@ class _ChunkedTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 6
-        case = kept(ctx, upstream)  # once: torch's checkpoints do not allow more
+        check_one_gradient(upstream)
+        case = kept(ctx)  # once: torch's checkpoints do not allow more
         logits, target = case[:2]
         ignored = target.eq(ctx.settings.ignore_index)
         g = upstream.to(compute_dtype(logits)).masked_fill(ignored, 0.0).unsqueeze(1)  # [N, 1]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
+from fairseq_labo.ops.backward import FirstDerivativeOnly, check_one_gradient, keep, kept
 from fairseq_labo.ops.chunked import LossesAndGradient, chunked_token_losses
 from fairseq_labo.ops.dispatch import Implementation
 from fairseq_labo.ops.memory import empty_contiguous
@@ -241,11 +241,12 @@ class _LinearTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 10
-        hidden, weight, bias, *others = kept(ctx, upstream)
+        hidden, weight, bias, *others = kept(ctx)
         with torch.no_grad():
             if ctx.gradients is not None:
                 results = ctx.gradients.times(upstream, ctx.dtypes)
             else:
+                check_one_gradient(upstream)
                 target, teacher, prior = others
                 layer = Projection(weight, bias)
                 settings = ctx.settings._replace(statistics=False, argmax=False)

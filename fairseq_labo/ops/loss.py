@@ -122,7 +122,6 @@ def labo_loss(
     return loss.sum() / target.long().ne(options.get("ignore_index", IGNORE_INDEX)).sum()
 
 
-@uncompiled
 def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) -> Tensor:
     """P* ∝ π exp(z/β), the smoothing distribution that LABO computes for each token.
 
@@ -138,9 +137,16 @@ def labo_targets(logits: Tensor, *, beta: float, prior: Tensor | None = None) ->
     Raises:
         ValueError, TypeError: an argument is out of range or of the wrong shape or kind.
     """
+    return (_targets if prior is None else _targets_with_prior)(logits, beta, prior)
+
+
+def _targets(logits: Tensor, beta: float, prior: Tensor | None) -> Tensor:
     arguments.check_logits(logits)
     beta = arguments.representable_beta(arguments.check_beta(beta))
     z = logits.detach().to(reference.compute_dtype(logits))
     if prior is not None:
         prior = arguments.check_prior(prior, logits=logits)
     return reference.smoothing_distribution(z, beta, prior)
+
+
+_targets_with_prior = uncompiled(_targets)  # whose values are looked at

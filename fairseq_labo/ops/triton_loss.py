@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fairseq_labo.ops.arguments import representable_beta
-from fairseq_labo.ops.backward import FirstDerivativeOnly, keep, kept
+from fairseq_labo.ops.backward import FirstDerivativeOnly, check_one_gradient, keep, kept
 from fairseq_labo.ops.settings import LARGEST_BETA_BY_LOG, Settings, TokenLosses
 
 SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -203,7 +203,8 @@ class _TritonTokenLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         if upstream is None:
             return (None,) * 5
-        case = kept(ctx, upstream)
+        check_one_gradient(upstream)
+        case = kept(ctx)
         gradient = _gradient(ctx.settings, upstream.detach(), *case)
         if torch.is_grad_enabled():  # create_graph=True
             gradient = FirstDerivativeOnly.apply(gradient, case[0], upstream)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from tests.criterions.conftest import Build, Built
@@ -55,6 +56,15 @@ def test_unigram_and_masked_label_smoothing(
     entropy = torch.special.entr(weights / weights.sum()).sum().item()
     num_counted = int(built.batch["target"].ne(built.criterion.padding_idx).sum())
     assert float(log["label_entropy"]) == pytest.approx(num_counted * entropy, rel=1e-5)
+
+
+def test_a_configuration_alone_and_counts_of_a_checkpoint(build: Build) -> None:
+    """Its root, which knows --train-subset, is not needed where nothing is counted."""
+    built = build(*INF, "--label-prior", "unigram")
+    alone = {"_name": "labo_cross_entropy", "labo_beta": 2.0, "label_prior": "unigram"}
+    config = OmegaConf.create({**alone, "sentence_avg": False})
+    criterion = built.task.build_criterion(config)
+    torch.testing.assert_close(criterion.prior, built.criterion.prior)
 
 
 def test_labo_with_a_prior(build: Build) -> None:

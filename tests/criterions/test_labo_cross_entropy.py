@@ -5,8 +5,10 @@ import math
 
 import pytest
 import torch
+from fairseq.criterions import CRITERION_REGISTRY, register_criterion
 from omegaconf import OmegaConf
 
+from fairseq_labo.criterions.labo_cross_entropy import LaboCrossEntropyCriterion
 from fairseq_labo.ops import labo_targets
 from tests.criterions.conftest import Build
 from tests.criterions.steps import COMMON_FLAGS, LABO, SMOOTHED, assert_same_step, step
@@ -93,3 +95,15 @@ def test_configurations_of_version_0_1_have_the_key_of_a_teacher(
     else:
         with pytest.raises(ValueError, match="leave it out, or take tsla_cross_entropy"):
             built.task.build_criterion(old)
+
+
+def test_a_subclass_without_flags_of_its_own_has_those_of_labo(build: Build) -> None:
+    name = "labo_of_a_subclass"
+    if name not in CRITERION_REGISTRY:  # it can be registered once
+
+        @register_criterion(name)
+        class OfASubclass(LaboCrossEntropyCriterion):
+            pass
+
+    built = build("--criterion", name, "--labo-beta", "3")
+    assert_same_step(built, build(*LABO, "--labo-beta", "3"))

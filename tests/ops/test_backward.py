@@ -76,5 +76,14 @@ def test_forward_mode_and_batched_gradients_elsewhere_are_refused(layer: bool) -
     vectorized = torch.autograd.functional.jacobian(reference, logits, vectorize=True)
     torch.testing.assert_close(vectorized, expected)
     torch.testing.assert_close(torch.autograd.functional.jacobian(loss, logits), expected)
+    if layer:  # whose gradients come with the sum
+
+        def summed(leaf: torch.Tensor) -> torch.Tensor:
+            options: Any = {"label_smoothing": 0.3, "beta": 2.0, "reduction": "sum"}
+            return labo_linear_loss(leaf, weight, target, **options)
+
+        torch.testing.assert_close(
+            torch.autograd.functional.jacobian(summed, logits, vectorize=True), expected.sum(0)
+        )
     with pytest.raises(RuntimeError, match=r'batches of gradients.*impl="reference"'):
         torch.autograd.functional.jacobian(loss, logits, vectorize=True)

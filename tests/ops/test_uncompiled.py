@@ -1,6 +1,7 @@
 """torch.compile of a model that calls the loss: one graph break, the same numbers."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -23,13 +24,17 @@ def from_features(hidden: Tensor, weight: Tensor) -> Tensor:
 
 @pytest.mark.slow
 def test_targets_with_a_prior() -> None:
-    """One graph break, too, where the prior is looked at."""
+    """One graph break, where the prior is looked at; without one there is none."""
     prior = torch.full((11,), 1 / 11)
     torch._dynamo.reset()
     explained = torch._dynamo.explain(lambda z: labo_targets(z * 2, beta=2.0, prior=prior) * 2)(
         torch.randn(3, 11)
     )
     assert explained.graph_break_count == 1, explained
+    torch._dynamo.reset()
+    whole = torch.compile(partial(labo_targets, beta=2.0), backend="eager", fullgraph=True)
+    logits = torch.randn(3, 11)
+    torch.testing.assert_close(whole(logits), labo_targets(logits, beta=2.0))
 
 
 @pytest.mark.slow

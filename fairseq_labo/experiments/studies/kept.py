@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from fairseq_labo.experiments.studies.method import Method, Training
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.presets import EPOCH_CHECKPOINTS, TRAINING_FLAGS
+from fairseq_labo.experiments.training.presets import TRAINING_FLAGS, keeps_epochs
 
 # Beside the ends of epochs, when fairseq validates.
 VALIDATING = (
@@ -38,7 +38,7 @@ def _not_kept(words: Sequence[str], epochs: int, count: int) -> Iterator[str]:
     remedy = f"; add extra: --save-interval-updates N --keep-interval-updates {count}"
     keeps, of_epochs = "--keep-interval-updates", 0
     interval = int(_number("--save-interval", words, 1))
-    if any(value_of(flag, words) is not None for flag in EPOCH_CHECKPOINTS):
+    if keeps_epochs(words):
         of_epochs = epochs // max(1, interval)
     if of_epochs and "--no-epoch-checkpoints" not in words:
         keeps = "--keep-last-epochs"
@@ -53,6 +53,8 @@ def _not_kept(words: Sequence[str], epochs: int, count: int) -> Iterator[str]:
         yield f"{wanted} --save-interval-updates {every:g} and --max-update {end:g}{remedy}"
         return
     kept = _number(keeps, words, -1)
+    if _number("--keep-interval-updates-pattern", words, -1) != -1:
+        kept = -1  # its multiples stay
     if 0 < kept < count:  # for fairseq all else is no limit
         yield f"{wanted} {keeps} {kept:g}{remedy}"
 

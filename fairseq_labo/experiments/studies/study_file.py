@@ -15,9 +15,9 @@ from fairseq_labo.experiments.studies.study import Heading, Study
 Checked = TypeVar("Checked", bound=Model)
 EMBEDDED = Path(__file__).parent
 LARGEST_BYTES = 1_000_000
-# Decimal ones alone: in YAML 1.1 010 is 8, 1:30 is 90 and 1_0 is 10. Others are texts here.
+# Decimal ones alone: in YAML 1.1 010 is 8 and 1:30 is 90. Others are texts here.
 NUMBERS = {
-    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)$"),
     "tag:yaml.org,2002:float": re.compile(
         r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?$"
         r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"

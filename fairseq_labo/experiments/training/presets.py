@@ -76,8 +76,8 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
 
     words = [*filled("corpus"), *_criterion_words(options, criterion), *filled("model")]
     words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]
-    asked_for = any(value_of(flag, options.passed_on) is not None for flag in EPOCH_CHECKPOINTS)
-    log = [word for word in filled("log") if not asked_for or word != "--no-epoch-checkpoints"]
+    of_epochs = keeps_epochs(options.passed_on)
+    log = [word for word in filled("log") if not of_epochs or word != "--no-epoch-checkpoints"]
     words += [*log, *options.passed_on]
     check_end(words)
     return words
@@ -174,6 +174,13 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             value = given.get(flag, known.default)
             words += [] if value is None else known.words(flag, value)
     return words
+
+
+def keeps_epochs(passed_on: Sequence[str]) -> bool:
+    """Whether checkpoints of epochs are asked for, and none of updates, which are averaged else."""
+    if value_of("--save-interval-updates", passed_on) is not None:
+        return False
+    return any(value_of(flag, passed_on) is not None for flag in EPOCH_CHECKPOINTS)
 
 
 @cache

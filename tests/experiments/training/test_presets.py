@@ -285,6 +285,8 @@ def test_no_flag_decides_where_a_study_trains() -> None:
         (["--keep-interval-updates", "5"], False),
         (["--keep-last-epochs", "5"], True),
         (["--save-interval=2"], True),
+        # Of those of updates the newest are averaged; epochs would take their place.
+        (["--save-interval-updates", "4", "--save-interval=2"], False),
     ],
 )
 def test_checkpoints_of_epochs_are_kept_where_they_are_asked_for(
