@@ -181,6 +181,45 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
 
 
+def test_the_sentences_on_r_drop_hold() -> None:
+    """One seed of it, beside the same one of label smoothing; and why two others went on."""
+    runs = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
+    assert [path.name for path in (runs / "rdrop").iterdir()] == ["seed-1"]
+    ours, smoothed = (
+        [
+            read_json(runs / each / "seed-1" / f"{test}-scores" / "scores.json")
+            for test in tables.TESTS
+        ]
+        for each in ("rdrop", "label_smoothing")
+    )
+
+    def listed(values: Iterable[float], sign: str = "") -> str:
+        first, second, third = (f"{each:{sign}.1f}" for each in values)
+        return f"{first}, {second} and {third}"
+
+    bleu, of_smoothed = ([each["bleu"]["score"] for each in found] for found in (ours, smoothed))
+    nll = [ours["calibration"]["nll_bits"] - theirs["calibration"]["nll_bits"]
+           for ours, theirs in zip(ours, smoothed, strict=True)]  # fmt: skip
+    errors = listed(100 * each["calibration"]["ece"] for each in ours)
+    page = words(REPOSITORY / "docs" / "results.md")
+    assert (
+        f"in no table: {listed(bleu)} BLEU, {listed(map(sub, bleu, of_smoothed), '+')} from" in page
+    )
+    assert f"{min(nll):.2f} to {max(nll):.2f} bits more NLL; ECE {errors} %" in page
+    means = {
+        name: statistics.fmean(run.scores["test"]["bleu"]["score"] for run in of_method)
+        for name, of_method in tables.study("multi30k-de-en-finals").methods.items()
+        if name not in ("label_smoothing", "labo_default")
+    }
+    best, second = sorted(means, key=lambda name: means[name], reverse=True)[:2]
+    needed = (5 * means[second] - bleu[0]) / 4
+    for study in ("multi30k-en-de-finals", "iwslt14-15k-de-en-finals"):
+        text = words(REPOSITORY / "studies" / f"{study}.yaml").replace("# ", "")
+        said = f"({best} and {second} were added"
+        assert said in text and f"{means[best]:.2f} and {means[second]:.2f} in the mean" in text
+        assert f"need {needed:.1f} in the mean of its other four" in text
+
+
 def test_the_sentences_on_the_beams_hold() -> None:
     """Means over the seeds, with each width of the search."""
     results = tables.study("multi30k-de-en-beams")
