@@ -90,9 +90,10 @@ def _has_hooks(module: nn.Module) -> bool:
 
     Forward or backward: one of these may change the gradient of the logits.
     """
-    before = {**module._forward_pre_hooks, **module._backward_pre_hooks}
-    hooks = (*before.values(), *module._forward_hooks.values(), *module._backward_hooks.values())
+    forward = (module._forward_pre_hooks, module._forward_hooks)
+    backward = (module._backward_pre_hooks, module._backward_hooks)
     of_fairseq = (NanDetector.fhook_fn, NanDetector.bhook_fn)
+    hooks = (hook for each in (*forward, *backward) for hook in each.values())
     return not all(has_method(hook, *of_fairseq) for hook in hooks)
 
 

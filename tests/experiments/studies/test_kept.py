@@ -1,0 +1,77 @@
+"""What trainings must leave for their study: told by their flags, before any of them begins."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_labo.experiments.errors import UserError
+from tests.experiments.studies.test_study import methods, read
+
+EVERY = "--save-interval-updates 100"
+AVERAGE = {"checkpoint": "average5"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({}, r"smooth: expected 5 .*none are kept; add extra: --save-interval-updates N "
+             "--keep-interval-updates 5$"),
+        ({"extra": f"{EVERY} --keep-interval-updates 4"}, "found --keep-interval-updates 4; add"),
+        ({"extra": f"{EVERY} --max-update 499"}, "found --save-interval-updates 100 and --max-up"),
+        ({"extra": f"{EVERY} --max-update 500"}, None),
+        ({"extra": "--save-interval inf"}, "expected 5 numbered checkpoints"),  # fairseq says so
+        ({"extra": "--save-interval-updates=0"}, "expected 5 .*, found that none are kept"),
+        ({"extra": "--keep-last-epochs 4", "epochs": 5}, "found --keep-last-epochs 4; give"),
+        ({"extra": "--save-interval 2", "epochs": 8}, "found --save-interval 2 and 8 epochs; give"),
+        ({"extra": EVERY, "grid": {"epochs": [2, 6]}}, None),
+        ({"extra": f"{EVERY} --save-interval=100"}, None),
+        ({"extra": "--save-interval=1", "grid": {"epochs": [5, 4]}}, "1 and 4 epochs"),
+        ({"extra": f"{EVERY} --save-interval=4 --keep-last-epochs 2", "epochs": 10}, None),
+        ({"extra": f"{EVERY} --keep-interval-updates 2 --keep-interval-updates-pattern 100"}, None),
+        ({"extra": "--save-interval 1", "epochs": 5}, None),
+        ({"extra": f"{EVERY} --keep-interval-updates 5"}, None),
+        ({"extra": f"{EVERY} --keep-interval-updates -1"}, None),
+    ],
+)  # fmt: skip
+def test_checkpoints_to_average_are_kept(
+    changes: dict[str, Any], match: str | None, tmp_path: Path
+) -> None:
+    """Else all would be trained before the first evaluation says so."""
+    entries = {"baseline": "smooth", "evaluate": AVERAGE, **methods(**changes)}
+    if match is None:
+        read(tmp_path, **entries)
+        return
+    with pytest.raises(UserError, match=f"methods.{match}" if "smooth" in match else match):
+        read(tmp_path, **entries)
+
+
+def test_a_methods_extra_goes_before_the_studys(tmp_path: Path) -> None:
+    train = {"epochs": 3, "extra": f"{EVERY} --keep-interval-updates 5"}
+    read(tmp_path, train=train, evaluate=AVERAGE)
+    own = methods(extra="--keep-interval-updates 3")
+    with pytest.raises(UserError, match=r"methods\.smooth: .*found --keep-interval-updates 3"):
+        read(tmp_path, train=train, evaluate=AVERAGE, **own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_refused"),
+    [
+        ({"extra": "--validate-interval 4"}, True),
+        ({"extra": "--validate-interval 3"}, False),
+        ({"extra": "--validate-interval 4", "epochs": 4}, False),
+        ({"extra": "--validate-interval 4", "grid": {"epochs": [4, 2]}}, True),
+        ({"extra": f"--validate-interval 4 {EVERY}"}, False),
+        ({"extra": "--validate-interval 4 --validate-interval-updates=9"}, False),
+        ({"extra": "--validate-interval 4 --max-update 9"}, False),  # fairseq validates at its end
+    ],
+)
+def test_trainings_without_validation_are_refused(
+    changes: dict[str, Any], is_refused: bool, tmp_path: Path
+) -> None:
+    if not is_refused:
+        read(tmp_path, **methods(**changes))
+        return
+    match = "methods.smooth: expected a validation .*, found --validate-interval 4 and [23] epochs"
+    with pytest.raises(UserError, match=match):
+        read(tmp_path, **methods(**changes))
