@@ -8,18 +8,15 @@ A table stands between ``<!-- table: NAME ARGUMENT ... -->`` and ``<!-- end -->`
 
 import argparse
 import json
-import math
 import re
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from scipy import stats
-
 from fairseq_labo.experiments.studies import report_tables
-from fairseq_labo.experiments.studies.report_tables import Cell, mean, measure, score
+from fairseq_labo.experiments.studies.differences import over_seeds
+from fairseq_labo.experiments.studies.report_tables import Cell, interval, mean, measure, score
 from fairseq_labo.experiments.studies.results import (
     Results,
     mean_with_deviation,
@@ -155,30 +152,32 @@ def table_differences() -> str:
                 for name in (one, other)
             ]
             each = [ours - theirs for ours, theirs in zip(*scores, strict=True)]
-            error = statistics.stdev(each) / math.sqrt(len(each))
-            half = float(stats.t.ppf(0.975, len(each) - 1)) * error
-            cells.append(f"{statistics.fmean(each):+.2f} ± {half:.2f}")
+            middle, low, _ = over_seeds(each)
+            cells.append(f"{middle:+.2f} ± {middle - low:.2f}")
         rows.append([f"{NAMES[one]} − {NAMES[other]}", *cells])
     return markdown(["difference in BLEU", *columns()], rows)
 
 
 def table_intervals(name: str) -> str:
-    """One row a method: mean difference in BLEU from the baseline, 95 % interval, corrected p."""
+    """One row a method: mean differences from the baseline, 95 % intervals, corrected p."""
     results = study(name)
-    rows = []
+    baseline, rows = results.methods[results.baseline], []
+    first, of_first = results.tests[0], TESTS[results.tests[0]]
     for method, runs in results.methods.items():
         if method != results.baseline:
             found = [results.differences[test][method] for test in results.tests]
             cells = [
                 f"{each.difference:+.2f} ({each.low:+.2f} to {each.high:+.2f})" for each in found
             ]
-            also = [f"{found[0].p_corrected:.2f}", f"{found[0].detectable:.1f}"]
-            rows.append([label(runs[0].train_arguments), *cells, *also])
-    titles = [f"BLEU {TESTS[test]}" for test in results.tests]
-    of_first = TESTS[results.tests[0]]
-    columns = [*titles, f"p, {of_first}, corrected", f"detectable, {of_first}"]
-    baseline = label(results.methods[results.baseline][0].train_arguments)
-    return markdown([f"difference from {baseline}", *columns], rows)
+            cells.append(f"{found[0].p_corrected:.2f}")
+            cells += [
+                interval(runs, baseline, first, "nll_bits", 3),
+                interval(runs, baseline, first, "ece", 2, 100),
+            ]
+            rows.append([label(runs[0].train_arguments), *cells])
+    columns = [f"BLEU {TESTS[test]}" for test in results.tests]
+    columns += [f"p, {of_first}, corrected", f"NLL {of_first} (bits)", f"ECE {of_first} (points)"]
+    return markdown([f"difference from {label(baseline[0].train_arguments)}", *columns], rows)
 
 
 def table_headline(name: str) -> str:

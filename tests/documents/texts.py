@@ -43,3 +43,8 @@ def commands(text: str, *, comments: bool = False) -> list[str]:
 def of_file(path: Path) -> list[str]:
     """The commands of a file."""
     return commands(path.read_text(encoding="utf-8"), comments=path.suffix == ".yaml")
+
+
+def words(path: Path) -> str:
+    """A text with one space between its words, wherever its lines end."""
+    return " ".join(path.read_text(encoding="utf-8").split())

@@ -16,6 +16,7 @@ methods different too often. P-values are corrected for the number of methods as
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -24,9 +25,11 @@ import numpy as np
 from scipy import optimize, stats
 
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.studies.schema import NotNegative, Number, Probability
 from fairseq_labo.experiments.studies.significance import LEVEL
 
 POWER = 0.8
+ROUNDING = 1e-9  # points: of scores that are equal but for the order of their sums
 SMALLEST_LOG_P = -100.0  # further out scipy finds some quantiles of Student's at -inf
 RANDOM_SEED = 12345  # sacreBLEU's
 Texts = Sequence[Sequence[str]]  # of each seed, the sentences
@@ -38,16 +41,17 @@ class Difference:
 
     low, high: 95 % interval. p: two-sided; p_corrected: for the number of methods. detectable: the
     true difference that such a study finds with a power of about 80 %, at the level of 5 % that
-    is divided by the number of methods (Holm's first step).
+    is divided by the number of methods (Holm's first step); of the variances' means over the
+    methods, since those of one method's few seeds vary by factors, so that all have the same.
     """
 
-    difference: float
-    low: float
-    high: float
-    standard_error: float
-    p: float
-    p_corrected: float
-    detectable: float
+    difference: Number
+    low: Number
+    high: Number
+    standard_error: NotNegative
+    p: Probability
+    p_corrected: Probability
+    detectable: NotNegative
 
 
 def mean_differences(
@@ -59,13 +63,13 @@ def mean_differences(
     language: str,
     samples: int,
 ) -> dict[str, Difference]:
-    """Every method but the baseline, in order; nothing where there is only one seed.
+    """Every method but the baseline, in order; nothing where there is one seed or one sentence.
 
     hypotheses: by method, the translations of each seed; text or tokens, as the convention asks.
     """
-    if len(hypotheses[baseline]) < 2:
-        return {}
     others = [name for name in hypotheses if name != baseline]
+    if not others or min(len(hypotheses[baseline]), len(references)) < 2:
+        return {}
     of_seeds, drawn = _resampled(
         [hypotheses[name] for name in (baseline, *others)],
         references,
@@ -80,10 +84,12 @@ def mean_differences(
         for name, each, mean, error in zip(others, quantiles, means, errors, strict=True)
     }
     corrected = holm(p_values)
+    pooled = math.sqrt(statistics.fmean(error**2 for error in errors))
+    design = Quantiles.of(of_seeds, pooled)
+    detectable = design.found_with(POWER, LEVEL / 2 / len(others)) * pooled
     found = {}
     for name, each, mean, error in zip(others, quantiles, means, errors, strict=True):
         half = each.above(LEVEL / 2) * error
-        detectable = each.found_with(POWER, LEVEL / 2 / len(others)) * error
         p = p_values[name]
         found[name] = Difference(
             mean, mean - half, mean + half, error, p, corrected[name], detectable
@@ -140,7 +146,8 @@ def standard_errors(of_seeds: Any, drawn: Any) -> Any:
     shared = (drawn - of_seeds).var(axis=-1, ddof=1).mean(axis=0) / seeds
     # An estimate: where noise makes the sum smaller than one of its parts, that part.
     parts = np.stack([of_both, of_sentences, of_both + of_sentences - shared])
-    return np.sqrt(parts.max(axis=0))
+    found = np.sqrt(parts.max(axis=0))
+    return np.where(found < ROUNDING, 0.0, found)
 
 
 class Quantiles(NamedTuple):
@@ -151,9 +158,10 @@ class Quantiles(NamedTuple):
 
     @classmethod
     def of(cls, differences: Any, error: float) -> Self:
-        """From the differences [seeds], and the error of their mean."""
-        part = float(differences.var(ddof=1)) / len(differences)
-        return cls(len(differences), min(1.0, part / error**2) if error else 1.0)
+        """From the differences [..., seeds], and the error of their mean; variances are pooled."""
+        seeds = differences.shape[-1]
+        part = float(differences.var(axis=-1, ddof=1).mean()) / seeds
+        return cls(seeds, min(1.0, part / error**2) if error else 1.0)
 
     def above(self, tail: float) -> float:
         """What is exceeded with the probability `tail`."""
@@ -180,6 +188,14 @@ class Quantiles(NamedTuple):
         if excess(SMALLEST_LOG_P) < 0:
             return 0.0
         return math.exp(optimize.brentq(excess, SMALLEST_LOG_P, 0.0)) if ratio else 1.0
+
+
+def over_seeds(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95 % interval of paired differences, one a seed: Student's, of this test set."""
+    mean, seeds = statistics.fmean(differences), len(differences)
+    error = statistics.stdev(differences) / math.sqrt(seeds)
+    half = float(stats.t.isf(LEVEL / 2, seeds - 1)) * error
+    return mean, mean - half, mean + half
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS, STRAIGHT
 from fairseq_labo.experiments.evaluation.published import PaperTask
 from fairseq_labo.experiments.studies.beams import length_ratio
+from fairseq_labo.experiments.studies.differences import over_seeds
 from fairseq_labo.experiments.studies.results import Results, RunResult, mean_with_deviation
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET
 from fairseq_labo.experiments.studies.significance import LEVEL
@@ -124,7 +125,7 @@ def significance(results: Results, test: str) -> Table:
 
 
 def differences(results: Results, test: str) -> Table:
-    """One row a method: mean difference, interval, p, the difference that could have been seen."""
+    """One row a method: mean difference in the score, interval, p."""
     rows = [
         [
             name,
@@ -132,12 +133,44 @@ def differences(results: Results, test: str) -> Table:
             f"{each.low:+.2f} to {each.high:+.2f}",
             p_value(each.p),
             p_value(each.p_corrected),
-            f"{each.detectable:.2f}",
         ]
         for name, each in results.differences[test].items()
     ]
-    header = ["method", "difference", "95 % interval", "p", "p (corrected)", "detectable"]
-    return Table(header, rows)
+    return Table(["method", "difference", "95 % interval", "p", "p (corrected)"], rows)
+
+
+def detectable(results: Results, test: str) -> str:
+    """The difference that could have been seen; files from before have one for each method."""
+    found = [each.detectable for each in results.differences[test].values()]
+    return f"{statistics.fmean(found):.1f}"
+
+
+def nll_and_ece(results: Results, test: str) -> Table:
+    """One row a method: mean differences in NLL and ECE, with intervals."""
+    baseline = results.methods[results.baseline]
+    rows = []
+    for name, runs in results.methods.items():
+        if name != results.baseline:
+            nll = interval(runs, baseline, test, "nll_bits", 3)
+            ece = interval(runs, baseline, test, "ece", 2, 100)
+            rows.append([name, nll, ece])
+    return Table(["method", "NLL", "ECE, points"], rows)
+
+
+def interval(
+    runs: Sequence[RunResult],
+    baseline: Sequence[RunResult],
+    test: str,
+    key: str,
+    digits: int,
+    factor: float = 1.0,
+) -> str:
+    """``mean (low to high)`` of a value of the calibration less the baseline's of the same seed."""
+    pairs = zip(runs, baseline, strict=True)
+    values = [[factor * run.scores[test]["calibration"][key] for run in pair] for pair in pairs]
+    found = over_seeds([ours - theirs for ours, theirs in values])
+    mean, low, high = (f"{each:+.{digits}f}" for each in found)
+    return f"{mean} ({low} to {high})"
 
 
 def beams(results: Results, test: str) -> Table:

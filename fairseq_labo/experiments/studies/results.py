@@ -140,6 +140,11 @@ class Results(Model):
                     wrong.append(f"runs.{number}.{name}: expected {self.tests}, found {tests}")
             if (widths := _widths(run)) != (expected := _widths(self.runs[0])):
                 wrong.append(f"runs.{number}.beams: expected {expected}, found {widths}")
+        others = [name for name in self.methods if name != self.baseline]
+        for test, of_methods in self.differences.items():
+            if test not in self.tests or (of_methods and list(of_methods) != others):
+                wanted, found = f"{', '.join(others)} on {', '.join(self.tests)}", list(of_methods)
+                wrong.append(f"differences.{test}: expected {wanted}, found {', '.join(found)}")
         wrong += _wrong_choices(self.search)
         if wrong:
             raise Wrong(*wrong)
@@ -176,13 +181,25 @@ def read_results(path: Path) -> Results:
 
 
 def _contradictions(results: Results) -> Iterator[str]:
-    """Scores that are others than those that were tested, which are not rounded."""
+    """Scores and differences that are others than those that were tested, which are not rounded."""
     for number, run in enumerate(results.runs):
         for test, compared in run.compared.items():
             found = run.scores[test][results.score]["score"]
             if abs(found - compared.score) > ROUNDED:
                 place = f"runs.{number}.scores.{test}.{results.score}.score"
                 yield f"{place}: expected {compared.score:.2f}, as in compared, found {found}"
+    for test, differences in results.differences.items():
+        means = {
+            name: statistics.fmean(run.compared[test].score for run in runs)
+            for name, runs in results.methods.items()
+        }
+        for name, each in differences.items():
+            expected = means[name] - means[results.baseline]
+            place = f"differences.{test}.{name}.difference"
+            if not each.low <= each.difference <= each.high:
+                yield f"{place}: expected {each.low} to {each.high}, found {each.difference}"
+            if abs(each.difference - expected) > ROUNDED:
+                yield f"{place}: expected {expected:.2f}, as in compared, found {each.difference}"
 
 
 def mean_with_deviation(values: Sequence[float], digits: int) -> str:

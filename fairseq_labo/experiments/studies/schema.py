@@ -27,6 +27,8 @@ EXPECTED = {
 }
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # of a file, too
 Number = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Probability = Annotated[NotNegative, Field(le=1)]
 VALIDATION_SUBSET = "valid"
 
 
@@ -117,6 +119,7 @@ def _lines(error: ErrorDetails, model: Any) -> Iterator[str]:
         found = reprlib.repr(error["input"])
         told = error["msg"].removeprefix("Input should be ")
         told = told.replace("greater than or equal to", "at least")
+        told = told.replace("less than or equal to", "at most")
         told = told.replace("String should match pattern", "a text like")
         yield f"{at}: expected {EXPECTED.get(error['type'], told)}, found {found}"
 

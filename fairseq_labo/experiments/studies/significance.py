@@ -8,13 +8,13 @@ They know nothing of other seeds; the standard deviation over seeds does.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from sacrebleu.significance import PairedTest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.studies.schema import NotNegative, Number, Probability
 from fairseq_labo.experiments.studies.study import Significance
 
 LEVEL = 0.05
@@ -28,11 +28,11 @@ class Comparison:
     The interval is mean ± half_width of bootstrapped scores. The baseline has no p.
     """
 
-    score: float
-    bootstrap_mean: float
-    half_width: Annotated[float, Field(ge=0)]
-    p_bootstrap: float | None
-    p_randomization: float | None
+    score: Number
+    bootstrap_mean: Number
+    half_width: NotNegative
+    p_bootstrap: Probability | None
+    p_randomization: Probability | None
 
 
 def compare_systems(

@@ -184,9 +184,30 @@ def test_detectable_difference() -> None:
     """Seeds alike: (1.96 + 0.84) standard errors with one method; 2.24 + 0.84 with two (2.5 %)."""
     base, other = [worse(0.3, 1)] * 3, [worse(0.2, 3)] * 3
     one = compare(base=base, other=other)["other"]
-    two = compare(base=base, other=other, third=base)["other"]
+    two = compare(base=base, other=other, third=other)["other"]
     assert one.detectable / one.standard_error == pytest.approx(1.95996 + 0.84162, abs=1e-4)
     assert two.detectable / two.standard_error == pytest.approx(2.24140 + 0.84162, abs=1e-4)
+
+
+def test_what_is_detectable_is_of_the_design_not_of_a_method_s_luck() -> None:
+    """Of two methods, one whose seeds happen to agree: the same for both, of the mean variances."""
+    base = [worse(0.4, 1)] * 3
+    alike, unlike = [worse(0.25, 2)] * 3, [worse(0.05, 2), worse(0.25, 3), worse(0.5, 4)]
+    found = compare(base=base, alike=alike, unlike=unlike)
+    both = [found[name] for name in ("alike", "unlike")]
+    error = math.sqrt(statistics.fmean(each.standard_error**2 for each in both))
+    of_seeds = [statistics.variance(map(bleu, each)) / 3 for each in (alike, unlike)]
+    share = statistics.fmean(of_seeds) / error**2
+    expected = Quantiles(3, share).found_with(0.8, 0.05 / 2 / 2) * error
+    assert [each.detectable for each in both] == pytest.approx([expected, expected])
+
+
+def test_one_sentence_says_nothing_of_sentences() -> None:
+    texts = {"base": [["a b c d e"]] * 2, "other": [["a b c d x"], ["a b c d y"]]}
+    found = mean_differences(
+        texts, ["a b c d e"], baseline="base", convention="bleu", language="en", samples=9
+    )
+    assert found == {}
 
 
 @pytest.mark.parametrize(("seeds", "methods"), [(5, 5), (3, 5), (5, 1), (2, 2)])

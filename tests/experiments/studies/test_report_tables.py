@@ -23,12 +23,27 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
         detectable=0.845,
     )  # fmt: skip
     table = report_tables.differences(changed(differences={"test": {"labo": found}}), "test")
-    assert table.rows == [["labo", "+0.46", "-0.10 to +1.01", "0.0300*", "0.0600", "0.84"]]
+    assert table.rows == [["labo", "+0.46", "-0.10 to +1.01", "0.0300*", "0.0600"]]
     assert len(table.header) == len(table.rows[0])
+    assert report_tables.detectable(changed(differences={"test": {"labo": found}}), "test") == "0.8"
     # One report, one difference: not that of the rounded means.
     results = changed(differences={"test": {"labo": found}})
     rows = {row[0]: row for row in report_tables.headline(results, "test").rows}
     assert rows["labo"][2] == "+0.46"
+
+
+def test_differences_over_the_seeds(changed: Callable[..., Results]) -> None:
+    """NLL 0.1 and 0.3 bits above the baseline's, of two seeds: mean 0.2, error 0.1, t = 12.706."""
+
+    def scored(run: RunResult) -> RunResult:
+        test, ours = run.scores["test"], run.method == "labo"
+        found = {"nll_bits": 2 + (0.2 * run.seed - 0.1) * ours, "ece": 0.05 - 0.01 * ours}
+        scores = {**test, "calibration": {**test["calibration"], **found}}
+        return run.model_copy(update={"scores": {"test": scores}})
+
+    rows = report_tables.nll_and_ece(changed(scored), "test").rows
+    assert rows[-1] == ["labo", "+0.200 (-1.071 to +1.471)", "-1.00 (-1.00 to -1.00)"]
+    assert [row[0] for row in rows] == ["cross_entropy", "tsla", "labo"]
 
 
 def test_lengths_of_the_translations(changed: Callable[..., Results]) -> None:

@@ -5,6 +5,7 @@ import operator
 import random
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import report
+from fairseq_labo.experiments.studies.differences import Difference
 from fairseq_labo.experiments.studies.results import (
     Results,
     mean_with_deviation,
@@ -57,6 +59,14 @@ def search(**entries: Any) -> Callable[[dict[str, Any]], Any]:
     among = [{"setting": {"labo_beta": beta}, "values": [3.0]} for beta in ("2", "4")]
     whole = {"methods": {"labo": among}, "choices": {"labo": {"labo_beta": "2"}}, **entries}
     return lambda content: content["search"].update(whole)
+
+
+def difference(*names: str, **entries: float) -> Callable[[dict[str, Any]], Any]:
+    """Differences from label smoothing, all 0 but for some entries; of some methods alone."""
+    of = names or ("cross_entropy", "tsla", "labo")
+    whole = dict.fromkeys((field.name for field in fields(Difference)), 0.0)
+    found = {name: {**whole, "low": -9.0, "high": 8.0, **entries} for name in of}
+    return lambda content: content.update(differences={"test": found})
 
 
 @pytest.mark.parametrize(
@@ -121,6 +131,17 @@ def search(**entries: Any) -> Callable[[dict[str, Any]], Any]:
             lambda content: content["runs"][1]["scores"]["test"]["bleu"].update(score=99.0),
             r"runs.1.scores.test.bleu.score: expected \d+\.\d+, as in compared, found 99.0",
         ),
+        (
+            lambda content: content["runs"][1]["compared"]["test"].update(p_randomization=7),
+            "runs.1.compared.test.p_randomization: expected at most 1, found 7",
+        ),
+        (difference(p=-0.1), "differences.test.labo.p: expected at least 0, found -0.1"),
+        (difference(difference=9.0), "labo.difference: expected -9.0 to 8.0, found 9.0"),
+        (
+            difference(difference=8.0),
+            r"labo.difference: expected -?0.\d\d, as in compared, found 8.0",
+        ),
+        (difference("tsla"), "differences.test: expected .*, labo on test, found tsla"),
         (
             lambda content: content["runs"][1]["scores"]["test"].update(comet=None),
             "runs.1.scores.test.comet: expected entries with names, found None",

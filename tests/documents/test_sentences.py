@@ -1,0 +1,95 @@
+"""What the documents say of results in sentences follows from results/."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from scripts import benchmark_tables, tables
+from tests.conftest import REPOSITORY
+from tests.documents.texts import words
+
+
+def test_the_sentences_on_the_results_hold() -> None:
+    """LABO, label smoothing and cross entropy in the three studies: what README and docs say."""
+    labo, over_cross_entropy, of_both, calibrated, of_seeds = [], [], [], [], list[float]()
+    for results, test in tables.columns().values():
+        bleu, ece = (
+            {
+                method: [value(run.scores[test]) for run in results.methods[method]]
+                for method in ("cross_entropy", "label_smoothing", "labo")
+            }
+            for value in (
+                lambda scores: scores["bleu"]["score"],
+                lambda scores: 100 * scores["calibration"]["ece"],
+            )
+        )
+        cross_entropy, smoothing, ours = map(statistics.fmean, bleu.values())
+        labo.append(abs(ours - smoothing))
+        over_cross_entropy.append(smoothing - cross_entropy)
+        of_both += [smoothing - cross_entropy, ours - cross_entropy]
+        assert ours > cross_entropy
+        before, *after = ece.values()
+        for each in after:
+            of_seeds += (old - new for old, new in zip(before, each, strict=True))
+            calibrated.append(statistics.fmean(before) - statistics.fmean(each))
+
+    def span(values: Sequence[float], digits: int = 1) -> str:
+        return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+
+    short, page = (
+        words(REPOSITORY / "docs" / f"{name}.md") for name in ("results-short", "results")
+    )
+    for text in (words(REPOSITORY / "README.md"), short, page):
+        assert f"differ by {span(labo)}" in text
+    assert f"by {span(calibrated, 0)} points in the mean, with every seed" in short
+    assert f"(by {span(of_seeds)})" in short and min(of_seeds) > 0
+    assert (
+        f"both are {span(of_both)} above cross entropy's, with an ECE {span(calibrated, 0)} points "
+        "lower"
+    ) in page
+    assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in page
+
+
+def test_the_sentences_on_the_map_hold() -> None:
+    """The settings, the best, and the means: what docs say of them."""
+    results = tables.study("multi30k-de-en-map")
+    (none,) = results.search.methods["cross_entropy"]
+    found = {
+        (float(each.setting["labo_beta"]), float(each.setting["label_smoothing"])): each
+        for each in results.search.methods["labo"]
+    }
+    assert len(found) == 16
+    gains = sorted(each.measures["score"] - none.measures["score"] for each in found.values())
+    alphas, finite = (0.05, 0.1, 0.2, 0.4), (1.5, 2.0, 4.0)
+    means = [
+        statistics.fmean(found[beta, alpha].measures["score"] for beta in finite)
+        for alpha in alphas
+    ]
+    smoothing = [found[math.inf, alpha].measures["score"] for alpha in alphas]
+    above = [key for key, each in found.items() if each.measures["score"] > max(smoothing)]
+    assert sorted(above) == [(2.0, 0.4), (4.0, 0.2), (4.0, 0.4)] and abs(gains[0]) < 0.05
+    at_most = [found[beta, 0.1].measures["nll_bits"] for beta in finite]
+    page = words(REPOSITORY / "docs" / "results.md")
+    for text in (
+        f"level with cross entropy, and the others are above it, by {gains[1]:.2f} to "
+        f"{gains[-1]:.2f} BLEU",
+        "is " + ", ".join(f"{each:.1f}" for each in means[:3]) + f" and {means[3]:.1f} for α",
+        f"0.05 to 0.4: {min(smoothing):.1f} to {max(smoothing):.1f}.",
+        f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
+        f"cross entropy has {none.measures['nll_bits']:.3f}.",
+    ):
+        assert text in page
+
+
+def test_the_sentence_on_the_speed_holds() -> None:
+    fastest, memory = [], []
+    for file, vocab_size in (("cpu-32000", 32000), ("cpu-7872", 7872)):
+        rows = benchmark_tables.both_passes(file, vocab_size)
+        fairseq, ours = rows[benchmark_tables.PROVIDERS["fairseq"]], rows["ours, β = 2"]
+        fastest.append(f"{fairseq['p50_ms'] / ours['p50_ms']:.1f}")
+        share = ours["peak_mib_beyond_logits"] / fairseq["peak_mib_beyond_logits"]
+        memory.append(f"{100 * share:.0f}")
+    page = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    assert f"{' to '.join(fastest)} times as fast as fairseq's label smoothing at β = 2" in words
+    assert f"takes {' to '.join(memory)}% of its memory" in words
