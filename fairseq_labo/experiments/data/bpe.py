@@ -101,20 +101,33 @@ def load_codes(codes: Path) -> BPE:
 def check_no_marks(path: Path, kind: str) -> None:
     """Raise UserError for a word of the text that looks like a subword of the `kind` to be made.
 
-    Joined again, the subwords would be other words.
+    Joined again, the subwords would be other words. Of the other kind a few such words are words,
+    but in most lines they are not.
     """
-    mark = SUBWORD_MARKS[kind]
-    # SentencePiece takes its mark for a space wherever it stands.
-    reads_as_subword = str.endswith if kind == "subword-nmt" else str.__contains__
+    of_other, number = 0, 0
+    (other,) = SUBWORD_MARKS.keys() - {kind}
     for number, line in enumerate(read_lines(path), 1):
-        if mark not in line:
-            continue
-        if found := [word for word in line.split() if reads_as_subword(word, mark)]:
+        if found := _like_subwords(line, kind):
             raise UserError(
                 f"{path}, line {number}: expected words, found {textwrap.shorten(found[0], 80)!r}, "
                 f"which reads as a subword of {kind}, in {textwrap.shorten(line, 200)!r}: give "
                 "text without subwords, or choose the other kind, --bpe"
             )
+        of_other += bool(_like_subwords(line, other))
+    if 2 * of_other > number:
+        raise UserError(
+            f"{path}: expected words, found what reads as subwords of {other} in {of_other:,} of "
+            f"{number:,} lines: give text without subwords"
+        )
+
+
+def _like_subwords(line: str, kind: str) -> list[str]:
+    mark = SUBWORD_MARKS[kind]
+    if mark not in line:
+        return []
+    # SentencePiece takes its mark for a space wherever it stands.
+    reads_as_subword = str.endswith if kind == "subword-nmt" else str.__contains__
+    return [word for word in line.split() if reads_as_subword(word, mark)]
 
 
 # By when the file was written, too: another preparation in this process may write it again.

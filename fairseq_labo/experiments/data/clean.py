@@ -40,7 +40,8 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
     `raw` and `tokens` hold {part}.{lang}, line by line the same sentences. Returns "pairs" (of
     each split, and "cleaned": those that the training text had before the division), "empty"
     (the numbers of the pairs with a side without tokens, by part; training does without them) and
-    "in_train" (by split, the numbers of its pairs that stand in train, too, as they are written).
+    "in_train" (by split, the numbers of its pairs that stand in train, too, as they are written but
+    for white space at the ends).
     The order of the pairs stays.
     """
     recipe = corpus.recipe
@@ -64,7 +65,9 @@ def split_pairs(corpus: Corpus, raw: Path, tokens: Path, folder: Path) -> dict[s
                 counts["cleaned"] += part in TRAINING
                 split = drawn.get(number) or _split_of(corpus, part, row, number)
                 counts[split] += 1
-                hashes[split].append(hash(row[:2]) if row[2] and row[3] else EMPTY)
+                hashes[split].append(
+                    hash(tuple(map(str.strip, row[:2]))) if row[2] and row[3] else EMPTY
+                )
                 if recipe.lowercase:  # the tokens; the raw text keeps its case
                     row = (*row[:2], *map(moses.lowercase, row[2:]))
                 _write(outputs[split], row)

@@ -1,4 +1,4 @@
-"""Moses tokenization with sacremoses, equal to Moses' Perl scripts.
+"""Moses tokenization with sacremoses, equal to Moses' Perl scripts for languages with an alphabet.
 
 `&` becomes `&amp;`, `'` becomes `&apos;`, `"` becomes `&quot;`, and so on; `detokenize` turns
 them back. The tokens hold no white space of any kind, so fairseq, which splits on all of it, sees
@@ -11,6 +11,9 @@ sacremoses 0.2.0 differs from the Perl scripts in two ways, both mended here on 
 - normalize-punctuation.perl sees the line with its line break (which decides the order of a final
   quotation mark and period), and remove-non-printing-char.perl puts a space where sacremoses
   deletes: `normalize_punctuation`.
+
+Not mended: of Chinese and Japanese it leaves `。`, `、` and the like with the words, and in text of
+other languages it parts Chinese characters.
 """
 
 import re

@@ -57,7 +57,12 @@ def prepare_corpus(
             on_change=begin,
             force=force,
         )
-        records = runner.run(build_stages(Job(corpus, locate(), destdir, workers, accept_counts)))
+        stages = build_stages(Job(corpus, locate(), destdir, workers, accept_counts))
+        if not (is_new or force or runner.is_done(stages[0])):
+            print(
+                printable(f"{destdir}: other text than was prepared there before: it is replaced")
+            )
+        records = runner.run(stages)
         manifest = prepared.read_manifest(destdir)
         if manifest is not None and is_sealed(manifest) and manifest["corpus"] == corpus.name:
             say = f"{destdir} is up to date (same settings and text); --force prepares it again"

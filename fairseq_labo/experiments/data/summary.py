@@ -8,6 +8,7 @@ from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.data.clean import TRAINING
 from fairseq_labo.experiments.data.intact import MOST_POSITIONS
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
+from fairseq_labo.experiments.languages import UNSPACED, short_code
 
 HEADER = ["split", "name", "side", "lines", "expected", "tokens", "expected", "unknown"]
 SHOWN = 8  # of each kind of oddity
@@ -25,6 +26,7 @@ def summary(corpus: PreparedCorpus) -> str:
             *_oddities(manifest),
             _vocabulary_line(corpus),
             *([f"note: {manifest['note']}"] if manifest["note"] else []),
+            *_unspaced(corpus),
             next_command(corpus),
         ]
     )
@@ -86,6 +88,18 @@ def _oddities(manifest: Mapping[str, Any]) -> list[str]:
             "without such lines, and may stop at them elsewhere; split or remove them"
         )
     return lines + too_long
+
+
+def _unspaced(corpus: PreparedCorpus) -> list[str]:
+    """Return a line for each language whose words Moses' rules tear."""
+    if corpus.tokenizer != "moses":
+        return []
+    names = [UNSPACED.get(short_code(lang)) for lang in corpus.languages]
+    return [
+        f"note: {name} has no spaces, and Moses' tokens, which tear its words, cannot be joined "
+        "again as they were: --tokenizer none keeps the text"
+        for name in filter(None, names)
+    ]
 
 
 def _first(notes: Sequence[str]) -> list[str]:

@@ -1,11 +1,13 @@
 """What an evaluation tells its reader beside the scores, and their table for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairseq_labo.experiments.console import format_table
 from fairseq_labo.experiments.evaluation.bleu import Texts
 from fairseq_labo.experiments.languages import UNSPACED, short_code
+
+LOWEST_CEILING = 98.0  # BLEU; Multi30k's test sets have 99.9 and more
 
 
 def describe(texts: Texts) -> dict[str, Any]:
@@ -14,6 +16,20 @@ def describe(texts: Texts) -> dict[str, Any]:
         "empty_hypotheses": sum(not line.strip() for line in texts.hypotheses),
         "lowercase_output": has_capitals(texts.references) and not has_capitals(texts.hypotheses),
     }
+
+
+def cautions(scores: Mapping[str, Any], *, language: str) -> list[str]:
+    """What makes BLEU of this target language or these tokens something else than it seems."""
+    lines = []
+    if unspaced := UNSPACED.get(short_code(language)):
+        lines.append(f"{unspaced} has no spaces, at which this BLEU parts words: compare by chrF.")
+    best = max((scores.get("ceiling") or {}).values(), default=100.0)  # of old scores there is none
+    if best < LOWEST_CEILING:
+        lines.append(
+            f"The references' own tokens, detokenized, have {best:.2f} BLEU (ceiling), no model "
+            "has more: compare by chrF, or prepare the text with --tokenizer none."
+        )
+    return lines
 
 
 def has_capitals(lines: Sequence[str]) -> bool:
@@ -32,8 +48,7 @@ def human_table(report: dict[str, Any]) -> list[str]:
     lines = format_table(rows, left_columns=1).split("\n")
     if report["skipped"]:
         lines.append(f"NOT scored: {len(report['skipped'])} lines, too long for the model.")
-    if unspaced := UNSPACED.get(short_code(report["languages"][1])):
-        lines.append(f"{unspaced} has no spaces, at which this BLEU parts words: compare by chrF.")
+    lines += cautions(report, language=report["languages"][1])
     if report["lowercase_output"]:
         lines.append("The output has no capitals, the references do: cased scores count that.")
     measured = report["calibration"]

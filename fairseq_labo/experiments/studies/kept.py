@@ -5,7 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from fairseq_labo.experiments.studies.method import Method, Training
 from fairseq_labo.experiments.training.flags import value_of
-from fairseq_labo.experiments.training.presets import TRAINING_FLAGS, keeps_epochs
+from fairseq_labo.experiments.training.presets import (
+    STAGES,
+    TRAINING_FLAGS,
+    TSLA,
+    keeps_epochs,
+    no_default_stage,
+)
 
 # Beside the ends of epochs, when fairseq validates.
 VALIDATING = (
@@ -28,6 +34,15 @@ def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[
             "expected a validation in each training, which the study reads, found "
             f"--validate-interval {interval:g} and {epochs} epochs; give a smaller one"
         )
+    if checkpoint == "last" and "--no-last-checkpoints" in words:
+        yield (
+            "expected the last checkpoint, which evaluate.checkpoint names, found "
+            "--no-last-checkpoints; leave it out, or evaluate another"
+        )
+    staged = method.teacher or STAGES & {*train.flags, *method.flags, *method.grid}
+    reason = no_default_stage(epochs, value_of("--max-update", words))
+    if method.criterion == TSLA and reason and not staged:
+        yield reason
     if checkpoint.startswith("average"):
         yield from _not_kept(words, epochs, int(checkpoint.removeprefix("average")))
 

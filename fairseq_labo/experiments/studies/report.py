@@ -6,6 +6,7 @@ Its text stands in templates/report.j2; md.j2 and html.j2 are the two forms of i
 import base64
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from fairseq_labo.experiments.console import format_table, printable
 from fairseq_labo.experiments.evaluation.published import PAPER_TASKS
+from fairseq_labo.experiments.evaluation.summary import cautions
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures, report_tables
 from fairseq_labo.experiments.studies.results import Results
@@ -82,6 +84,7 @@ def render(results: Results, form: str, svgs: Mapping[str, Path]) -> str:
         validation_subset=VALIDATION_SUBSET,
         machines=machines(results),
         chosen_by=chosen_by(results),
+        cautions=partial(cautions, language=results.corpus.languages[1]),
         references=references(results),
         resumed=[run.name for run in results.runs if run.trained.get("resumed")],
     )

@@ -72,7 +72,7 @@ class Run:
         return [*flags, "--seed", str(self.seed), *(["--", *extra] if extra else [])]
 
     def train_command(self) -> list[str]:
-        corpus = ["--data", self.study.corpus, *self.study.corpus_flags("subwords")]
+        corpus = ["--data", self.study.corpus, *self.study.corpus_flags("subwords", "tokenizer")]
         arguments = self.train_arguments(root=self.root)
         return labo("train", *corpus, "--save-dir", self.folder, *arguments)
 

@@ -19,7 +19,7 @@ Scores: Any = holding(
     subset=holding(release_name=str, sentences=int),
     generation=holding("lenpen", beam=int),
     **dict.fromkeys((*CONVENTIONS, "chrf"), _signed),
-    optional={"comet": _signed},
+    optional={"comet": _signed, "ceiling": dict[str, Number]},
 )
 Trained: Any = holding(
     seconds=Number | None,

@@ -43,6 +43,7 @@ ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--sto
 # fairseq's flags of the checkpoints of epochs, which are kept where one of these is given.
 EPOCH_CHECKPOINTS = ("--save-interval", "--keep-last-epochs")
 LABEL_SMOOTHED = "label_smoothed_cross_entropy"
+TSLA = "tsla_cross_entropy"
 STAGES = {"smoothing_epochs", "smoothing_updates", "teacher_path"}  # where one is given, no default
 # The methods of a study may share these, though not every criterion has them.
 MAY_BE_LEFT_OUT = {"smoothing_epochs", "smoothing_updates", "label_smoothing", "labo_beta"}
@@ -144,25 +145,15 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
                 f"{value}; leave out one"
             )
     behind = {flag for flag in STAGES if value_of(option(flag), options.passed_on) is not None}
-    if name == "tsla_cross_entropy" and not STAGES & {*given, *behind}:
+    if name == TSLA and not STAGES & {*given, *behind}:
         # Of a training that goes on with more epochs, what it began with: it may be in stage 2.
         begun = any(options.save_dir.glob(CHECKPOINTS))
         before = apart(smoothing_epochs_of, options.save_dir) if begun else None
         epochs = value_of("--max-epoch", options.passed_on) or ""
         whole = (int(epochs) if epochs.isdecimal() else 0) or options.epochs
         updates = value_of("--max-update", options.passed_on)
-        if before is None and _number(updates) > 0:
-            raise UserError(
-                f"{name}: expected the length of stage 1 where --max-update ends the training, "
-                f"found none: half of the {options.epochs} epochs may be more; give "
-                f"--smoothing-updates N, N below {updates}"
-            )
-        if before is None and whole == 1:
-            raise UserError(
-                f"{name}: expected the length of stage 1, for half of one epoch is none, found "
-                "neither --smoothing-epochs nor --smoothing-updates; give --smoothing-updates N, "
-                "or more --epochs"
-            )
+        if before is None and (reason := no_default_stage(whole, updates)):
+            raise UserError(f"{name}: {reason}")
         given["smoothing_epochs"] = before or (whole + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
@@ -174,6 +165,25 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             value = given.get(flag, known.default)
             words += [] if value is None else known.words(flag, value)
     return words
+
+
+def no_default_stage(epochs: int, updates: str | None) -> str:
+    """Why half of the epochs cannot be the length of TSLA's stage 1; empty if it can.
+
+    updates: of --max-update, if it was given.
+    """
+    if _number(updates) > 0:
+        return (
+            "expected the length of stage 1 where --max-update ends the training, found none: half "
+            f"of the {epochs} epochs may be more; give --smoothing-updates N, N below {updates}"
+        )
+    if epochs == 1:
+        return (
+            "expected the length of stage 1, for half of one epoch is none, found neither "
+            "--smoothing-epochs nor --smoothing-updates; give --smoothing-updates N, or more "
+            "--epochs"
+        )
+    return ""
 
 
 def keeps_epochs(passed_on: Sequence[str]) -> bool:

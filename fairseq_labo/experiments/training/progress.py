@@ -23,7 +23,7 @@ NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu
 DIMENSIONS = "layers|embed_dim|ffn_embed_dim|attention_heads|normalize_before|hidden_size"
 DECIDING = {
     "model": re.compile(rf"arch|(\w+_)?dropout|(encoder|decoder)_({DIMENSIONS})"),
-    "optimization": re.compile(r"lr|clip_norm"),
+    "optimization": re.compile(r"lr|clip_norm|sentence_avg"),
     "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
     "lr_scheduler": re.compile(r"_name|warmup_.*"),
 }

@@ -86,6 +86,17 @@ def test_a_region_has_the_rules_of_its_language(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_process_fairseq")
+def test_other_text_in_the_same_folder(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two texts of one pair have the same default folder."""
+    said = f"{text.parent / 'dest'}: other text than was prepared there before: it is replaced"
+    assert cli.main(words(text)) == 0 and cli.main([*words(text), "--bpe-size", "50"]) == 0
+    assert said not in capsys.readouterr().out
+    write_lines(text / "test.de", ["Ein anderer Hund."] * 3)
+    assert cli.main(words(text)) == 0
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("in_process_fairseq")
 def test_subwords_are_no_words(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_lines(text / "valid.swh_Latn", ["Mb@@ wa 10", *["Mbwa"] * 3])
     assert cli.main(words(text, "--tokenizer", "none")) == 1

@@ -114,6 +114,19 @@ def test_next_command_shares_embeddings_as_the_dictionaries_are(
     assert expected in printed and absent not in printed
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "language", "said"),
+    [("moses", "th", 1), ("none", "th_TH", 0), ("moses", "de", 0)],
+)
+def test_moses_and_a_language_without_spaces(tokenizer: str, language: str, said: int) -> None:
+    manifest = {"tokenizer": tokenizer, "target_lang": language}
+    made = dataclasses.replace(corpus(**manifest), languages=("en", language))
+    lines = [
+        line for line in summary._unspaced(made) if line.startswith("note: Thai has no spaces")
+    ]
+    assert len(lines) == said and all("--tokenizer none keeps the text" in line for line in lines)
+
+
 @pytest.mark.parametrize(("selected", "where"), [(100, " (line 3, 7)"), (99, "")])
 def test_pairs_that_stand_in_train_too(selected: int, where: str) -> None:
     """Their lines are told where none of the split was dropped since they were counted."""

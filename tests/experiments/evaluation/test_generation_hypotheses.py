@@ -90,6 +90,18 @@ def test_references_differ_in_letters_only_if_they_differ() -> None:
     check_references(["\u00bd \ufb01sh"], ["1\u20442 fish"], detokenize=str)
 
 
+def test_what_stands_between_unknown_words_is_that_of_the_reference() -> None:
+    raw = "A dog sees the cat & it."
+    for line in ("a <<unk>> sees the <<unk>> &amp; it .", "<<unk>>", "a d<<unk>> sees<<unk>>it ."):
+        check_references([raw], [line], detokenize=text_of_tokens(corpus_of("moses")))
+    check_references(["\u4f60 \u597d"], ["<<unk>><<unk>>"], detokenize=str)
+    for line in ("<<unk>> man sees", "it <<unk>> a", "a <<unk>> sees it sees"):
+        with pytest.raises(UserError, match="sentence 0: expected the raw reference 'A dog"):
+            check_references([raw], [line], detokenize=str)
+    with pytest.raises(UserError, match="give the kind that the data has, --subwords"):
+        check_references([raw], ["a <<unk>> se@@ es"], detokenize=str)
+
+
 @pytest.mark.parametrize(
     "line", ["a d@@ og sees it", "\u2581a \u2581d og \u2581sees \u2581it", "adogseesit"]
 )

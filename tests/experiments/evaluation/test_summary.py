@@ -41,4 +41,12 @@ def test_human_table() -> None:
     assert [line for line in thai if line not in lines] == [
         "Thai has no spaces, at which this BLEU parts words: compare by chrF."
     ]
+    torn = summary.human_table({**report, "ceiling": {"bleu": 47.5, "bleu_lowercase": 47.514}})
+    assert [line for line in torn if "has more: compare by chrF" in line] == [
+        "The references' own tokens, detokenized, have 47.51 BLEU (ceiling), no model has more: "
+        "compare by chrF, or prepare the text with --tokenizer none."
+    ]
+    # Only in case: what lowercase scores do not count.
+    assert summary.cautions({"ceiling": {"bleu": 90.0, "bleu_lowercase": 99}}, language="de") == []
+    assert summary.cautions({}, language="de") == []
     assert "NOT scored: 2 lines" in summary.human_table({**report, "skipped": [4, 7]})[3]

@@ -75,3 +75,34 @@ def test_trainings_without_validation_are_refused(
     match = "methods.smooth: expected a validation .*, found --validate-interval 4 and [23] epochs"
     with pytest.raises(UserError, match=match):
         read(tmp_path, **methods(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"epochs": 1}, "expected the length of stage 1, for half of one epoch is none"),
+        ({"extra": "--max-update 50"}, r"stage 1 where --max-update ends .* N below 50$"),
+        ({"grid": {"epochs": [2, 1]}}, "half of one epoch is none"),
+        ({"epochs": 1, "smoothing_updates": 3}, None),
+        ({"epochs": 1, "grid": {"smoothing-updates": [3, 4]}}, None),
+        ({"epochs": 1, "teacher": "smooth"}, None),
+        ({"epochs": 2}, None),
+    ],
+)
+def test_two_stages_whose_first_has_no_length(
+    changes: dict[str, Any], match: str | None, tmp_path: Path
+) -> None:
+    """Else the run before it is trained, and this one then fails."""
+    both = methods()["methods"] | {"two": {"criterion": "tsla_cross_entropy", **changes}}
+    if match is None:
+        read(tmp_path, methods=both)
+        return
+    with pytest.raises(UserError, match=rf"methods\.two: .*{match}"):
+        read(tmp_path, methods=both)
+
+
+def test_the_last_checkpoint_is_kept_where_it_is_evaluated(tmp_path: Path) -> None:
+    none = methods(extra="--no-last-checkpoints")
+    with pytest.raises(UserError, match=r"methods\.smooth: .*found --no-last-checkpoints; leave"):
+        read(tmp_path, **none)
+    read(tmp_path, evaluate={"checkpoint": "best"}, **none)

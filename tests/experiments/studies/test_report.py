@@ -52,6 +52,20 @@ def test_the_best_checkpoint_is_named_where_it_was_used(changed: Callable[..., R
         assert ("The best checkpoint is that of the lowest NLL" in text) is named
 
 
+def test_tokens_that_cannot_be_joined_again_are_told(changed: Callable[..., Results]) -> None:
+    """Beside the scores, which no model can raise above what the references' own tokens have."""
+
+    def capped(run: RunResult) -> RunResult:
+        scores = {**run.scores["test"], "ceiling": {"bleu": 1.32, "bleu_lowercase": 1.32}}
+        return run.model_copy(update={"scores": {"test": scores}})
+
+    thai = changed().corpus.model_copy(update={"languages": ("en", "th")})
+    text = text_of(changed(capped, corpus=thai))
+    said = ("have 1.32 BLEU (ceiling), no model has more", "Thai has no spaces, at which")
+    for each in said:
+        assert each in text and each not in text_of(changed())
+
+
 def test_best_checkpoint_is_named_by_how_it_was_chosen(
     changed: Callable[..., Results],
 ) -> None:

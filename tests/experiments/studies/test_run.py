@@ -85,7 +85,8 @@ def test_commands_of_the_runs(tmp_path: Path) -> None:
 def test_a_folder_of_fairseq_preprocess_is_described_to_the_commands(tmp_path: Path) -> None:
     given = {"subwords": "none", "tokenizer": "moses", "references": {"test": "a", "test1": "b"}}
     run = final_runs(read(tmp_path, **given), tmp_path, choices={})[0]
-    assert parsed(run.train_command()).subwords == "none"
+    trained = parsed(run.train_command())  # which needs both for --best-by bleu
+    assert (trained.subwords, trained.tokenizer) == ("none", "moses")
     options = parsed(run.evaluate_command("test"))
     assert (options.subwords, options.tokenizer) == ("none", "moses")
     assert options.references == [f"test={tmp_path}/a", f"test1={tmp_path}/b"]

@@ -187,6 +187,7 @@ def test_a_training_with_other_flags(
         ("model", argparse.Namespace(arch="transformer", dropout=0.3, save_dir="elsewhere"),
          "dropout 0.3, now 0.0"),
         ("optimization", {"lr": [0.5], "clip_norm": 0.0, "max_update": 7}, "lr [0.5], now [0.25]"),
+        ("optimization", {"sentence_avg": True}, "sentence_avg True, now False"),
         ("optimizer", {"_name": "adam", "weight_decay": 0.1}, "weight_decay 0.1, now 0.0"),
         ("lr_scheduler", {"_name": "inverse_sqrt"}, "lr_scheduler inverse_sqrt, now fixed"),
     ],
