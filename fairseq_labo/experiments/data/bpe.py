@@ -101,11 +101,8 @@ def load_codes(codes: Path) -> BPE:
 def check_no_marks(path: Path, kind: str) -> None:
     """Raise UserError for a word of the text that looks like a subword of the `kind` to be made.
 
-    Joined again, the subwords would be other words. Of the other kind a few such words are words,
-    but in most lines they are not.
+    Joined again, the subwords would be other words.
     """
-    of_other, number = 0, 0
-    (other,) = SUBWORD_MARKS.keys() - {kind}
     for number, line in enumerate(read_lines(path), 1):
         if found := _like_subwords(line, kind):
             raise UserError(
@@ -113,12 +110,24 @@ def check_no_marks(path: Path, kind: str) -> None:
                 f"which reads as a subword of {kind}, in {textwrap.shorten(line, 200)!r}: give "
                 "text without subwords, or choose the other kind, --bpe"
             )
-        of_other += bool(_like_subwords(line, other))
-    if 2 * of_other > number:
-        raise UserError(
-            f"{path}: expected words, found what reads as subwords of {other} in {of_other:,} of "
-            f"{number:,} lines: give text without subwords"
-        )
+
+
+def check_words(path: Path) -> None:
+    """Raise UserError for text of which most lines have subwords, of any kind; a few may be words.
+
+    To be asked of raw text: Moses parts the marks from the words.
+    """
+    found, lines = dict.fromkeys(SUBWORD_MARKS, 0), 0
+    for line in read_lines(path):
+        lines += 1
+        for kind in found:
+            found[kind] += bool(_like_subwords(line, kind))
+    for kind, count in found.items():
+        if 2 * count > lines:
+            raise UserError(
+                f"{path}: expected words, found what reads as subwords of {kind} in {count:,} of "
+                f"{lines:,} lines: give text without subwords"
+            )
 
 
 def _like_subwords(line: str, kind: str) -> list[str]:

@@ -42,7 +42,8 @@ def prepare_corpus(
     that fails; what a stage has made stays until its replacement is complete.
     """
     check_settings(corpus, workers=workers)
-    is_new = prepared.read_manifest(destdir) is None
+    before = prepared.read_manifest(destdir)
+    is_new = before is None
     if is_new:
         binarize.ensure_fairseq()
     check_destdir(destdir, corpus, force=force)
@@ -57,12 +58,7 @@ def prepare_corpus(
             on_change=begin,
             force=force,
         )
-        stages = build_stages(Job(corpus, locate(), destdir, workers, accept_counts))
-        if not (is_new or force or runner.is_done(stages[0])):
-            print(
-                printable(f"{destdir}: other text than was prepared there before: it is replaced")
-            )
-        records = runner.run(stages)
+        records = runner.run(build_stages(Job(corpus, locate(), destdir, workers, accept_counts)))
         manifest = prepared.read_manifest(destdir)
         if manifest is not None and is_sealed(manifest) and manifest["corpus"] == corpus.name:
             say = f"{destdir} is up to date (same settings and text); --force prepares it again"
@@ -70,6 +66,8 @@ def prepare_corpus(
         else:
             manifest = _describe(corpus, destdir, records)
             prepared.write_manifest(destdir, manifest)
+            if before and before.get("raw_sha256") not in (None, manifest["raw_sha256"]):
+                print(printable(f"{destdir}: replaced: raw/ holds other text than before"))
     print(printable(summary.summary(prepared.PreparedCorpus.read(destdir))))
     return manifest
 

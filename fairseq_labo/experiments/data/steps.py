@@ -170,6 +170,7 @@ def learn_stage(job: Job) -> Stage:
     def run(folder: Path) -> dict[str, Any]:
         codes = folder / CODES / CODES_NAME
         for split, lang in product(job.corpus.splits, job.corpus.languages):
+            bpe.check_words(job.destdir / CLEAN / "raw" / f"{split}.{lang}")
             bpe.check_no_marks(job.destdir / CLEAN / "tok" / f"{split}.{lang}", recipe.subwords)
         if given is not None:
             bpe.load_codes(given)

@@ -12,10 +12,11 @@ import re
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO
+from xml.sax.saxutils import escape
 
 from fairseq_labo.defaults import USER_DIR
 from fairseq_labo.experiments.console import say, show_command
@@ -41,6 +42,7 @@ NOT_A_TRANSLATION = (
     *("--score-reference", "--prefix-size", "-s", "--source-lang", "-t", "--target-lang"),
     *("--quiet", "--results-path", "--num-shards", "--shard-id"),
 )
+ESCAPED = {"|": "&#124;", "'": "&apos;", '"': "&quot;", "[": "&#91;", "]": "&#93;"}  # by Moses
 UNKNOWN = "<<unk>>"  # how fairseq writes an unknown word of the reference
 
 
@@ -244,8 +246,11 @@ def check_references(
                 f"sentence {number}: expected words, as in {raw!r}, found {line!r}: its subwords "
                 "were not joined as they should be; give the kind that the data has, --subwords"
             )
-        known = [_letters(detokenize(part)) for part in line.split(UNKNOWN)]
-        if known != [_letters(raw)] and not (has_unknown and _hold(_letters(raw), known)):
+        if has_unknown:
+            is_other = not _is_around_unknown(line, raw, detokenize)
+        else:
+            is_other = _letters(raw) != _letters(detokenize(line))
+        if is_other:
             raise UserError(
                 f"sentence {number}: expected the raw reference {raw!r}, found {line!r} in the "
                 "binarized data: they are of different texts; give the references that the data "
@@ -253,7 +258,18 @@ def check_references(
             )
 
 
-def _hold(text: str, parts: Sequence[str]) -> bool:
+def _is_around_unknown(line: str, raw: str, detokenize: Callable[[str], str]) -> bool:
+    """Whether what stands between the unknown words of a line is of the raw text.
+
+    An unknown word may be a part of what Moses escapes, ``&#<<unk>>;``: then nothing is unescaped.
+    """
+    parts = line.split(UNKNOWN)
+    return _hold(_letters(raw), [_letters(detokenize(part)) for part in parts]) or _hold(
+        _letters(escape(raw, ESCAPED)), map(_letters, parts)
+    )
+
+
+def _hold(text: str, parts: Iterable[str]) -> bool:
     """Whether the parts stand in the text, in this order."""
     at = 0
     for part in parts:

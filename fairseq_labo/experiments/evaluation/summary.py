@@ -26,8 +26,9 @@ def cautions(scores: Mapping[str, Any], *, language: str) -> list[str]:
     best = max((scores.get("ceiling") or {}).values(), default=100.0)  # of old scores there is none
     if best < LOWEST_CEILING:
         lines.append(
-            f"The references' own tokens, detokenized, have {best:.2f} BLEU (ceiling), no model "
-            "has more: compare by chrF, or prepare the text with --tokenizer none."
+            f"The references' own tokens, made text as the translations are, have {best:.2f} BLEU "
+            "(ceiling): the rest is lost by detokenizing or in unknown words. chrF does not count "
+            "spaces."
         )
     return lines
 

@@ -80,7 +80,7 @@ def mean_differences(
     means, errors = of_seeds.mean(axis=1).tolist(), standard_errors(of_seeds, drawn).tolist()
     quantiles = list(map(Quantiles.of, of_seeds, errors))
     p_values = {
-        name: each.p_value(mean / error) if error else float(not mean)
+        name: each.p_value(mean / error) if error else float(abs(mean) < ROUNDING)
         for name, each, mean, error in zip(others, quantiles, means, errors, strict=True)
     }
     corrected = holm(p_values)

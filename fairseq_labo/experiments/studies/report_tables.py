@@ -142,7 +142,7 @@ def differences(results: Results, test: str) -> Table:
 def detectable(results: Results, test: str) -> str:
     """The difference that could have been seen; files from before have one for each method."""
     found = [each.detectable for each in results.differences[test].values()]
-    return f"{statistics.fmean(found):.1f}"
+    return f"{statistics.fmean(found):.2g}"
 
 
 def nll_and_ece(results: Results, test: str) -> Table:

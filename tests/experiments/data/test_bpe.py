@@ -108,6 +108,7 @@ def test_words_with_the_marks_of_subwords(kind: str, line: str, word: str, tmp_p
         bpe.check_no_marks(tmp_path / "train.de", kind)
     other = "sentencepiece" if kind == "subword-nmt" else "subword-nmt"
     bpe.check_no_marks(tmp_path / "train.de", other)
+    bpe.check_words(tmp_path / "train.de")  # half of its lines
     write_lines(tmp_path / "train.de", ["a@@b @b", line, line])
     with pytest.raises(UserError, match=rf"train.de: .* subwords of {kind} in 2 of 3 lines: give"):
-        bpe.check_no_marks(tmp_path / "train.de", other)
+        bpe.check_words(tmp_path / "train.de")

@@ -88,11 +88,13 @@ def test_a_region_has_the_rules_of_its_language(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("in_process_fairseq")
 def test_other_text_in_the_same_folder(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two texts of one pair have the same default folder."""
-    said = f"{text.parent / 'dest'}: other text than was prepared there before: it is replaced"
+    said = f"{text.parent / 'dest'}: replaced: raw/ holds other text than before"
     assert cli.main(words(text)) == 0 and cli.main([*words(text), "--bpe-size", "50"]) == 0
     assert said not in capsys.readouterr().out
+    (text.parent / "dest/work/text/test.de").unlink()  # made again, as it was
+    assert cli.main(words(text)) == 0 and said not in capsys.readouterr().out
     write_lines(text / "test.de", ["Ein anderer Hund."] * 3)
-    assert cli.main(words(text)) == 0
+    assert cli.main([*words(text), "--force"]) == 0
     assert said in capsys.readouterr().out
 
 
@@ -102,6 +104,9 @@ def test_subwords_are_no_words(text: Path, capsys: pytest.CaptureFixture[str]) -
     assert cli.main(words(text, "--tokenizer", "none")) == 1
     assert "expected words, found 'Mb@@', which reads as a subword" in capsys.readouterr().err
     assert cli.main(words(text)) == 0  # Moses parts the mark from its word
+    write_lines(text / "valid.swh_Latn", ["Mb@@ wa 10", "Mb@@ wa", *["a@@ b"] * 2])
+    assert cli.main([*words(text), "--bpe", "sentencepiece"]) == 1
+    assert "subwords of subword-nmt in 4 of 4 lines" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_process_fairseq")

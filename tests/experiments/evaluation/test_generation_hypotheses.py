@@ -94,6 +94,17 @@ def test_what_stands_between_unknown_words_is_that_of_the_reference() -> None:
     raw = "A dog sees the cat & it."
     for line in ("a <<unk>> sees the <<unk>> &amp; it .", "<<unk>>", "a d<<unk>> sees<<unk>>it ."):
         check_references([raw], [line], detokenize=text_of_tokens(corpus_of("moses")))
+    english = text_of_tokens(corpus_of("moses"))
+    torn = {
+        "a | b": "a &#1<<unk>>; b",
+        "a < b": "a <<unk>>lt; b",
+        "it's": "it &ap<<unk>>;s",
+        "a [b] c": "a <<unk>>#91; b &#9<<unk>>",
+    }
+    for text, line in torn.items():
+        check_references([text], [line], detokenize=english)
+    with pytest.raises(UserError, match="sentence 0: expected the raw reference 'aa'"):
+        check_references(["aa"], ["a<<unk>>aa"], detokenize=str)
     check_references(["\u4f60 \u597d"], ["<<unk>><<unk>>"], detokenize=str)
     for line in ("<<unk>> man sees", "it <<unk>> a", "a <<unk>> sees it sees"):
         with pytest.raises(UserError, match="sentence 0: expected the raw reference 'A dog"):

@@ -202,6 +202,12 @@ def test_what_is_detectable_is_of_the_design_not_of_a_method_s_luck() -> None:
     assert [each.detectable for each in both] == pytest.approx([expected, expected])
 
 
+def test_scores_that_are_equal_but_for_rounding_differ_by_nothing() -> None:
+    """Sums in another order: of the mean and of its error nothing is left."""
+    of_seeds = np.array([[7e-15, 0.0], [0.3, 0.3]])
+    assert standard_errors(of_seeds, np.stack([of_seeds] * 9)).tolist() == [0.0, 0.0]
+
+
 def test_one_sentence_says_nothing_of_sentences() -> None:
     texts = {"base": [["a b c d e"]] * 2, "other": [["a b c d x"], ["a b c d y"]]}
     found = mean_differences(

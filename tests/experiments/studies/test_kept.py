@@ -101,6 +101,12 @@ def test_two_stages_whose_first_has_no_length(
         read(tmp_path, methods=both)
 
 
+def test_the_length_of_stage_1_may_be_the_study_s(tmp_path: Path) -> None:
+    two = {"criterion": "tsla_cross_entropy"}
+    train = {"epochs": 1, "smoothing_updates": 5}
+    read(tmp_path, train=train, baseline="two", methods={"two": two})
+
+
 def test_the_last_checkpoint_is_kept_where_it_is_evaluated(tmp_path: Path) -> None:
     none = methods(extra="--no-last-checkpoints")
     with pytest.raises(UserError, match=r"methods\.smooth: .*found --no-last-checkpoints; leave"):

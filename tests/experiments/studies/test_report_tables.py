@@ -25,7 +25,9 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
     table = report_tables.differences(changed(differences={"test": {"labo": found}}), "test")
     assert table.rows == [["labo", "+0.46", "-0.10 to +1.01", "0.0300*", "0.0600"]]
     assert len(table.header) == len(table.rows[0])
-    assert report_tables.detectable(changed(differences={"test": {"labo": found}}), "test") == "0.8"
+    assert (
+        report_tables.detectable(changed(differences={"test": {"labo": found}}), "test") == "0.84"
+    )
     # One report, one difference: not that of the rounded means.
     results = changed(differences={"test": {"labo": found}})
     rows = {row[0]: row for row in report_tables.headline(results, "test").rows}

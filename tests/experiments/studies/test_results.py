@@ -32,6 +32,13 @@ def test_results_are_read_as_they_were_written(microworld: Results, tmp_path: Pa
     assert [run.name for run in microworld.methods["labo"]] == ["labo/seed-1", "labo/seed-2"]
 
 
+def test_entries_may_stand_in_any_order(tmp_path: Path) -> None:
+    content = (RESULTS / "multi30k-de-en-beams" / "results.json").read_text(encoding="utf-8")
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(json.loads(content), sort_keys=True), encoding="utf-8")
+    assert len(read_results(path).differences["test"]) == 3
+
+
 def test_files_from_before_have_no_note_and_no_translations(
     microworld: Results, tmp_path: Path
 ) -> None:
@@ -61,12 +68,14 @@ def search(**entries: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content["search"].update(whole)
 
 
-def difference(*names: str, **entries: float) -> Callable[[dict[str, Any]], Any]:
+def difference(
+    *names: str, test: str = "test", **entries: float
+) -> Callable[[dict[str, Any]], Any]:
     """Differences from label smoothing, all 0 but for some entries; of some methods alone."""
     of = names or ("cross_entropy", "tsla", "labo")
     whole = dict.fromkeys((field.name for field in fields(Difference)), 0.0)
     found = {name: {**whole, "low": -9.0, "high": 8.0, **entries} for name in of}
-    return lambda content: content.update(differences={"test": found})
+    return lambda content: content.update(differences={test: found})
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,19 @@ def difference(*names: str, **entries: float) -> Callable[[dict[str, Any]], Any]
             difference(difference=8.0),
             r"labo.difference: expected -?0.\d\d, as in compared, found 8.0",
         ),
-        (difference("tsla"), "differences.test: expected .*, labo on test, found tsla"),
+        (difference("tsla"), r"differences.test: expected .*, 'labo'\] .*, found \['tsla'\]"),
+        (difference(test="other"), r"differences.other: expected .* on one of \['test'\], found"),
+        (
+            lambda content: (
+                difference()(content),
+                content.update(runs=[run for run in content["runs"] if run["seed"] == 1]),
+            ),
+            r"differences.test: expected those of \[\] on one of",
+        ),
+        (
+            lambda content: content["runs"][0]["scores"]["test"].update(ceiling={"bleu": "x"}),
+            "runs.0.scores.test.ceiling.bleu: expected a valid number",
+        ),
         (
             lambda content: content["runs"][1]["scores"]["test"].update(comet=None),
             "runs.1.scores.test.comet: expected entries with names, found None",
