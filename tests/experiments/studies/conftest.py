@@ -18,12 +18,16 @@ RESULTS = REPOSITORY / "results" / "studies"
 GRID = {"label_smoothing": ["0.1", "0.2"], "labo_beta": ["2"]}
 
 
-def corpus_of(name: str = "toy", hashes: dict[str, str] | None = None) -> PreparedCorpus:
+def corpus_of(
+    name: str = "toy",
+    hashes: dict[str, str] | None = None,
+    languages: tuple[str, str] = ("de", "en"),
+) -> PreparedCorpus:
     """A corpus that nobody reads."""
     nowhere = Path("nowhere")
     manifest = {"corpus": name, "raw_sha256": hashes}
     splits = {"test": "x", "valid": "y"}
-    return PreparedCorpus(nowhere, nowhere / "bin", name, ("de", "en"), splits, manifest)
+    return PreparedCorpus(nowhere, nowhere / "bin", name, languages, splits, manifest)
 
 
 CORPUS = corpus_of()

@@ -261,7 +261,8 @@ def test_committed_records_are_of_their_study(
     for record in found:
         run = runs[str(record.relative_to(folder))]
         known = read_json(record / "config.json")["corpus"]
-        corpus = corpus_of(known["name"], known["raw_sha256"])
+        scored = read_json(next(record.glob("*-scores/scores.json")))
+        corpus = corpus_of(known["name"], known["raw_sha256"], tuple(scored["languages"]))
         dictionaries = {"dictionaries": known.get("dictionaries")}
         monkeypatch.setattr(run_module, "corpus_record", lambda _, known=dictionaries: known)
         run.claim(corpus)
