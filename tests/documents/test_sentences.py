@@ -89,7 +89,6 @@ def test_the_sentence_on_the_speed_holds() -> None:
         fastest.append(f"{fairseq['p50_ms'] / ours['p50_ms']:.1f}")
         share = ours["peak_mib_beyond_logits"] / fairseq["peak_mib_beyond_logits"]
         memory.append(f"{100 * share:.0f}")
-    page = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
-    words = " ".join(page.split())
-    assert f"{' to '.join(fastest)} times as fast as fairseq's label smoothing at β = 2" in words
-    assert f"takes {' to '.join(memory)}% of its memory" in words
+    page = words(REPOSITORY / "docs" / "performance.md")
+    assert f"{' to '.join(fastest)} times as fast as fairseq's label smoothing at β = 2" in page
+    assert f"takes {' to '.join(memory)}% of its memory" in page

@@ -15,6 +15,12 @@ from tests.conftest import REPOSITORY
 from tests.documents.texts import words
 
 
+def listed(values: Iterable[float], sign: str = "", digits: int = 1) -> str:
+    """``1.0, 2.0 and 3.0``"""
+    *others, last = (f"{each:{sign}.{digits}f}" for each in values)
+    return f"{', '.join(others)} and {last}"
+
+
 def _gains(results: Results, name: str, test: str, key: str = "") -> list[float]:
     """By seed, a method's BLEU (or value of the calibration) less label smoothing's."""
 
@@ -35,10 +41,6 @@ def test_the_sentences_on_the_finals_hold() -> None:
 
     def bleu(scores: Any) -> float:
         return float(scores["bleu"]["score"])
-
-    def listed(values: Iterable[float], sign: str = "") -> str:
-        first, second, third = (f"{each:{sign}.1f}" for each in values)
-        return f"{first}, {second} and {third}"
 
     def ece(scores: Any) -> float:
         return 100 * float(scores["calibration"]["ece"])
@@ -72,13 +74,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert f"(on 2016 {said}; true differences below about {of.detectable:.1f} may" in page
     detectable = listed(results.differences[test]["labo"].detectable for test in tables.TESTS)
     assert f"A true difference of about {detectable} BLEU on the three tests" in page
-    without_seed_1 = ", ".join(
-        f"{statistics.fmean(_gains(results, name, 'test')[1:]):+.2f}"
-        for name in results.methods
-        if name != "label_smoothing"
-    )
-    said = f"differences on 2016 are {without_seed_1}, in"
-    assert said.replace(", -0.28", " and -0.28") in page
+    names = [name for name in results.methods if name != "label_smoothing"]
+    without_seed_1 = [statistics.fmean(_gains(results, name, "test")[1:]) for name in names]
+    assert f"differences on 2016 are {listed(without_seed_1, '+', 2)}, in" in page
     worse = list(map(sub, means("labo", ece), means("label_smoothing", ece)))
     assert sum(each > 0 for each in worse) == 2 and "worse calibrated on two of three" in page
     lowest = {
@@ -127,10 +125,6 @@ def test_the_sentences_on_r_drop_hold() -> None:
     def means_of(method: str, value: Callable[[Any], float]) -> list[float]:
         of_tests = [of_seeds(method, test) for test in tables.TESTS]
         return [statistics.fmean(map(value, each)) for each in of_tests]
-
-    def listed(values: Iterable[float], sign: str = "") -> str:
-        first, second, third = (f"{each:{sign}.1f}" for each in values)
-        return f"{first}, {second} and {third}"
 
     bleu, of_smoothed, nll, nll_of_smoothed = (
         means_of(method, value)

@@ -23,7 +23,7 @@ def cautions(scores: Mapping[str, Any], *, language: str) -> list[str]:
     lines = []
     if unspaced := UNSPACED.get(short_code(language)):
         lines.append(f"{unspaced} has no spaces, at which this BLEU parts words: compare by chrF.")
-    best = max((scores.get("ceiling") or {}).values(), default=100.0)  # of old scores there is none
+    best = max(scores.get("ceiling", {}).values(), default=100.0)  # old scores have none
     if best < LOWEST_CEILING:
         lines.append(
             f"The references' own tokens, made text as the translations are, have {best:.2f} BLEU "

@@ -91,7 +91,7 @@ def test_other_text_in_the_same_folder(text: Path, capsys: pytest.CaptureFixture
     said = f"{text.parent / 'dest'}: replaced: raw/ holds other text than before"
     assert cli.main(words(text)) == 0 and cli.main([*words(text), "--bpe-size", "50"]) == 0
     assert said not in capsys.readouterr().out
-    (text.parent / "dest/work/text/test.de").unlink()  # made again, as it was
+    (text.parent / "dest" / "work" / "text" / "test.de").unlink()  # made again, as it was
     assert cli.main(words(text)) == 0 and said not in capsys.readouterr().out
     write_lines(text / "test.de", ["Ein anderer Hund."] * 3)
     assert cli.main([*words(text), "--force"]) == 0

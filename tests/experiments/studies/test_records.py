@@ -162,19 +162,6 @@ def test_a_release_that_is_cut_off_is_taken_up(
     assert trainings(run.root) == 2
 
 
-def test_a_record_of_other_settings_is_not_written_over(tmp_path: Path) -> None:
-    first, other = run_in(tmp_path / "first"), run_in(tmp_path / "other")
-    complete(first, tmp_path / "records", "test")
-    method = other.study.methods["smooth"].model_copy(update={"label_smoothing": "0.3"})
-    methods = {**other.study.methods, "smooth": method}
-    other = replace(other, study=other.study.model_copy(update={"methods": methods}))
-    Runner(CORPUS, jobs=1, threads=1).complete([other], evaluations=["test"])
-    before = {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.*")}
-    with pytest.raises(UserError, match="present settings, found another"):
-        complete(other, tmp_path / "records", "test")
-    assert before == {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.*")}
-
-
 def test_a_training_under_way_is_not_replaced_by_a_record(tmp_path: Path) -> None:
     """Else its unfinished checkpoint would be taken for that of the record."""
     first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
@@ -184,55 +171,6 @@ def test_a_training_under_way_is_not_replaced_by_a_record(tmp_path: Path) -> Non
     (again.folder / "checkpoint_last.pt").touch()
     complete(again, tmp_path / "records", "valid")
     assert trainings(again.root) == 1
-
-
-def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
-    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
-    complete(first, tmp_path / "records", "test")
-    path = tmp_path / "records" / first.name / "config.json"
-    write_json(path, {**read_json(path), "train": ["--label-smoothing", "0.9"]})
-    with pytest.raises(UserError, match=r"expected the record of a run with .* another train; "):
-        complete(again, tmp_path / "records", "test")
-    assert trainings(again.root) == 0
-
-
-DAMAGE = {
-    "gone": lambda path: path.unlink(),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "bytes": lambda path: path.write_bytes(bytes(range(256))),
-    "folder": lambda path: (path.unlink(), path.mkdir()),
-}
-
-
-FILES = [
-    "environment.json",
-    "train.json",
-    "train.log",
-    "test-scores/hyp.en",
-    "test-scores/scores.json",
-]
-# Without train.json there is no record.
-DAMAGED = [
-    (name, how)
-    for name in FILES
-    for how in DAMAGE
-    if name != "train.json" or how in ("cut", "bytes")
-]
-
-
-@pytest.mark.parametrize(("name", "damage"), DAMAGED)
-def test_a_damaged_record_is_refused_whole(name: str, damage: str, tmp_path: Path) -> None:
-    """Nothing of it is taken over, and when it is restored or removed the study goes on."""
-    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
-    complete(first, tmp_path / "records", "test")
-    record = tmp_path / "records" / first.name
-    DAMAGE[damage](record / name)
-    with pytest.raises(UserError, match=rf"{record}: expected a whole record, .*{record / name}"):
-        complete(again, tmp_path / "records", "test")
-    assert [path.name for path in again.folder.iterdir()] == ["config.json"]
-    shutil.rmtree(record)
-    complete(again, tmp_path / "records", "test")
-    assert trainings(again.root) == 1 and (record / "train.json").exists()
 
 
 def test_a_record_that_was_cut_off_is_none(tmp_path: Path) -> None:
