@@ -13,6 +13,7 @@ order of the batches. The test set is looked at once, after the last epoch.
 """
 
 import argparse
+import io
 import json
 import logging
 import math
@@ -20,6 +21,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -177,14 +179,16 @@ def summarize(runs: list[Run]) -> Summary:
         for score in ("accuracy", "nll"):
             values = [test[score] for test in tests]
             summary[method][f"{score}_mean"] = statistics.mean(values)
-            # One value has no deviation; NaN would not be JSON.
-            summary[method][f"{score}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+            if len(values) > 1:
+                summary[method][f"{score}_std"] = statistics.stdev(values)
     return summary
 
 
 def table(summary: Summary) -> str:
     """The summary as a Markdown table."""
-    row = "| {} | {accuracy_mean:.2f} ± {accuracy_std:.2f} | {nll_mean:.4f} ± {nll_std:.4f} |"
+    row = "| {} | {accuracy_mean:.2f} | {nll_mean:.4f} |"  # one seed has no deviation
+    if any("nll_std" in scores for scores in summary.values()):
+        row = "| {} | {accuracy_mean:.2f} ± {accuracy_std:.2f} | {nll_mean:.4f} ± {nll_std:.4f} |"
     rows = [row.format(method, **scores) for method, scores in summary.items()]
     head = ["| method | test accuracy (%) | test NLL (nats) |", "|---|---:|---:|"]
     return "\n".join([*head, *rows, ""])
@@ -205,7 +209,8 @@ def draw(runs: list[Run], summary: Summary, path: Path) -> None:
         for axes, score in zip(scores, ("nll", "accuracy"), strict=True):
             axes.plot([run["test"][score] for run in mine], [row] * len(mine), "o", alpha=0.4,
                       color=color)  # fmt: skip
-            mean, deviation = (summary[method][f"{score}_{which}"] for which in ("mean", "std"))
+            mean = summary[method][f"{score}_mean"]
+            deviation = summary[method].get(f"{score}_std")
             axes.errorbar(mean, row, xerr=deviation, fmt="|k", capsize=3)
     over_time.set(xlabel="epoch", ylabel="nats", yscale="log", title="validation NLL (mean)")
     over_time.legend(fontsize=8)
@@ -249,6 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
     (output / "digits.json").write_text(f'{head},\n "runs": [\n{lines}\n ]\n}}\n')
     (output / "table.md").write_text(table(summary), encoding="utf-8")
     draw(runs, summary, output / "digits.svg")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know no ±
     print(table(summary), end="")
     print(f"{len(runs)} trainings in {seconds:.0f} s; table, numbers, figure: {output}")
 

@@ -75,8 +75,9 @@ def _target_files(task: Any, criterion: Any) -> Iterator[tuple[str, int]]:
     That is --upsample-primary for the first of several files in a folder.
     """
     config = getattr(task, "cfg", None) or task.args
-    if isinstance(task, TranslationTask):
-        source, target = config.source_lang, config.target_lang
+    pair = [getattr(config, side, None) for side in ("source_lang", "target_lang")]
+    if isinstance(task, TranslationTask) and all(pair):
+        source, target = pair
         pairs = (f"{source}-{target}", f"{target}-{source}")
         endings = [f".{pair}.{target}" for pair in pairs]
     elif isinstance(task, LanguageModelingTask):

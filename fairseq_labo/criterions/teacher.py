@@ -123,6 +123,11 @@ def check_task(path: str, teacher_config: Any, task: Any) -> None:
             f"--teacher-path: expected a model of the student's task, {type(task).__name__}, "
             f"found one of the task {name} in {path}; teacher and student must read the same batch"
         )
+    if name == "online_backtranslation":  # which adds symbols when it builds its own model
+        raise TeacherError(
+            f"--teacher-path: expected a task whose dictionaries are those of its files, found "
+            f"{name}; leave it out"
+        )
     ours = getattr(task, "cfg", None) or getattr(task, "args", None)
     for key in (*LANGUAGES, *TOKENS):
         theirs, expected = (getattr(each, key, None) or None for each in (teacher_config, ours))

@@ -154,7 +154,9 @@ def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = Fal
     if counted:
         texts = sorted(corpus.bin_dir.glob(f"train*.*-*.{corpus.languages[1]}.bin"))
         now["target_text"] = {path.name: sha256_of(path) for path in texts}
-    if isinstance(before, dict) and any(save_dir.glob(CHECKPOINTS)):
+    if any(save_dir.glob(CHECKPOINTS)):
+        if not isinstance(before, dict):  # fairseq-train itself was at work there
+            before = _record_beside(save_dir)
         _check_recorded(before, corpus, f"{save_dir}: expected checkpoints")
         if counted and before.get("target_text") not in (None, now["target_text"]):
             raise UserError(
@@ -164,6 +166,12 @@ def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = Fal
             )
     save_dir.mkdir(parents=True, exist_ok=True)
     write_json(save_dir / CORPUS, now)
+
+
+def _record_beside(folder: Path) -> dict[str, Any]:
+    """What the newest good checkpoint of a folder tells of the corpus of its training."""
+    good = newest_good(folder)
+    return _record_of(good, settings_of(load_checkpoint(good), "task")) if good else {}
 
 
 def _check_recorded(record: Mapping[str, Any], corpus: PreparedCorpus, expected: str) -> None:

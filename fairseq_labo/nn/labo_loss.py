@@ -24,8 +24,8 @@ class LaboLoss(nn.Module):
     """Cross entropy regularized towards P* = softmax(z/β), computed for each example.
 
     ``L = (1 − α)(LSE(z) − z_y) + α (LSE(z) − β LME(z/β))``, per example, over V classes; see
-    `fairseq_labo.ops.labo_loss`. It takes what `torch.nn.CrossEntropyLoss` takes, but for class
-    weights and targets given as probabilities::
+    `fairseq_labo.ops.labo_loss`. It takes what `torch.nn.CrossEntropyLoss` takes, but for a
+    single class, class weights, and targets given as probabilities::
 
         LaboLoss(label_smoothing=0.1, beta=4.0)       # LABO, and the defaults
         LaboLoss(label_smoothing=0.1, beta=math.inf)  # CrossEntropyLoss(label_smoothing=0.1)
@@ -158,6 +158,8 @@ def _check_shapes(logits: Tensor, target: Tensor, teacher_logits: Tensor | None)
     if not shape:
         raise ValueError("logits must be [V], [N, V] or [N, V, d1, ...], found a scalar")
     expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if not shape[min(1, len(shape) - 1)]:
+        raise ValueError(f"logits need at least 2 classes, found none in shape {list(shape)}")
     if tuple(target.shape) != expected:
         raise ValueError(
             f"target must hold class numbers of shape {list(expected)} for logits of shape "

@@ -83,7 +83,7 @@ class TwoStageSmoothing(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """What `state_dict` keeps: the steps done."""
-        return torch.tensor(self._steps_done)
+        return torch.tensor(self._steps_done, device="cpu")  # whatever torch's default is
 
     def set_extra_state(self, state: Any) -> None:
         """Restore what `get_extra_state` returned."""

@@ -54,19 +54,26 @@ def _number(name: str, value: float) -> float:
     if isinstance(value, Tensor) and value.requires_grad:
         raise TypeError(f"{name} gets no gradient, found a tensor that requires one: give a number")
     try:
+        if isinstance(value, str | bytes):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, found {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a number of 64 bits, found a larger one") from None
 
 
 def check_ignore_index(value: int) -> int:
-    """Return the index as an int, or raise TypeError if it is no whole number."""
+    """Return the index as an int; TypeError if it is no whole number, ValueError beyond int64."""
     try:
-        return operator.index(value)
+        index = operator.index(value)
     except TypeError:
         raise TypeError(
             f"ignore_index must be a whole number, found {value!r}; -100 where nothing is ignored"
         ) from None
+    if not -(2**63) <= index < 2**63:
+        raise ValueError(f"ignore_index must be a number of 64 bits, found {index}")
+    return index
 
 
 def check_tensor(name: str, value: Any) -> None:
@@ -75,6 +82,16 @@ def check_tensor(name: str, value: Any) -> None:
         remedy = f": give .{name.removeprefix('teacher_')} of a model's output"
         remedy = remedy if name.endswith("logits") else ""
         raise TypeError(f"{name} must be a tensor, found {type(value).__name__}{remedy}")
+
+
+def check_kind(name: str, value: Tensor) -> None:
+    """Raise TypeError for a tensor that cannot be computed with: of a kind, layout or device."""
+    if not value.is_floating_point() or value.element_size() < 2:
+        raise TypeError(f"{name} must be floating point, of 16 bits or more, found {value.dtype}")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, found {value.layout}: call to_dense()")
+    if value.is_meta:
+        raise TypeError(f"{name} must hold numbers, found a tensor on the device meta")
 
 
 def doubt_of_beta(beta: float, *, uniform: bool) -> str | None:
@@ -129,8 +146,7 @@ def check_logits(logits: Tensor) -> None:
             f"logits must be [num_tokens, vocab_size], found shape {tuple(logits.shape)}; "
             f"flatten the leading dimensions with logits.view(-1, logits.size(-1))"
         )
-    if not logits.is_floating_point():
-        raise TypeError(f"logits must be floating point, found {logits.dtype}")
+    check_kind("logits", logits)
     if logits.size(1) < 2:
         raise ValueError(
             f"a vocabulary needs at least 2 entries to be smoothed over, found {logits.size(1)}"
@@ -138,11 +154,11 @@ def check_logits(logits: Tensor) -> None:
 
 
 def check_linear_kinds(hidden: Any, weight: Any, bias: Any) -> None:
-    """Raise TypeError unless they are tensors; None is no bias."""
-    check_tensor("hidden", hidden)
-    check_tensor("weight", weight)
-    if bias is not None:
-        check_tensor("bias", bias)
+    """Raise TypeError unless they are tensors of numbers; None is no bias."""
+    for name, value in (("hidden", hidden), ("weight", weight), ("bias", bias)):
+        if name != "bias" or value is not None:
+            check_tensor(name, value)
+            check_kind(name, value)
 
 
 def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -256,5 +272,4 @@ def check_teacher(teacher_logits: Tensor, *, logits: Tensor) -> None:
             f"{list(teacher_logits.shape)} on {teacher_logits.device}: student and teacher need "
             f"the same vocabulary and batch"
         )
-    if not teacher_logits.is_floating_point():
-        raise TypeError(f"teacher_logits must be floating point, found {teacher_logits.dtype}")
+    check_kind("teacher_logits", teacher_logits)

@@ -12,8 +12,8 @@ With a teacher's logits t, P = softmax(t/β) and R = H(P, p) = log S − Σ P (z
 `label_smoothing`.
 Exponentials are taken by torch's softmax, which takes less time than its exp.
 
-Apart from logits and gradient there is no [N, V] buffer, only up to three scratch chunks of
-`CPU_CHUNK_BYTES` or `CUDA_CHUNK_BYTES`.
+Apart from logits and gradient there is no [N, V] buffer, only scratch chunks of `CPU_CHUNK_BYTES`
+or `CUDA_CHUNK_BYTES`: up to three, and one each for gathered rows of logits, teacher and gradient.
 All arithmetic is in float32 (float64 for float64 logits). Where the gradient has that precision
 and the logits are on the CPU, forward writes the gradient for g = 1 while a chunk and its
 distributions are in the cache, and backward multiplies it by g where g is not 1. Elsewhere

@@ -24,12 +24,22 @@ def prior_from_counts(name: str, counts: Tensor) -> Tensor | None:
 
     Raises:
         ValueError: there is no such prior, or a count is negative, or all are 0.
+        TypeError: the counts are no numbers.
     """
     if name not in PRIORS:
         raise ValueError(f"the prior must be one of {', '.join(PRIORS)}, found {name!r}")
     if name == "uniform":
         return None
-    counts = torch.as_tensor(counts)
+    try:
+        counts = torch.as_tensor(counts)
+        readable = counts.layout == torch.strided and not (counts.is_complex() or counts.is_meta)
+    except (TypeError, ValueError, RuntimeError):
+        readable = False
+    if not readable:
+        raise TypeError(
+            f"expected how often each type occurs [vocab_size], a dense tensor of numbers, found "
+            f"{counts!r:.80}"
+        )
     total = counts.sum(dtype=torch.float64)
     if counts.dim() != 1 or bool((counts < 0).any()) or not 0 < total < math.inf:
         raise ValueError(

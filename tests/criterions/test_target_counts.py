@@ -146,3 +146,13 @@ def test_another_task(toy_corpus: Path) -> None:
 
     with pytest.raises(ValueError, match="translation and language_modeling, found Tagging"):
         target_counts(Tagging(SimpleNamespace()))
+
+
+def test_a_kin_of_translation_without_a_pair_of_languages(toy_corpus: Path) -> None:
+    from fairseq.tasks.online_backtranslation import OnlineBackTranslationTask
+
+    dictionary = task_of(toy_corpus / "bin").target_dictionary
+    config = SimpleNamespace(data=str(toy_corpus / "bin"), lambda_bt="1.0", lambda_dae="1.0")
+    task = OnlineBackTranslationTask(config, dictionary, ["de", "en"], ["de-en"])
+    with pytest.raises(ValueError, match="language_modeling, found OnlineBackTranslationTask"):
+        target_counts(task)

@@ -2,14 +2,16 @@
 
 import logging
 import shutil
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fairseq import tasks
 
-from fairseq_labo.criterions.teacher import Teacher, TeacherError, load_teacher
+from fairseq_labo.criterions.teacher import Teacher, TeacherError, check_task, load_teacher
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import TSLA
@@ -84,6 +86,14 @@ def test_other_tasks(
         task.cfg.source_lang, task.cfg.target_lang = "de", "en"
     with pytest.raises(TeacherError, match=match):
         load_teacher(changed(teacher, tmp_path, **config), task)
+
+
+def test_a_task_that_adds_symbols_when_it_builds_its_model() -> None:
+    """Else its dictionaries would seem to be another training's."""
+    kind = tasks.TASK_REGISTRY["online_backtranslation"]
+    config = Namespace(_name="online_backtranslation")
+    with pytest.raises(TeacherError, match=r"those of its files, found online_backtrans.* leave"):
+        check_task("t.pt", config, object.__new__(kind))
 
 
 @pytest.mark.parametrize("learned", [True, False])

@@ -104,6 +104,33 @@ def test_the_text_that_a_prior_was_counted_in(corpus: PreparedCorpus, tmp_path: 
     record_corpus(run, other)  # without a prior nothing depends on it
 
 
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [({"source_lang": "en", "target_lang": "de"}, "other languages"),
+     ({"data": "elsewhere"}, "other dictionaries"), ({"data": "gone"}, None)],
+)  # fmt: skip
+def test_checkpoints_that_fairseq_train_left(
+    other: dict[str, str], found: str | None, corpus: PreparedCorpus, tmp_path: Path
+) -> None:
+    """They have no corpus.json, but tell their task: no record of another corpus is laid beside."""
+    bin_dir = Path(shutil.copytree(corpus.bin_dir, tmp_path / "elsewhere"))
+    path = bin_dir / "dict.de.txt"
+    path.write_text("\n".join(path.read_text("utf-8").splitlines()[::-1]) + "\n", "utf-8")
+    if "data" in other:
+        other = {"data": str(tmp_path / other["data"])}
+    run = tmp_path / "run"
+    of_corpus(run / "checkpoint_last.pt", corpus, **other)
+    if found is None:  # nothing is known that could differ
+        record_corpus(run, corpus)
+        return
+    with pytest.raises(UserError, match=f"run: expected checkpoints .* found {found}"):
+        record_corpus(run, corpus)
+    assert not (run / "corpus.json").exists()
+    of_corpus(run / "checkpoint_last.pt", corpus)
+    record_corpus(run, corpus)
+    assert read_json(run / "corpus.json") == corpus_record(corpus)
+
+
 def test_counts_of_a_dictionary_do_not_matter(corpus: PreparedCorpus, tmp_path: Path) -> None:
     """A model depends on the order of the symbols alone."""
     bin_dir = shutil.copytree(corpus.bin_dir, tmp_path / "bin")

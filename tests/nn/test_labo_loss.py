@@ -130,6 +130,9 @@ def test_refused_settings(arguments: dict[str, Any], match: str) -> None:
         ((3, 4, 5), (3, 4), None, r"classes along dimension 1"),  # classes last: not torch's way
         ((4, 5), (4, 5), None, r"class numbers of shape \[4\]"),  # probabilities
         ((), (), None, "found a scalar"),
+        ((2, 0), (2,), None, r"at least 2 classes, found none in shape \[2, 0\]"),
+        ((2, 0, 3), (2, 3), None, "at least 2 classes, found none"),
+        ((0,), (), None, "at least 2 classes, found none"),
         ((4, 5), (4,), (4, 6), r"shape of logits \[4, 5\], found \[4, 6\]"),
     ],
 )

@@ -122,6 +122,8 @@ def test_the_state_dict_holds_tensors_alone() -> None:
     state = {name: value.clone() for name, value in two_stage().state_dict().items()}
     two_stage().load_state_dict(state)
     before = two_stage()
+    with torch.device("meta"):
+        assert not two_stage().state_dict()["_extra_state"].is_meta
     before.load_state_dict({"_extra_state": {"steps_done": 3}})  # as it was kept once
     assert before.steps_done == 3
     with pytest.raises(ValueError, match="steps_done must be a whole number"):

@@ -24,7 +24,8 @@ LOADED = "Loaded checkpoint"
 LOADED_AT = re.compile(rf"(.*{LOADED}) (.+) (\(epoch \d+ @ (\d+) updates\))$")
 # Lines of the log that a reader wants as they are.
 NOTEWORTHY = re.compile(
-    r"Loaded checkpoint|stage 2 begins|early stop since|WARNING|ERROR|done training"
+    r"Loaded checkpoint|stage 2 begins|this run starts in stage 2|early stop since|WARNING|ERROR|"
+    r"done training"
 )
 TRACEBACK = "Traceback (most recent call last):"
 RANK = re.compile(r"^\[rank\d+\]: ?")  # torch's, before each line of a worker's traceback

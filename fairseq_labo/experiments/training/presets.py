@@ -22,7 +22,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.languages import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
 from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
-from fairseq_labo.experiments.training.progress import smoothing_epochs_of
+from fairseq_labo.experiments.training.progress import stages_of
 
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PRESETS["criterion"]["label_smoothing"]["default"] = DEFAULT_ALPHA
@@ -146,15 +146,23 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             )
     behind = {flag for flag in STAGES if value_of(option(flag), options.passed_on) is not None}
     if name == TSLA and not STAGES & {*given, *behind}:
-        # Of a training that goes on with more epochs, what it began with: it may be in stage 2.
-        begun = any(options.save_dir.glob(CHECKPOINTS))
-        before = apart(smoothing_epochs_of, options.save_dir) if begun else None
+        begun = _begun(options)
+        # A training that goes on keeps what it began with: it may be in stage 2.
+        before = apart(stages_of, begun) if begun else None
         epochs = value_of("--max-epoch", options.passed_on) or ""
         whole = (int(epochs) if epochs.isdecimal() else 0) or options.epochs
-        updates = value_of("--max-update", options.passed_on)
-        if before is None and (reason := no_default_stage(whole, updates)):
+        if before is not None:
+            if not STAGES & before.keys():
+                raise UserError(
+                    f"{name}: expected the length of stage 1 where a training without stages is "
+                    f"gone on from ({begun}), found none; give --smoothing-epochs N or "
+                    "--smoothing-updates N, which count from its beginning"
+                )
+            given = before | given
+        elif reason := no_default_stage(whole, value_of("--max-update", options.passed_on)):
             raise UserError(f"{name}: {reason}")
-        given["smoothing_epochs"] = before or (whole + 1) // 2
+        else:
+            given["smoothing_epochs"] = (whole + 1) // 2
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
             raise UserError(f"{flag}: expected a criterion that has it, found {name}; leave it out")
@@ -165,6 +173,15 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             value = given.get(flag, known.default)
             words += [] if value is None else known.words(flag, value)
     return words
+
+
+def _begun(options: argparse.Namespace) -> Path | None:
+    """The checkpoint, or the folder of some, whose epochs the training goes on counting."""
+    if "--reset-dataloader" in options.passed_on:
+        return None
+    if named := value_of("--restore-file", options.passed_on):
+        return Path(named) if Path(named).is_file() else None
+    return options.save_dir if any(options.save_dir.glob(CHECKPOINTS)) else None
 
 
 def no_default_stage(epochs: int, updates: str | None) -> str:

@@ -4,9 +4,11 @@ Most of it imports fairseq or torch: to be asked `apart`, see inquiry.py.
 """
 
 import argparse
+import ast
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,14 @@ DECIDING = {
     "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
     "lr_scheduler": re.compile(r"_name|warmup_.*"),
 }
+# What says when, and by whom, a training of two stages is regularized.
+STAGE_FLAGS = (
+    "smoothing_epochs",
+    "smoothing_updates",
+    "smoothing_schedule",
+    "teacher_path",
+    "teacher_temperature",
+)
 REBUILT = (
     "warning: resuming in epoch {epoch}: fairseq, with any criterion, forms other batches than "
     "without the interruption, so the result will differ a little. With '-- "
@@ -88,7 +98,7 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
         checkpoint = load_checkpoint(path)
     except UserError as error:
         raise UserError(f"{error}: {remedy}") from error
-    other = [] if saving.reset_optimizer else _of_another_training(config, checkpoint)
+    other = _of_another_training(config, checkpoint)
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
     last = checkpoint["optimizer_history"][-1]
@@ -96,16 +106,17 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     hours = extra_state.get("previous_training_time", 0) / 3600
     if reason := _finished(config, epoch=epoch, updates=updates, hours=hours, log=log):
         if other:
+            anew = ", or add --reset-dataloader, to count from here" if updates == 0 else ""
             raise UserError(
                 f"{path}: expected a training with these flags, found a finished one with other "
-                f"({'; '.join(other)}); take another --save-dir"
+                f"({'; '.join(other)}); take another --save-dir{anew}"
             )
         return True, (
             f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
             f"train afresh, take another --save-dir"
         )
     said = []
-    if other:
+    if other and not saving.reset_optimizer:
         said.append(f"warning: resuming a training with other flags: {'; '.join(other)}")
     if epoch > 1 and not config.dataset.update_epoch_batch_itr:
         said.append(REBUILT.format(epoch=epoch))
@@ -125,7 +136,8 @@ def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str
     if (seed := settings_of(checkpoint, "common").get("seed")) is not None:
         pairs["seed"] = (seed, config.common.seed)
     for section, pattern in DECIDING.items():
-        now, before = _entries(getattr(config, section)), settings_of(checkpoint, section)
+        now = _entries(getattr(config, section))
+        before = _entries(settings_of(checkpoint, section))
         for key in filter(pattern.fullmatch, now.keys() & before.keys()):
             if now.get(f"{key}_to_keep"):  # then building the model has changed the number
                 continue
@@ -138,15 +150,33 @@ def _of_another_training(config: Any, checkpoint: Mapping[str, Any]) -> list[str
 
 
 def _entries(section: Any) -> dict[str, Any]:
-    """Of a section of fairseq's configuration, which may be missing."""
-    return dict(vars(section) if isinstance(section, argparse.Namespace) else section or {})
+    """Of a section of fairseq's configuration, which may be missing.
+
+    What hydra's nested sections of a model say counts, not the flat defaults beside them.
+    """
+    found = dict(vars(section) if isinstance(section, argparse.Namespace) else section or {})
+    for side in ("encoder", "decoder"):
+        if isinstance(nested := found.get(side), Mapping):
+            found |= {f"{side}_{key}": value for key, value in nested.items()}
+    return found
 
 
 def _same(before: Any, now: Any) -> bool:
-    """Whether a flag has the value of before, or names the same file."""
+    """Whether a flag has the value of before, as text or not, or names the same file."""
     both = (before, now)
     texts = all(isinstance(value, str) for value in both)
-    return before == now or (texts and len({os.path.realpath(path) for path in both}) == 1)
+    if _literal(before) == _literal(now):
+        return True
+    return texts and len({os.path.realpath(path) for path in both}) == 1
+
+
+def _literal(value: Any) -> Any:
+    """What a text like ``(0.9,0.98)`` stands for, which fairseq may keep as one; as a list."""
+    if isinstance(value, str):
+        with suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return list(value) if is_list else value
 
 
 def check_begun_with(paths: Mapping[str, Path]) -> None:
@@ -161,18 +191,23 @@ def check_begun_with(paths: Mapping[str, Path]) -> None:
             raise UserError(f"{flag}: {error}; name another") from error
 
 
-def smoothing_epochs_of(folder: Path) -> int | None:
-    """Length of stage 1 of the training that goes on from a folder, in epochs, if it has one.
+def stages_of(path: Path) -> dict[str, Any] | None:
+    """`STAGE_FLAGS` of the training whose checkpoint is gone on from, as far as it has them.
 
-    Imports torch: to be asked `apart`.
+    None where there is no checkpoint that can be read.
+
+    path: a checkpoint, or a folder of some. Imports torch: to be asked `apart`.
     """
     try:
-        good = newest_good(folder)  # the last one, unless that is damaged
-        state = load_checkpoint(good) if good else {}
+        good = newest_good(path) if path.is_dir() else path  # the last one, unless it is damaged
+        state = load_checkpoint(good) if good else None
     except (UserError, OSError):  # the training will say so
         return None
-    epochs = settings_of(state, "criterion").get("smoothing_epochs")
-    return int(epochs) if epochs else None
+    if state is None:
+        return None
+    criterion = settings_of(state, "criterion")
+    # 0 epochs is a stage 1 of none.
+    return {flag: criterion[flag] for flag in STAGE_FLAGS if criterion.get(flag) is not None}
 
 
 def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path) -> str | None:

@@ -81,6 +81,12 @@ second line
         ("loading\nstuck at 5\n", "SIGKILL", "SIGKILL\nloading\nstuck at 5", "if memory was"),
         ("Traceback (most recent call last):\n  File", "status 1", "\n  File", None),
         ("", "status 1", "status 1\nthe whole log", None),
+        (
+            log.TRACEBACK + "\nException: please reset the optimizer (--reset-optimizer).",
+            "status 1",
+            "Exception: please",
+            "behind -- --reset-optimizer",
+        ),
         ("ValueError: " + "x" * 5000, "status 1", "x…\n", None),
     ],
 )

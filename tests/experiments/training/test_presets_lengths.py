@@ -7,7 +7,8 @@ import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import presets
-from fairseq_labo.experiments.training.flags import value_of
+from fairseq_labo.experiments.training.flags import option, value_of
+from fairseq_labo.experiments.training.progress import STAGE_FLAGS
 from tests.experiments.training.test_presets import arguments, corpus
 
 
@@ -43,18 +44,55 @@ def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
     assert words[len(words) - len(passed_on.split()) :] == passed_on.split()
 
 
-@pytest.mark.parametrize(("before", "expected"), [(1, "1"), (None, "4")])
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"smoothing_epochs": 1},
+        {"smoothing_updates": 9, "smoothing_schedule": "cosine"},
+        {"teacher_path": "t.pt", "teacher_temperature": 2.5},
+        None,  # it cannot be read: the training will say so
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
 def test_more_epochs_do_not_begin_stage_1_again(
-    before: int | None, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    before: dict[str, Any] | None, named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Half of the epochs is the default of a training that begins."""
+    """Half of the epochs is the default of a training that begins; another keeps its stages."""
     data = corpus(tmp_path / "data")
-    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
-    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == "4"
-    (tmp_path / "checkpoint_last.pt").touch()
-    monkeypatch.setattr(presets, "apart", lambda function, folder: before)
-    assert value_of("--smoothing-epochs", arguments(data, **tsla)) == expected
+    run = tmp_path / "run"
+    run.mkdir()
+    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": run}
+    file = (tmp_path if named else run) / "checkpoint_last.pt"
+    words = ["--restore-file", str(file)] if named else []
+    assert value_of("--smoothing-epochs", arguments(data, *words, **tsla)) == "4"
+    file.touch()
+    asked = []
+    monkeypatch.setattr(presets, "apart", lambda function, path: asked.append(path) or before)
+    expected = before or {"smoothing_epochs": 4}
+    made = arguments(data, *words, **tsla)
+    assert {flag: value_of(option(flag), made) for flag in STAGE_FLAGS} == {
+        flag: str(expected[flag]) if flag in expected else None for flag in STAGE_FLAGS
+    }
+    assert asked == [file if named else run]
     assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=3, **tsla)) == "3"
+    made = arguments(data, *words, smoothing_schedule="linear", **tsla)
+    assert value_of("--smoothing-schedule", made) == "linear"
+    # Whose epochs are counted anew begins.
+    made = arguments(data, *words, "--reset-dataloader", **tsla)
+    assert value_of("--smoothing-epochs", made) == "4"
+
+
+def test_of_a_training_without_stages_the_length_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its epochs count: half of all may be past, and no update would be smoothed."""
+    data = corpus(tmp_path / "data")
+    (tmp_path / "checkpoint_last.pt").touch()
+    monkeypatch.setattr(presets, "apart", lambda function, path: {"teacher_temperature": 1.0})
+    tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": tmp_path}
+    with pytest.raises(UserError, match=r"without stages is gone on from .*, found none; give"):
+        arguments(data, **tsla)
+    assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=6, **tsla)) == "6"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,13 @@ def test_a_training_with_other_flags(
             state_of("optimization.max_update=40")
     else:
         assert state_of("optimization.max_update=40")[0]
-    assert not state_of("optimization.max_update=40", "checkpoint.reset_optimizer=true")[0]
+    reset = "checkpoint.reset_optimizer=true"
+    assert state_of("optimization.max_update=40", reset) == (False, "")
+    if said:  # its epochs are counted on: it is not finished as what was asked for, either
+        with pytest.raises(UserError, match=r"take another --save-dir, or add --reset-dataload"):
+            state_of("optimization.max_epoch=0", "optimization.stop_time_hours=2", reset)
+    else:
+        assert state_of("optimization.stop_time_hours=2", reset)[0]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +209,36 @@ def test_a_training_of_another_model_or_optimizer(
         state_of("optimization.max_update=40")
 
 
+@pytest.mark.parametrize(
+    ("section", "entries"),
+    [
+        # The text of hydra's files, and of labo train, for the same two numbers.
+        ("optimizer", {"_name": "adam", "adam_betas": "(0.9,0.999)"}),
+        # hydra's nested sections, beside flat keys with fairseq's defaults.
+        ("model", {"_name": "transformer", "encoder_layers": 6, "encoder_embed_dim": 512,
+                   "encoder": {"layers": 1, "embed_dim": 32}, "decoder": None}),
+    ],
+)  # fmt: skip
+def test_the_same_training_written_otherwise(
+    section: str, entries: Any, state_of: StateOf, tmp_path: Path, parsed: Any
+) -> None:
+    assert parsed.optimizer.adam_betas == [0.9, 0.999]
+    assert parsed.model.encoder_embed_dim == 32 and parsed.model.encoder_layers == 1
+    path = checkpoint(tmp_path / "checkpoint_last.pt", epoch=1)
+    content = torch.load(path, weights_only=False)
+    content["cfg"] = {section: entries}
+    torch.save(content, path)
+    assert state_of("optimization.max_update=40")[0]
+    assert progress._same("(0.9,0.98)", "(0.9, 0.98)") and not progress._same("1e-3", "(1, 2)")
+    if section == "model":
+        entries["encoder"] = {"layers": 2, "embed_dim": 32}
+    else:
+        entries["adam_betas"] = "(0.9,0.98)"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"layers 2, now 1\)|\(adam_betas \(0.9,0.98\), now"):
+        state_of("optimization.max_update=40")
+
+
 def test_a_cut_off_checkpoint_to_begin_with_is_named(tmp_path: Path) -> None:
     good = checkpoint(tmp_path / "good.pt")
     cut = tmp_path / "checkpoint_best.pt"
@@ -212,19 +248,23 @@ def test_a_cut_off_checkpoint_to_begin_with_is_named(tmp_path: Path) -> None:
         progress.check_begun_with({"--teacher-path": cut})
 
 
-def test_length_of_stage_1_of_what_was_begun(tmp_path: Path) -> None:
+def test_stages_of_what_was_begun(tmp_path: Path) -> None:
+    """Whatever says when it is regularized, and by whom; of a folder, or a file by its name."""
     path = checkpoint(tmp_path / "checkpoint_last.pt")
-    assert progress.smoothing_epochs_of(tmp_path) is None
+    assert progress.stages_of(tmp_path) == {}
     content = torch.load(path)
-    content["cfg"] = {"criterion": {"_name": "tsla_cross_entropy", "smoothing_epochs": 2}}
+    stages = {"smoothing_updates": 9, "smoothing_schedule": "cosine", "teacher_path": "t.pt"}
+    criterion = {"_name": "tsla_cross_entropy", "smoothing_epochs": None, "label_smoothing": 0.2}
+    content["cfg"] = {"criterion": criterion | stages}
     torch.save(content, path)
-    assert progress.smoothing_epochs_of(tmp_path) == 2
+    assert progress.stages_of(tmp_path) == progress.stages_of(path) == stages
     best = tmp_path / "checkpoint_best.pt"
     shutil.copyfile(path, best)
     path.write_bytes(path.read_bytes()[:99])
-    assert progress.smoothing_epochs_of(tmp_path) == 2  # it goes on with that one
+    assert progress.stages_of(tmp_path) == stages  # it goes on with that one
+    assert progress.stages_of(path) is None  # the training will say so
     best.unlink()
-    assert progress.smoothing_epochs_of(tmp_path) is None  # the training will say so
+    assert progress.stages_of(tmp_path) is None
 
 
 def test_a_file_by_another_name_is_no_other_flag(state_of: StateOf, tmp_path: Path) -> None:
