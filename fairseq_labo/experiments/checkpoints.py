@@ -142,10 +142,17 @@ def _dictionaries(bin_dir: Path, languages: Sequence[str]) -> dict[str, str]:
     }
 
 
-def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = False) -> None:
+def record_corpus(
+    save_dir: Path,
+    corpus: PreparedCorpus,
+    *,
+    counted: bool = False,
+    begun: Mapping[str, Any] | None = None,
+) -> None:
     """Write corpus.json for the checkpoints that a training is about to leave in `save_dir`.
 
     `counted`: the target side of its training data is, too, since a prior is made of its counts.
+    `begun`: what holds where there is no corpus.json yet, of `corpus_of`.
 
     Raises UserError if the folder's checkpoints are of other languages or dictionaries, or, where
     it is counted, of another text.
@@ -154,9 +161,8 @@ def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = Fal
     if counted:
         texts = sorted(corpus.bin_dir.glob(f"train*.*-*.{corpus.languages[1]}.bin"))
         now["target_text"] = {path.name: sha256_of(path) for path in texts}
-    if any(save_dir.glob(CHECKPOINTS)):
-        if not isinstance(before, dict):  # fairseq-train itself was at work there
-            before = _record_beside(save_dir)
+    before = before if isinstance(before, dict) else begun
+    if before and any(save_dir.glob(CHECKPOINTS)):
         _check_recorded(before, corpus, f"{save_dir}: expected checkpoints")
         if counted and before.get("target_text") not in (None, now["target_text"]):
             raise UserError(
@@ -168,10 +174,13 @@ def record_corpus(save_dir: Path, corpus: PreparedCorpus, *, counted: bool = Fal
     write_json(save_dir / CORPUS, now)
 
 
-def _record_beside(folder: Path) -> dict[str, Any]:
-    """What the newest good checkpoint of a folder tells of the corpus of its training."""
-    good = newest_good(folder)
-    return _record_of(good, settings_of(load_checkpoint(good), "task")) if good else {}
+def corpus_of(path: Path) -> dict[str, Any]:
+    """What a checkpoint tells of the corpus of its training, as far as it does. Imports torch."""
+    state = load_checkpoint(path)
+    try:
+        return _record_of(path, settings_of(state, "task"))
+    except UserError:  # of its settings
+        return {}
 
 
 def _check_recorded(record: Mapping[str, Any], corpus: PreparedCorpus, expected: str) -> None:
@@ -231,7 +240,7 @@ def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
     languages = [trained.get("source_lang"), trained.get("target_lang")]
     if all(languages):
         record["languages"] = languages
-    with suppress(UserError, OSError):  # the folder is gone
+    with suppress(UserError, OSError, ValueError):  # the folder is gone, or its name is none
         if "languages" not in record:  # fairseq had found them by itself
             record["languages"] = list(PreparedCorpus.read(Path(data)).languages)
         if "dictionaries" not in record:

@@ -90,6 +90,11 @@ def check_kind(name: str, value: Tensor) -> None:
         raise TypeError(f"{name} must be floating point, of 16 bits or more, found {value.dtype}")
     if value.layout != torch.strided:
         raise TypeError(f"{name} must be a dense tensor, found {value.layout}: call to_dense()")
+    check_not_meta(name, value)
+
+
+def check_not_meta(name: str, value: Tensor) -> None:
+    """Raise TypeError for a tensor without numbers."""
     if value.is_meta:
         raise TypeError(f"{name} must hold numbers, found a tensor on the device meta")
 
@@ -158,7 +163,7 @@ def check_linear_kinds(hidden: Any, weight: Any, bias: Any) -> None:
     for name, value in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if name != "bias" or value is not None:
             check_tensor(name, value)
-            check_kind(name, value)
+            check_not_meta(name, value)
 
 
 def check_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:

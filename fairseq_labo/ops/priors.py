@@ -30,21 +30,19 @@ def prior_from_counts(name: str, counts: Tensor) -> Tensor | None:
         raise ValueError(f"the prior must be one of {', '.join(PRIORS)}, found {name!r}")
     if name == "uniform":
         return None
+    expected = "expected how often each type occurs [vocab_size], a dense tensor of numbers, found"
     try:
         counts = torch.as_tensor(counts)
-        readable = counts.layout == torch.strided and not (counts.is_complex() or counts.is_meta)
-    except (TypeError, ValueError, RuntimeError):
-        readable = False
-    if not readable:
-        raise TypeError(
-            f"expected how often each type occurs [vocab_size], a dense tensor of numbers, found "
-            f"{counts!r:.80}"
-        )
+        if counts.layout != torch.strided or counts.is_complex() or counts.is_meta:
+            raise TypeError(f"{counts.dtype}, {counts.layout}, on {counts.device}")
+        counts = counts.double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{expected} {type(counts).__name__}: {error}") from error
     total = counts.sum(dtype=torch.float64)
     if counts.dim() != 1 or bool((counts < 0).any()) or not 0 < total < math.inf:
         raise ValueError(
             f"expected how often each type occurs [vocab_size], some above 0 and none below, found "
             f"{list(counts.shape)} numbers with the sum {float(total):g}"
         )
-    weights = counts.double() if name == "unigram" else counts.gt(0).double()
+    weights = counts if name == "unigram" else counts.gt(0).double()
     return (weights / weights.sum()).float()

@@ -13,6 +13,7 @@ import torch
 from fairseq_labo.experiments.checkpoints import (
     check_corpus,
     check_finite,
+    corpus_of,
     corpus_record,
     fingerprint,
     load_checkpoint,
@@ -107,7 +108,8 @@ def test_the_text_that_a_prior_was_counted_in(corpus: PreparedCorpus, tmp_path: 
 @pytest.mark.parametrize(
     ("other", "found"),
     [({"source_lang": "en", "target_lang": "de"}, "other languages"),
-     ({"data": "elsewhere"}, "other dictionaries"), ({"data": "gone"}, None)],
+     ({"data": "elsewhere"}, "other dictionaries"), ({"data": "gone"}, None),
+     ({"data": "no\0name"}, None)],
 )  # fmt: skip
 def test_checkpoints_that_fairseq_train_left(
     other: dict[str, str], found: str | None, corpus: PreparedCorpus, tmp_path: Path
@@ -119,16 +121,19 @@ def test_checkpoints_that_fairseq_train_left(
     if "data" in other:
         other = {"data": str(tmp_path / other["data"])}
     run = tmp_path / "run"
-    of_corpus(run / "checkpoint_last.pt", corpus, **other)
+    last = of_corpus(run / "checkpoint_last.pt", corpus, **other)
     if found is None:  # nothing is known that could differ
-        record_corpus(run, corpus)
+        record_corpus(run, corpus, begun=corpus_of(last))
         return
     with pytest.raises(UserError, match=f"run: expected checkpoints .* found {found}"):
-        record_corpus(run, corpus)
+        record_corpus(run, corpus, begun=corpus_of(last))
     assert not (run / "corpus.json").exists()
-    of_corpus(run / "checkpoint_last.pt", corpus)
-    record_corpus(run, corpus)
+    record_corpus(run, corpus, begun=corpus_of(of_corpus(last, corpus)))
     assert read_json(run / "corpus.json") == corpus_record(corpus)
+
+
+def test_settings_that_are_none_tell_no_corpus(tmp_path: Path) -> None:
+    assert corpus_of(save(tmp_path / "c.pt", cfg={"task": "translation"})) == {}
 
 
 def test_counts_of_a_dictionary_do_not_matter(corpus: PreparedCorpus, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_refused(changes: dict[str, Any], error: type[Exception], match: str) ->
         ({"teacher_logits": np.zeros((3, 5))}, "teacher_logits must be a tensor, found ndarray"),
         ({"label_smoothing": None}, "label_smoothing must be a number, found None"),
         ({"label_smoothing": "much"}, "label_smoothing must be a number, found 'much'"),
+        ({"beta": b"2"}, "beta must be a number, found b'2'"),
         ({"label_smoothing": "0.1"}, "label_smoothing must be a number, found '0.1'"),
         ({"beta": torch.ones(2)}, "beta must be a number, found tensor"),
         ({"ignore_index": None}, "ignore_index must be a whole number, found None; -100"),
@@ -78,6 +79,22 @@ def test_refused(changes: dict[str, Any], error: type[Exception], match: str) ->
 def test_another_kind_is_refused_by_name(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(TypeError, match=match):
         loss(**changes)
+
+
+@pytest.mark.parametrize("index", [-(2**63) - 1, 2**63])
+def test_an_index_beyond_64_bits(index: int) -> None:
+    with pytest.raises(ValueError, match="ignore_index must be a number of 64 bits"):
+        loss(ignore_index=index)
+    loss(ignore_index=index + 1 if index < 0 else index - 1)
+
+
+@pytest.mark.parametrize("name", ["hidden", "weight", "bias"])
+def test_a_layer_without_numbers_is_refused_by_name(name: str) -> None:
+    shapes = {"hidden": (3, 2), "weight": (5, 2), "bias": (5,)}
+    layer = {each: torch.ones(shape) for each, shape in shapes.items()}
+    layer[name] = layer[name].to("meta")
+    with pytest.raises(TypeError, match=f"{name} must hold numbers, found a tensor on the device"):
+        labo_linear_loss(**layer, target=torch.tensor([0, 4, 2]), label_smoothing=0.1, beta=2.0)
 
 
 @pytest.mark.parametrize("name", ["hidden", "weight", "bias"])

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -288,6 +289,15 @@ def test_counts_that_are_not_finite() -> None:
 def test_counts_that_are_no_numbers(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a dense tensor of numbers, found"):
         prior_from_counts("unigram", wrong)
+
+
+def test_counts_of_any_kind_of_number() -> None:
+    expected = prior_from_counts("unigram", torch.tensor([3, 0, 1]))
+    for dtype in (torch.uint8, torch.uint16, torch.uint64, torch.float16, torch.float8_e5m2):
+        counts = torch.tensor([3, 0, 1], dtype=torch.float32).to(dtype)
+        assert torch.equal(prior_from_counts("unigram", counts), expected)
+    with pytest.raises(TypeError, match=r"found ndarray: .*negative"):  # torch's own remedy
+        prior_from_counts("unigram", np.arange(3)[::-1])
 
 
 @pytest.mark.parametrize("beta", [20.0, 1e4, math.inf])

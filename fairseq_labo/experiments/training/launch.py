@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from fairseq_labo.experiments.checkpoints import CHECKPOINTS, record_corpus
+from fairseq_labo.experiments.checkpoints import CHECKPOINTS, CORPUS, record_corpus
 from fairseq_labo.experiments.console import say, show_command
 from fairseq_labo.experiments.data.intact import check_intact
 from fairseq_labo.experiments.data.prepared import PreparedCorpus, check_no_corpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import check_plain, locked, write_json
+from fairseq_labo.experiments.files import check_plain, locked, read_json, write_json
 from fairseq_labo.experiments.processes import end_with
 from fairseq_labo.experiments.training.flags import value_of
 from fairseq_labo.experiments.training.inquiry import apart
@@ -34,7 +34,7 @@ from fairseq_labo.experiments.training.log import (
     reached_stage_2,
 )
 from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
-from fairseq_labo.experiments.training.progress import check_begun_with, state_of
+from fairseq_labo.experiments.training.progress import check_begun_with, corpus_begun, state_of
 
 ENDING_SECONDS = 20  # for a process to end before it is killed
 RESOURCES = "resources.json"
@@ -69,7 +69,10 @@ def train_in(
         if first and corpus:
             check_intact(corpus.bin_dir, corpus.languages, splits=splits_of(training))
             prior = value_of("--label-prior", training) or "uniform"
-            record_corpus(save_dir, corpus, counted=prior != "uniform")
+            told = isinstance(read_json(save_dir / CORPUS), dict)
+            by_fairseq = not told and any(save_dir.glob(CHECKPOINTS))  # it was at work there
+            begun = apart(corpus_begun, save_dir) if by_fairseq else None
+            record_corpus(save_dir, corpus, counted=prior != "uniform", begun=begun)
         if is_finished(training, save_dir=save_dir, mending=mending, first=first):
             return 0
         if first and (others := begins_with(training, save_dir)):

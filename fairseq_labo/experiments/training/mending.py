@@ -46,6 +46,17 @@ def mend(folder: Path, *, log: str, has_last: bool = True) -> list[str]:
     return done
 
 
+def gone_on_from(folder: Path, log: str) -> Path | None:
+    """The checkpoint that a training in `folder` goes on from, once it is mended; None: afresh.
+
+    Imports torch.
+    """
+    last = folder / LAST_CHECKPOINT
+    if last.exists() and not _damage(last):
+        return last
+    return newest_good(folder) if last.exists() or (folder / log).exists() else None
+
+
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None; OSError for one that may only not be read."""
     path.open("rb").close()

@@ -22,6 +22,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.languages import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
 from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
 from fairseq_labo.experiments.training.progress import stages_of
 
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -133,11 +134,6 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
     given = {flag: value for flag, value in given.items() if value is not None}
     if {"smoothing_epochs", "smoothing_updates"} <= given.keys():
         raise UserError("expected one of --smoothing-epochs and --smoothing-updates, found both")
-    if "teacher_path" in given and given.get("label_prior", "uniform") != "uniform":
-        raise UserError(
-            f"expected one of --label-prior and --teacher-path, found both "
-            f"({given['label_prior']}, {given['teacher_path']}); leave one out"
-        )
     for flag in ("criterion", *given):
         if (value := passed_on(flag, options.passed_on)) is not None:
             raise UserError(
@@ -155,14 +151,22 @@ def _criterion_words(options: argparse.Namespace, criterion: Criterion) -> list[
             if not STAGES & before.keys():
                 raise UserError(
                     f"{name}: expected the length of stage 1 where a training without stages is "
-                    f"gone on from ({begun}), found none; give --smoothing-epochs N or "
-                    "--smoothing-updates N, which count from its beginning"
+                    f"gone on from ({begun}), found none; give --smoothing-epochs N, counted from "
+                    "its beginning, or --smoothing-updates N, counted from here"
                 )
             given = before | given
         elif reason := no_default_stage(whole, value_of("--max-update", options.passed_on)):
             raise UserError(f"{name}: {reason}")
         else:
             given["smoothing_epochs"] = (whole + 1) // 2
+    prior = given.get("label_prior") or passed_on("label_prior", options.passed_on) or "uniform"
+    if "teacher_path" in given and prior != "uniform":
+        kept = options.teacher_path is None
+        remedy = "give the length of stage 1, for the teacher is that of what is gone on from"
+        raise UserError(
+            f"expected one of --label-prior and --teacher-path, found both "
+            f"({prior}, {given['teacher_path']}); leave one out{f', or {remedy}' if kept else ''}"
+        )
     for flag in [option(flag) for flag in given if flag not in criterion.flags]:
         if flag not in map(option, MAY_BE_LEFT_OUT):
             raise UserError(f"{flag}: expected a criterion that has it, found {name}; leave it out")
@@ -179,7 +183,8 @@ def _begun(options: argparse.Namespace) -> Path | None:
     """The checkpoint, or the folder of some, whose epochs the training goes on counting."""
     if "--reset-dataloader" in options.passed_on:
         return None
-    if named := value_of("--restore-file", options.passed_on):
+    named = value_of("--restore-file", options.passed_on)
+    if named and named != LAST_CHECKPOINT:
         return Path(named) if Path(named).is_file() else None
     return options.save_dir if any(options.save_dir.glob(CHECKPOINTS)) else None
 

@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fairseq_labo.experiments.checkpoints import load_checkpoint, newest_good, settings_of
+from fairseq_labo.experiments.checkpoints import corpus_of, load_checkpoint, settings_of
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.inquiry import Criterion, registered
-from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, mend
+from fairseq_labo.experiments.training.log import MAIN_LOG
+from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, gone_on_from, mend
 
 # Flags of criterions.
 NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu"}
@@ -106,7 +107,9 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     hours = extra_state.get("previous_training_time", 0) / 3600
     if reason := _finished(config, epoch=epoch, updates=updates, hours=hours, log=log):
         if other:
-            anew = ", or add --reset-dataloader, to count from here" if updates == 0 else ""
+            by_epochs = 0 < config.optimization.max_epoch < epoch
+            anew = ", or add --reset-dataloader, to count epochs from here"
+            anew = anew if saving.reset_optimizer and by_epochs else ""
             raise UserError(
                 f"{path}: expected a training with these flags, found a finished one with other "
                 f"({'; '.join(other)}); take another --save-dir{anew}"
@@ -162,18 +165,18 @@ def _entries(section: Any) -> dict[str, Any]:
 
 
 def _same(before: Any, now: Any) -> bool:
-    """Whether a flag has the value of before, as text or not, or names the same file."""
+    """Whether a flag has the value of before, lists as text or not, or names the same file."""
     both = (before, now)
     texts = all(isinstance(value, str) for value in both)
-    if _literal(before) == _literal(now):
+    if _listed(before) == _listed(now):
         return True
     return texts and len({os.path.realpath(path) for path in both}) == 1
 
 
-def _literal(value: Any) -> Any:
-    """What a text like ``(0.9,0.98)`` stands for, which fairseq may keep as one; as a list."""
-    if isinstance(value, str):
-        with suppress(ValueError, SyntaxError):
+def _listed(value: Any) -> Any:
+    """As a list what a text like ``(0.9,0.98)`` stands for, which fairseq may keep as one."""
+    if isinstance(value, str) and value.startswith(("(", "[")):
+        with suppress(ValueError, SyntaxError, TypeError):
             value = ast.literal_eval(value)
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     return list(value) if is_list else value
@@ -199,7 +202,7 @@ def stages_of(path: Path) -> dict[str, Any] | None:
     path: a checkpoint, or a folder of some. Imports torch: to be asked `apart`.
     """
     try:
-        good = newest_good(path) if path.is_dir() else path  # the last one, unless it is damaged
+        good = gone_on_from(path, MAIN_LOG) if path.is_dir() else path
         state = load_checkpoint(good) if good else None
     except (UserError, OSError):  # the training will say so
         return None
@@ -208,6 +211,12 @@ def stages_of(path: Path) -> dict[str, Any] | None:
     criterion = settings_of(state, "criterion")
     # 0 epochs is a stage 1 of none.
     return {flag: criterion[flag] for flag in STAGE_FLAGS if criterion.get(flag) is not None}
+
+
+def corpus_begun(folder: Path) -> dict[str, Any]:
+    """What the checkpoint that a folder goes on from tells of its corpus; to be asked `apart`."""
+    path = gone_on_from(folder, MAIN_LOG)
+    return corpus_of(path) if path else {}
 
 
 def _finished(config: Any, *, epoch: int, updates: int, hours: float, log: Path) -> str | None:

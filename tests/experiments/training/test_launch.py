@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fairseq_labo.experiments.checkpoints import record_corpus
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import launch as launch_module
 from fairseq_labo.experiments.training.launch import (
@@ -20,6 +24,7 @@ from fairseq_labo.experiments.training.launch import (
     train_in,
 )
 from fairseq_labo.experiments.training.launch_plan import Launch
+from fairseq_labo.experiments.training.progress import state_of
 
 
 def program(text: str) -> list[str]:
@@ -167,6 +172,29 @@ def test_a_folder_that_is_a_file(path: str, tmp_path: Path) -> None:
 def test_folders_that_fairseq_would_read_otherwise(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f": expected a path without {why}"):
         check_folder(tmp_path / name)
+
+
+def test_the_corpus_of_foreign_checkpoints_is_asked_apart(
+    toy_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fairseq-train has left no corpus.json; the process that starts a training reads no torch."""
+    asked: list[str] = []
+
+    def answer(function: Callable[..., Any], *arguments: Any) -> Any:
+        asked.append(function.__name__)
+        return (True, []) if function is state_of else {"languages": ["en", "de"]}
+
+    monkeypatch.setattr(launch_module, "apart", answer)
+    corpus = PreparedCorpus.read(toy_corpus)
+    launch = Launch([program("raise SystemExit(3)")])
+    assert train_in(tmp_path / "new", launch, [], corpus=corpus) == 3 and not asked
+    (tmp_path / "checkpoint_last.pt").touch()
+    with pytest.raises(UserError, match=r"expected checkpoints of the corpus .* other languages"):
+        train_in(tmp_path, launch, [], corpus=corpus)
+    assert asked == ["corpus_begun"]
+    record_corpus(tmp_path, corpus)
+    assert train_in(tmp_path, launch, [], corpus=corpus) == 0
+    assert asked == ["corpus_begun", "state_of"]
 
 
 def test_a_corpus_is_no_folder_for_a_training(toy_corpus: Path) -> None:

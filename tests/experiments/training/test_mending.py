@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_labo.experiments.training.mending import mend
+from fairseq_labo.experiments.training.mending import gone_on_from, mend
 
 
 def save(path: Path, value: float, *, age: int = 0) -> bytes:
@@ -90,6 +90,23 @@ def test_a_kill_before_the_first_last_one(trained: bool, tmp_path: Path) -> None
         assert mend(tmp_path, log="train.log", has_last=False) == [] and not last.exists()
         assert len(mend(tmp_path, log="train.log")) == 1
     assert last.exists() == trained and (not trained or last.read_bytes() == whole)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_is_gone_on_from_is_told_without_mending(trained: bool, tmp_path: Path) -> None:
+    """A newer checkpoint that others have put there is not."""
+    last, best = (tmp_path / f"checkpoint_{name}.pt" for name in ("last", "best"))
+    assert gone_on_from(tmp_path, "train.log") is None
+    whole = save(last, 1.0, age=60)
+    save(best, 2.0)
+    if trained:
+        (tmp_path / "train.log").touch()
+    before = names(tmp_path)
+    assert gone_on_from(tmp_path, "train.log") == last
+    cut(last, whole)
+    assert gone_on_from(tmp_path, "train.log") == best and names(tmp_path) == before
+    last.unlink()
+    assert gone_on_from(tmp_path, "train.log") == (best if trained else None)
 
 
 def test_what_may_not_be_read_is_not_damaged(

@@ -82,6 +82,28 @@ def test_more_epochs_do_not_begin_stage_1_again(
     assert value_of("--smoothing-epochs", made) == "4"
 
 
+def test_the_default_restore_file_is_that_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoint_last.pt").touch()
+    asked = []
+    monkeypatch.setattr(
+        presets, "apart", lambda _, path: asked.append(path) or {"teacher_path": "t"}
+    )
+    tsla: Any = {"criterion": "tsla_cross_entropy", "save_dir": tmp_path}
+    words = ["--restore-file", "checkpoint_last.pt"]
+    data = corpus(tmp_path / "data")
+    assert value_of("--teacher-path", arguments(data, *words, **tsla)) == "t"
+    assert asked == [tmp_path]
+    # The teacher that is kept does not go with a prior; with a length it is not kept.
+    match = r"found both \(unigram, t\); leave one out, or give the length of stage 1"
+    for words, flags in (([], {"label_prior": "unigram"}), (["--label-prior", "unigram"], {})):
+        with pytest.raises(UserError, match=match):
+            arguments(data, *words, **tsla, **flags)
+        made = arguments(data, *words, smoothing_epochs=2, **tsla, **flags)
+        assert value_of("--teacher-path", made) is None
+
+
 def test_of_a_training_without_stages_the_length_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -179,8 +179,14 @@ def test_a_training_with_other_flags(
     reset = "checkpoint.reset_optimizer=true"
     assert state_of("optimization.max_update=40", reset) == (False, "")
     if said:  # its epochs are counted on: it is not finished as what was asked for, either
-        with pytest.raises(UserError, match=r"take another --save-dir, or add --reset-dataload"):
-            state_of("optimization.max_epoch=0", "optimization.stop_time_hours=2", reset)
+        for end, remedy in (
+            ("stop_time_hours=2", "save-dir$"),
+            ("max_epoch=3", "add --reset-data"),
+        ):
+            checkpoint(path, epoch=4)
+            torch.save(torch.load(path) | {"cfg": content["cfg"]}, path)
+            with pytest.raises(UserError, match=remedy):
+                state_of(f"optimization.{end}", reset)
     else:
         assert state_of("optimization.stop_time_hours=2", reset)[0]
 
@@ -216,7 +222,8 @@ def test_a_training_of_another_model_or_optimizer(
         ("optimizer", {"_name": "adam", "adam_betas": "(0.9,0.999)"}),
         # hydra's nested sections, beside flat keys with fairseq's defaults.
         ("model", {"_name": "transformer", "encoder_layers": 6, "encoder_embed_dim": 512,
-                   "encoder": {"layers": 1, "embed_dim": 32}, "decoder": None}),
+                   "encoder": {"layers": 1, "embed_dim": 32}, "decoder_layers": 6,
+                   "decoder": {"layers": 1}}),
     ],
 )  # fmt: skip
 def test_the_same_training_written_otherwise(
@@ -229,7 +236,11 @@ def test_the_same_training_written_otherwise(
     content["cfg"] = {section: entries}
     torch.save(content, path)
     assert state_of("optimization.max_update=40")[0]
-    assert progress._same("(0.9,0.98)", "(0.9, 0.98)") and not progress._same("1e-3", "(1, 2)")
+    for same in ("(0.9,0.98)", "[0.9, 0.98]", [0.9, 0.98], (0.9, 0.98)):
+        assert progress._same(same, "(0.9, 0.98)")
+    for other in ("(0.9, 0.9)", "(", "[{[1]: 2}]", "0.9, 0.98", None):
+        assert not progress._same(other, "(0.9, 0.98)")
+    assert not progress._same("1_0", "10")
     if section == "model":
         entries["encoder"] = {"layers": 2, "embed_dim": 32}
     else:
@@ -258,6 +269,15 @@ def test_stages_of_what_was_begun(tmp_path: Path) -> None:
     content["cfg"] = {"criterion": criterion | stages}
     torch.save(content, path)
     assert progress.stages_of(tmp_path) == progress.stages_of(path) == stages
+    other = {"smoothing_epochs": 0, "teacher_temperature": 2.0}  # a first stage of none
+    content["cfg"] = {"criterion": {"_name": "tsla_cross_entropy"} | other}
+    foreign = tmp_path / "checkpoint_teacher.pt"  # newer, but nobody goes on from it
+    torch.save(content, foreign)
+    assert progress.stages_of(foreign) == other and progress.stages_of(tmp_path) == stages
+    path.rename(tmp_path / "mine.pt")
+    assert progress.stages_of(tmp_path) is None and progress.corpus_begun(tmp_path) == {}
+    foreign.unlink()
+    (tmp_path / "mine.pt").rename(path)
     best = tmp_path / "checkpoint_best.pt"
     shutil.copyfile(path, best)
     path.write_bytes(path.read_bytes()[:99])
