@@ -9,8 +9,8 @@ usage() {
 usage: scripts/setup.sh [-h]
 
 Make a virtual environment in .venv (or \$VENV) with fairseq, fairseq_labo and the tools of its
-tests: the versions of scripts/locks/, checked by their hashes. Running it again takes seconds;
-two at once wait for each other, and one that was killed is made anew.
+tests: the versions of scripts/locks/, checked by their hashes (but torch's CPU build). Running it
+again takes seconds; two at once wait for each other, and one that was killed is made anew.
 
 environment:
   VENV     folder of the virtual environment (default: .venv in the repository)

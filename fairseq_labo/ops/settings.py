@@ -5,8 +5,8 @@ from typing import NamedTuple, Required, TypedDict
 
 from torch import Tensor
 
-# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: 2e-7 of it at 16.
-# Above, `expm1` is summed instead.
+# Up to here β times the rounding of log(T/V), about 1e-7, is small beside R: at 16 at most 5e-7 of
+# it from 1,000 types on (3e-6 of two). Above, `expm1` is summed instead.
 LARGEST_BETA_BY_LOG = 16.0
 
 

@@ -4,6 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
+
+from fairseq_labo.ops import labo_targets
 from scripts import benchmark_tables, tables
 from tests.conftest import REPOSITORY
 from tests.documents.texts import words
@@ -69,6 +73,18 @@ def test_the_sentences_on_the_map_hold() -> None:
     above = [key for key, each in found.items() if each.measures["score"] > max(smoothing)]
     assert sorted(above) == [(2.0, 0.4), (4.0, 0.2), (4.0, 0.4)] and abs(gains[0]) < 0.05
     at_most = [found[beta, 0.1].measures["nll_bits"] for beta in finite]
+    lowest = {
+        alpha: min(finite, key=lambda beta: found[beta, alpha].measures["nll_bits"])
+        for alpha in alphas
+    }
+    assert [alpha for alpha in alphas if lowest[alpha] == 1.5] == [0.2, 0.4]
+    short = words(REPOSITORY / "docs" / "results-short.md")
+    assert "on the map only with α = 0.2 and 0.4:" in short
+    deviations = [
+        statistics.stdev(run.compared["test"].score for run in runs)
+        for runs in tables.study("multi30k-de-en-finals").methods.values()
+    ]
+    errors = [math.sqrt(2 / len(finite)) * each for each in deviations]
     page = words(REPOSITORY / "docs" / "results.md")
     for text in (
         f"level with cross entropy, and the others are above it, by {gains[1]:.2f} to "
@@ -77,8 +93,56 @@ def test_the_sentences_on_the_map_hold() -> None:
         f"0.05 to 0.4: {min(smoothing):.1f} to {max(smoothing):.1f}.",
         f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
         f"cross entropy has {none.measures['nll_bits']:.3f}.",
+        f"a rise of {means[-1] - means[0]:.1f}, where the difference of two such means has a "
+        f"standard error of {min(errors):.1f} to {max(errors):.1f}",
     ):
         assert text in page
+
+
+def test_the_sentences_on_the_length_of_a_training_hold() -> None:
+    """Beams in the order of the methods; NLL of cross entropy's averaged checkpoints."""
+    regime, of_map = (tables.study(f"multi30k-de-en-{name}") for name in ("regime", "map"))
+    less = [
+        run.beams["valid"][20].score - run.beams["valid"][50].score
+        for name in ("cross_entropy", "label_smoothing")
+        for run in regime.methods[name]
+    ]
+    (averaged,) = regime.methods["cross_entropy"]
+    nll = averaged.scores["valid"]["calibration"]["nll_bits"]
+    (of_11_000,) = of_map.search.methods["cross_entropy"]
+    page = words(REPOSITORY / "docs" / "results.md")
+    assert f"({less[0]:.2f} and {less[1]:.2f} less at 50)" in page
+    assert (
+        f"checkpoints averaged {nll:.2f}; of the map's run, after 11,000, "
+        f"{of_11_000.measures['nll_bits']:.2f})"
+    ) in page
+
+
+def test_the_sentence_on_the_confidence_penalty_holds() -> None:
+    """How far its gradient is from LABO's with β = 1 + δ, for logits of three sizes."""
+    generator, weight = torch.Generator().manual_seed(0), 0.1
+    deltas = (0.1, 0.01, 1e-3, 1e-4, 1e-6)
+    off, of_whole = (dict[float, list[float]]() for _ in range(2))
+    for size in (1, 2, 3):
+        z = size * torch.randn(64, 5000, generator=generator)
+        target = torch.randint(5000, (64,), generator=generator)
+        exact = z.double().requires_grad_()
+        entropy = torch.special.entr(exact.softmax(-1)).sum()
+        (penalty,) = torch.autograd.grad(-weight * entropy, exact)
+        (nll,) = torch.autograd.grad(F.cross_entropy(exact, target, reduction="sum"), exact)
+        for delta in deltas:
+            found = weight / delta * (z.softmax(-1) - labo_targets(z, beta=1 + delta))
+            error = (found - penalty).norm()
+            off.setdefault(delta, []).append(100 * float(error / penalty.norm()))
+            of_whole.setdefault(delta, []).append(100 * float(error / (nll + penalty).norm()))
+    first, second, third, fourth, last = (off[delta] for delta in deltas)
+    page = words(REPOSITORY / "docs" / "family.md")
+    assert (
+        f"off by {min(first):.0f} to {max(first):.0f}% at δ = 0.1, by {min(second):.0f} to "
+        f"{max(second):.0f}% at 0.01, by {min(third):.1f} to {max(third):.1f}% at 1e-3"
+    ) in page
+    assert max(fourth) < 0.15 and 2 < min(last) < 10
+    assert f"{max(max(of_whole[delta]) for delta in deltas[1:4]):.2f}% and less from" in page
 
 
 def test_the_sentence_on_the_speed_holds() -> None:

@@ -25,12 +25,12 @@ class PublishedFigure:
 class PaperTask:
     """A task of the literature, named corpus.source-target: its test set and published figures.
 
-    `sentences` is the test set's size, None where it is not on record.
+    `test_set` and `sentences`, its size, are None where they are not on record.
     """
 
     name: str
-    test_set: str
     figures: tuple[PublishedFigure, ...]
+    test_set: str | None = None
     sentences: int | None = None
 
 
@@ -82,9 +82,11 @@ def compare_with_paper(
             f"[{figure.method}; {figure.source}] | {ours['label']}{assumed} | {ours['signature']}"
         )
     if task.sentences is None:
+        unknown = "On which test set the figure was obtained"
+        if task.test_set:
+            unknown = f"The size of the figure's test set ({task.test_set})"
         lines.append(
-            f"{task.name}: comparable? On which test set the figure was obtained is not on record; "
-            f"ours has {sentences} sentences"
+            f"{task.name}: comparable? {unknown} is not on record; ours has {sentences} sentences"
         )
     elif task.sentences != sentences:
         lines.append(

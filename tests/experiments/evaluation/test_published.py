@@ -43,11 +43,21 @@ def test_a_folder_named_as_in_fairseqs_example() -> None:
     assert task is PAPER_TASKS["iwslt14.de-en"]
 
 
-def test_a_test_set_that_is_not_on_record_is_said_to_be_none() -> None:
-    task = PAPER_TASKS["iwslt17.fr-en"]
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [
+        ("iwslt17.fr-en", "On which test set the figure was obtained"),
+        (
+            "iwslt14.en-fr",
+            "The size of the figure's test set (dev2010 + tst2010 + tst2011 + tst2012)",
+        ),
+    ],
+)
+def test_what_is_not_on_record_of_a_test_set_is_said(name: str, unknown: str) -> None:
+    task = PAPER_TASKS[name]
     assert task.sentences is None
     lines = compare_with_paper(task, score_text(TEXTS, language="en"), sentences=890)
-    assert "not on record; ours has 890 sentences" in lines[-1]
+    assert f"{unknown} is not on record; ours has 890 sentences" in lines[-1]
     assert len(lines) == len(task.figures) + 1
 
 
