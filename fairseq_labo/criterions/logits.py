@@ -70,15 +70,16 @@ def adaptive_log_probs(softmax: AdaptiveSoftmax, features: Tensor) -> Tensor:
 
 
 def check_autoregressive(part: Any) -> None:
-    """Raise ValueError for the task or the model of a non-autoregressive translator.
+    """Raise RuntimeError for the task or the model of a non-autoregressive translator.
 
     Those models compute losses of their own (of lengths, insertions, masks), which need
-    fairseq's ``nat_loss``; there is no matrix of logits to be regularized.
+    fairseq's ``nat_loss``; there is no matrix of logits to be regularized. (RuntimeError, as in
+    `TeacherError`: the trainer writes no checkpoint then.)
     """
     if isinstance(part, TranslationLevenshteinTask) or isinstance(
         getattr(part, "decoder", None), FairseqNATDecoder
     ):
-        raise ValueError(
+        raise RuntimeError(
             f"expected an autoregressive task and model, found {type(part).__name__}: "
             f"non-autoregressive translation needs fairseq's --criterion nat_loss"
         )

@@ -78,6 +78,8 @@ def why_not_fused(model: nn.Module) -> str | None:
         and has_method(layer.forward, nn.Linear.forward)
     ):
         return "has no plain linear output layer"
+    if layer.in_features != decoder.output_embed_dim:  # fairseq's own forward fails, too
+        return f"has features of {decoder.output_embed_dim} for a layer of {layer.in_features}"
     if any(map(_has_hooks, (model, decoder, layer))):
         return "has hooks, which may change the logits"
     if not has_plain_logits(model):

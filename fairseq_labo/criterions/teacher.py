@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 LANGUAGES = ("source_lang", "target_lang")
 # Of a task's configuration: the tokens that it puts into a batch beside those of the text.
 TOKENS = ("encoder_langtok", "decoder_langtok", "add_bos_token", "prepend_bos")
+# The same in the YAML of speech_to_text's data.
+TAGS = ("prepend_tgt_lang_tag", "prepend_bos_and_append_tgt_lang_tag")
 
 
 class TeacherError(RuntimeError):
@@ -137,7 +139,19 @@ def check_task(path: str, teacher_config: Any, task: Any) -> None:
                 f"--teacher-path: expected a teacher with --{key.replace('_', '-')} {expected}, "
                 f"like the student, found {theirs} in {path}"
             )
+    taught, wanted = (_pairs(each) for each in (teacher_config, ours))
+    if taught and not wanted <= taught:
+        raise TeacherError(
+            f"--teacher-path: expected a teacher of the student's --lang-pairs, "
+            f"{','.join(sorted(wanted))}, found one of {','.join(sorted(taught))} in {path}"
+        )
     check_dictionaries(path, teacher_config, task)
+
+
+def _pairs(config: Any) -> set[str]:
+    """The pairs of languages of a multilingual task, as it was given or as the task parted it."""
+    pairs = getattr(config, "lang_pairs", None) or []
+    return set(pairs.split(",") if isinstance(pairs, str) else pairs)
 
 
 def check_positions(path: str, teacher: Any, student: Any, task: Any) -> None:
@@ -149,16 +163,19 @@ def check_positions(path: str, teacher: Any, student: Any, task: Any) -> None:
         return
     ours = utils.resolve_max_positions(task.max_positions(), student.max_positions())
     theirs = teacher.max_positions()
-    if utils.resolve_max_positions(ours, theirs) != ours:
+    both = utils.resolve_max_positions(ours, theirs)
+    if both != ours:
+        remedy = f"--tokens-per-sample {both}"
+        if isinstance(both, tuple):
+            remedy = f"--max-source-positions {both[0]} --max-target-positions {both[1]}"
         raise TeacherError(
             f"--teacher-path: expected learned positions for as many tokens as the student may "
-            f"read, {ours}, found {theirs} in {path}; give the student the teacher's "
-            "--max-source-positions and --max-target-positions (--tokens-per-sample)"
+            f"read, {ours}, found {theirs} in {path}; give the student {remedy}"
         )
 
 
 def check_dictionaries(path: str, teacher_config: Any, task: Any) -> None:
-    """Raise TeacherError if the teacher's dictionaries are at hand and not the student's.
+    """Raise TeacherError if the teacher's dictionaries, or tags, are at hand and not the student's.
 
     A checkpoint names the folder of its data; the dictionaries are there. Where that folder is
     gone, only the sizes of the embeddings can be compared, which the log then says.
@@ -179,6 +196,14 @@ def check_dictionaries(path: str, teacher_config: Any, task: Any) -> None:
             f"--teacher-path: the dictionaries that the teacher {path} was trained on cannot be "
             f"read from {folders[0]}: {type(cause).__name__}: {cause}"
         ) from cause
+    for key in TAGS:
+        of_data = (getattr(each, "data_cfg", None) for each in (teacher_task, task))
+        theirs, ours = (getattr(each, key, False) for each in of_data)
+        if theirs != ours:
+            raise TeacherError(
+                f"--teacher-path: expected a teacher whose data has {key}: {ours}, like the "
+                f"student's, found {theirs} in {path}"
+            )
     for side in ("source_dictionary", "target_dictionary"):
         theirs, ours = getattr(teacher_task, side), getattr(task, side)
         if theirs != ours:

@@ -117,6 +117,14 @@ def test_a_model_that_does_not_give_its_features_is_refused(build: Build) -> Non
         run(built)
 
 
+def test_an_output_layer_of_another_width_is_refused(build: Build) -> None:
+    """With the flags for which fairseq's own forward fails."""
+    shape = ("--share-decoder-input-output-embed", "--decoder-output-dim", 8)
+    built = build(*LABO, "--fused-projection", *shape)
+    with pytest.raises(RuntimeError, match=r"has features of 8 for a layer of 32: leave out"):
+        run(built)
+
+
 def test_a_decoder_with_an_output_layer_in_its_own_way_is_refused(build: Build) -> None:
     built = build(*LABO, "--fused-projection")
 

@@ -11,7 +11,13 @@ import pytest
 import torch
 from fairseq import tasks
 
-from fairseq_labo.criterions.teacher import Teacher, TeacherError, check_task, load_teacher
+from fairseq_labo.criterions.teacher import (
+    Teacher,
+    TeacherError,
+    check_dictionaries,
+    check_task,
+    load_teacher,
+)
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import TSLA
@@ -96,6 +102,28 @@ def test_a_task_that_adds_symbols_when_it_builds_its_model() -> None:
         check_task("t.pt", config, object.__new__(kind))
 
 
+@pytest.mark.parametrize(("theirs", "refused"), [("de-fr,fr-de", True), ("de-en,de-fr", False)])
+def test_a_teacher_of_other_language_pairs(theirs: str, refused: bool) -> None:
+    """It has not seen a sentence of the student's pair."""
+    student = object.__new__(tasks.TASK_REGISTRY["translation_multi_simple_epoch"])
+    student.args = Namespace(lang_pairs=["de-en"])
+    config = Namespace(_name="translation_multi_simple_epoch", lang_pairs=theirs)
+    if not refused:
+        return check_task("t.pt", config, student)
+    with pytest.raises(TeacherError, match=r"student's --lang-pairs, de-en, found one of de-fr,fr"):
+        check_task("t.pt", config, student)
+
+
+def test_a_teacher_of_data_with_language_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that the YAML of speech_to_text asks for; the two would read different targets."""
+    theirs, ours = (Namespace(data_cfg=Namespace(prepend_tgt_lang_tag=tags)) for tags in (1, 0))
+    monkeypatch.setattr(tasks, "setup_task", lambda *_, **__: theirs)
+    with pytest.raises(TeacherError, match=r"data has prepend_tgt_lang_tag: 0, like .* found 1 in"):
+        check_dictionaries("t.pt", Namespace(data=str(tmp_path)), ours)
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_a_teacher_with_fewer_positions(
     build: Callable[..., Built], learned: bool, monkeypatch: pytest.MonkeyPatch
@@ -109,7 +137,10 @@ def test_a_teacher_with_fewer_positions(
     if not learned:
         assert teacher.logits(student.batch, student=student.model).dim() == 3
         return
-    match = r"as many tokens as the student may read, \(90, 1024\), found \(1024, 70\) in small.pt"
+    match = (
+        r"as many tokens as the student may read, \(90, 1024\), found \(1024, 70\) in small.pt; "
+    )
+    match += "give the student --max-source-positions 90 --max-target-positions 70$"
     with pytest.raises(TeacherError, match=match):
         teacher.logits(student.batch, student=student.model)
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
-from tests.training.runs import LABO, TSLA, Train, fairseq_train
+from tests.training.runs import LABO, TSLA, Run, Train, fairseq_train
 
 pytestmark = pytest.mark.slow  # trainings
 
@@ -54,13 +54,14 @@ MODELS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def assert_learns(data: object, save_dir: Path, *flags: object) -> None:
+def assert_learns(data: object, save_dir: Path, *flags: object) -> Run:
     run = fairseq_train(data, save_dir, *flags, *TRAINING, *RUN)
     nll = run.logged("nll_loss")
     assert len(nll) == 4 and nll[-1] < nll[0] - 0.2
     assert [weight > 0 for weight in run.logged("smoothing")] == [True, True, False, False]
     assert run.logged("reg_loss")[:2] == [value for value in run.logged("reg_loss") if value > 0]
     assert run.last("loss") == run.last("nll_loss") < nll[0]
+    return run
 
 
 @pytest.mark.parametrize("criterion", CRITERIONS)
@@ -129,11 +130,18 @@ LANGUAGE_MODEL = (
 def test_language_modeling_and_eval_lm(
     softmax: tuple[str, ...], monolingual: Path, tmp_path: Path, fairseq: Callable[..., str]
 ) -> None:
+    whole = ("--required-batch-size-multiple", 1)  # both validate on every block
     flags = ("--criterion", "labo_cross_entropy", *softmax)
-    assert_learns(monolingual, tmp_path, *LANGUAGE_MODEL, *flags)
+    trained = assert_learns(monolingual, tmp_path, *LANGUAGE_MODEL, *flags, *whole)
     checkpoint = tmp_path / "checkpoint_last.pt"
-    output = fairseq("eval_lm", monolingual, "--path", checkpoint, "--gen-subset", "valid")
-    assert "Loss (base 2):" in output and "Perplexity:" in output
+    length = ("--tokens-per-sample", 64)  # fairseq's own default is longer than the model reads
+    output = fairseq(
+        "eval_lm", monolingual, "--path", checkpoint, "--gen-subset", "valid", *length, *whole
+    )
+    (tokens,) = re.findall(r"Evaluated ([\d,]+) tokens", output)
+    (loss,) = re.findall(r"Loss \(base 2\): ([\d.]+)", output)
+    assert int(tokens.replace(",", "")) > 0
+    assert float(loss) == pytest.approx(trained.last("loss"), abs=2e-3)
 
 
 def test_the_prior_of_a_language_model_is_that_of_its_training_subset(
@@ -196,11 +204,12 @@ NON_AUTOREGRESSIVE = [
 @pytest.mark.parametrize(("task", "arch"), NON_AUTOREGRESSIVE)
 @pytest.mark.parametrize("criterion", CRITERIONS)
 def test_non_autoregressive_translation_is_refused(
-    task: str, arch: str, criterion: str, train: Train
+    task: str, arch: str, criterion: str, train: Train, tmp_path: Path
 ) -> None:
     flags = ("--task", task, "--arch", arch, *CRITERIONS[criterion], *RUN)
-    with pytest.raises(ValueError, match=r"expected an autoregressive task and model, found .+"):
+    with pytest.raises(RuntimeError, match=r"expected an autoregressive task and model, found .+"):
         train("run", *flags)
+    assert not list(tmp_path.rglob("crash.pt"))  # a checkpoint of an untrained model
 
 
 def test_fully_sharded_is_refused_without_fairscale(train: Train) -> None:

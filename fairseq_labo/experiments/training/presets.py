@@ -76,7 +76,9 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     def filled(part: str) -> list[str]:
         return [word.format(**values) for word in shlex.split(PRESETS["command"][part])]
 
-    words = [*filled("corpus"), *_criterion_words(options, criterion), *filled("model")]
+    own_model = any(value_of(flag, options.passed_on) for flag in ("--arch", "-a"))
+    words = [*filled("corpus"), *_criterion_words(options, criterion)]
+    words += [] if own_model else [*filled("model"), *size["dimensions"].split()]
     words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]
     of_epochs = keeps_epochs(options.passed_on)
     log = [word for word in filled("log") if not of_epochs or word != "--no-epoch-checkpoints"]

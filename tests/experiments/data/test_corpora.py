@@ -220,6 +220,8 @@ def test_counts_of_the_declared_corpora() -> None:
     wmt14 = releases.declared("wmt14", "--news-commentary", "v12")
     assert [wmt14.expected_lines(s) for s in wmt14.splits] == [3_961_179, 40_058, 3_003]
     assert (wmt14.recipe.clean_subwords, wmt14.recipe.bpe_size) == (Limits(250), 40_000)
+    # With the model that its figures are of, in the closing line.
+    assert (iwslt14.train_options, wmt14.train_options) == ("--size iwslt", "--size wmt")
 
 
 def test_counts_of_the_release() -> None:

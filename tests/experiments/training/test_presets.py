@@ -18,6 +18,7 @@ from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training import presets
 from fairseq_labo.experiments.training.flags import option, value_of
+from fairseq_labo.experiments.training.inquiry import apart
 from fairseq_labo.experiments.training.presets import (
     CRITERION_FLAGS,
     CRITERIONS,
@@ -27,6 +28,7 @@ from fairseq_labo.experiments.training.presets import (
     find_criterion,
     split_flags,
 )
+from fairseq_labo.experiments.training.progress import training_config
 
 RDROP = "label_smoothed_cross_entropy_with_rdrop"
 
@@ -179,6 +181,19 @@ def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixtu
         arguments(data, teacher_path="t.pt")
     with pytest.raises(UserError, match="expected one of --smoothing-epochs and"):
         arguments(data, smoothing_epochs=1, smoothing_updates=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arch", [("--arch", "lstm"), ("--arch=fconv",), ("-a", "transformer_tiny")]
+)
+def test_an_architecture_of_one_s_own(tmp_path: Path, arch: tuple[str, ...]) -> None:
+    """The model is what is said behind --; the size has the settings of the training."""
+    words = arguments(corpus(tmp_path / "data"), *arch)
+    assert value_of("--lr", words) == "5e-3" and value_of("--max-tokens", words) == "1000"
+    config = apart(training_config, words)
+    assert config.model.arch == arch[-1].rpartition("=")[2]
+    assert config.model.encoder_embed_dim == {"transformer_tiny": 64}.get(config.model.arch, 512)
 
 
 @pytest.mark.slow
