@@ -78,8 +78,6 @@ def why_not_fused(model: nn.Module) -> str | None:
         and has_method(layer.forward, nn.Linear.forward)
     ):
         return "has no plain linear output layer"
-    if layer.in_features != decoder.output_embed_dim:  # fairseq's own forward fails, too
-        return f"has features of {decoder.output_embed_dim} for a layer of {layer.in_features}"
     if any(map(_has_hooks, (model, decoder, layer))):
         return "has hooks, which may change the logits"
     if not has_plain_logits(model):
@@ -106,15 +104,21 @@ def decoder_features(model: nn.Module, net_input: dict[str, Any]) -> Features:
         RuntimeError: the model has no such layer, or it is sharded, or taken for unused.
     """
     *wrappers, inner = _layers_of(model)
-    reason = why_not_fused(inner)
-    if reason is not None:
-        raise RuntimeError(
-            f"--fused-projection needs a transformer decoder with a linear output layer (tied or "
-            f"not), but {type(inner).__name__} {reason}: leave out --fused-projection"
-        )
+    _expect(inner, why_not_fused(inner))
     decoder: Any = inner.decoder
     layer = decoder.output_projection
     weight = layer.weight  # read once: under a parametrization each time computes it
     _check_wrappers(wrappers, tied=weight is getattr(decoder.embed_tokens, "weight", None))
     hidden, _ = model(**net_input, features_only=True)  # [B, T, D]; through the wrappers
+    if hidden.size(-1) != weight.size(-1):  # --decoder-output-dim: without fusing it fails, too
+        _expect(inner, f"has features of {hidden.size(-1)} for a layer of {weight.size(-1)}")
     return Features(hidden.reshape(-1, hidden.size(-1)), weight, layer.bias)
+
+
+def _expect(model: nn.Module, reason: str | None) -> None:
+    """Raise RuntimeError if there is a reason why the loss cannot be fused."""
+    if reason is not None:
+        raise RuntimeError(
+            f"--fused-projection needs a transformer decoder with a linear output layer (tied or "
+            f"not), but {type(model).__name__} {reason}: leave out --fused-projection"
+        )

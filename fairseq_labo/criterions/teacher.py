@@ -151,7 +151,10 @@ def check_task(path: str, teacher_config: Any, task: Any) -> None:
 def _pairs(config: Any) -> set[str]:
     """The pairs of languages of a multilingual task, as it was given or as the task parted it."""
     pairs = getattr(config, "lang_pairs", None) or []
-    return set(pairs.split(",") if isinstance(pairs, str) else pairs)
+    found = set(pairs.split(",") if isinstance(pairs, str) else pairs)
+    for more in (getattr(config, "extra_lang_pairs", None) or {}).values():
+        found.update(more.split(","))
+    return found
 
 
 def check_positions(path: str, teacher: Any, student: Any, task: Any) -> None:
@@ -165,7 +168,7 @@ def check_positions(path: str, teacher: Any, student: Any, task: Any) -> None:
     theirs = teacher.max_positions()
     both = utils.resolve_max_positions(ours, theirs)
     if both != ours:
-        remedy = f"--tokens-per-sample {both}"
+        remedy = f"--tokens-per-sample {both} and no other --max-target-positions"
         if isinstance(both, tuple):
             remedy = f"--max-source-positions {both[0]} --max-target-positions {both[1]}"
         raise TeacherError(
@@ -183,8 +186,8 @@ def check_dictionaries(path: str, teacher_config: Any, task: Any) -> None:
     folders = utils.split_paths(getattr(teacher_config, "data", None) or "")
     if not folders or not os.path.isdir(folders[0]):
         logger.warning(
-            "teacher %s: its data %s is not here, so that its dictionaries cannot be compared "
-            "with the student's, only their sizes",
+            "teacher %s: its data %s is not here, so that its dictionaries (and language tags) "
+            "cannot be compared with the student's, only their sizes",
             path,
             folders[0] if folders else "folder",
         )

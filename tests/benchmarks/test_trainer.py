@@ -1,7 +1,9 @@
 """Random batches for fairseq's trainer."""
 
+import argparse
 import itertools
 
+import pytest
 import torch
 
 from benchmarks import trainer
@@ -30,3 +32,11 @@ def test_batches_are_random_padded_and_the_same_each_time() -> None:
         assert int(target.max()) < 90
         assert torch.equal(inputs["src_lengths"], inputs["src_tokens"].ne(1).sum(1))
     assert not torch.equal(first[0]["target"], first[1]["target"])
+
+
+@pytest.mark.parametrize(("size", "width"), [("small", 128), ("iwslt", 512)])
+def test_the_model_is_that_of_the_size(size: str, width: int) -> None:
+    options = argparse.Namespace(size=size, vocab_size=90)
+    flags = ["--criterion", "labo_cross_entropy"]
+    config, _ = trainer.configure(flags, options, "fp32", device="cpu")
+    assert config.model.decoder_embed_dim == width

@@ -24,6 +24,9 @@ def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_linear, "CPU_CHUNK_BYTES", 4096)
 
 
+FUSED = "--fused-projection"
+
+
 def run(built: Built, *, training: bool = True, reduce: bool = True) -> tuple[Any, ...]:
     """Loss, sample size, log, and the gradients by name."""
     built.criterion.progress.num_updates, built.criterion.progress.epoch = 0, 1
@@ -119,10 +122,13 @@ def test_a_model_that_does_not_give_its_features_is_refused(build: Build) -> Non
 
 def test_an_output_layer_of_another_width_is_refused(build: Build) -> None:
     """With the flags for which fairseq's own forward fails."""
-    shape = ("--share-decoder-input-output-embed", "--decoder-output-dim", 8)
-    built = build(*LABO, "--fused-projection", *shape)
+    shape, flag = ("--share-decoder-input-output-embed", "--decoder-output-dim", 8), [FUSED]
+    built = build(*LABO, FUSED, *shape)
     with pytest.raises(RuntimeError, match=r"has features of 8 for a layer of 32: leave out"):
         run(built)
+    # With this one fairseq leaves the features as they are, and the layer fits.
+    losses = [run(build(*LABO, *fused, *shape, "--tie-adaptive-weights")) for fused in ([], flag)]
+    assert float(losses[0][0]) == pytest.approx(float(losses[1][0]))
 
 
 def test_a_decoder_with_an_output_layer_in_its_own_way_is_refused(build: Build) -> None:

@@ -12,15 +12,19 @@ import torch
 from fairseq import tasks
 
 from fairseq_labo.criterions.teacher import (
+    TAGS,
     Teacher,
     TeacherError,
     check_dictionaries,
+    check_positions,
     check_task,
     load_teacher,
 )
 from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import TSLA
+
+LENGTHS = (("student", 128), ("task", 200))
 
 
 @pytest.fixture
@@ -102,25 +106,37 @@ def test_a_task_that_adds_symbols_when_it_builds_its_model() -> None:
         check_task("t.pt", config, object.__new__(kind))
 
 
-@pytest.mark.parametrize(("theirs", "refused"), [("de-fr,fr-de", True), ("de-en,de-fr", False)])
-def test_a_teacher_of_other_language_pairs(theirs: str, refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "more", "ours", "found"),
+    [
+        ("de-fr,fr-de", None, {}, "de-en, found one of de-fr,fr-de"),
+        ("de-en,de-fr", None, {}, ""),
+        ("de-fr", {"mined": "fr-de,de-en"}, {}, ""),
+        ("de-en", None, {"mined": "de-fr"}, "de-en,de-fr, found one of de-en"),
+    ],
+)
+def test_a_teacher_of_other_language_pairs(
+    theirs: str, more: dict[str, str] | None, ours: dict[str, str], found: str
+) -> None:
     """It has not seen a sentence of the student's pair."""
     student = object.__new__(tasks.TASK_REGISTRY["translation_multi_simple_epoch"])
-    student.args = Namespace(lang_pairs=["de-en"])
-    config = Namespace(_name="translation_multi_simple_epoch", lang_pairs=theirs)
-    if not refused:
+    student.args = Namespace(lang_pairs=["de-en"], extra_lang_pairs=ours)
+    name = "translation_multi_simple_epoch"
+    config = Namespace(_name=name, lang_pairs=theirs, extra_lang_pairs=more)
+    if not found:
         return check_task("t.pt", config, student)
-    with pytest.raises(TeacherError, match=r"student's --lang-pairs, de-en, found one of de-fr,fr"):
+    with pytest.raises(TeacherError, match=f"student's --lang-pairs, {found} in t.pt"):
         check_task("t.pt", config, student)
 
 
+@pytest.mark.parametrize("key", TAGS)
 def test_a_teacher_of_data_with_language_tags(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that the YAML of speech_to_text asks for; the two would read different targets."""
-    theirs, ours = (Namespace(data_cfg=Namespace(prepend_tgt_lang_tag=tags)) for tags in (1, 0))
+    theirs, ours = (Namespace(data_cfg=Namespace(**{key: tags})) for tags in (1, 0))
     monkeypatch.setattr(tasks, "setup_task", lambda *_, **__: theirs)
-    with pytest.raises(TeacherError, match=r"data has prepend_tgt_lang_tag: 0, like .* found 1 in"):
+    with pytest.raises(TeacherError, match=rf"whose data has {key}: 0, like .* found 1 in"):
         check_dictionaries("t.pt", Namespace(data=str(tmp_path)), ours)
 
 
@@ -143,6 +159,10 @@ def test_a_teacher_with_fewer_positions(
     match += "give the student --max-source-positions 90 --max-target-positions 70$"
     with pytest.raises(TeacherError, match=match):
         teacher.logits(student.batch, student=student.model)
+    sizes = {name: Namespace(max_positions=lambda size=size: size) for name, size in LENGTHS}
+    monkeypatch.setattr(other.model, "max_positions", lambda: 64)  # as of a language model
+    with pytest.raises(TeacherError, match=r"give the student --tokens-per-sample 64 and no other"):
+        check_positions("t.pt", other.model, sizes["student"], sizes["task"])
 
 
 @pytest.fixture
@@ -187,7 +207,7 @@ def test_without_the_teachers_data_sizes_are_compared(
     path = changed(teacher, tmp_path, data="/nowhere/data")
     with caplog.at_level(logging.WARNING, logger="fairseq_labo"):
         load_teacher(path, built.task)
-    assert "cannot be compared with the student's, only their sizes" in caplog.text
+    assert "(and language tags) cannot be compared with the student's, only their" in caplog.text
     for dictionary in (built.task.src_dict, built.task.tgt_dict):
         dictionary.add_symbol("one-more")
     with pytest.raises(TeacherError, match=r"(?s)does not fit the student's task.*size mismatch"):

@@ -76,7 +76,9 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     def filled(part: str) -> list[str]:
         return [word.format(**values) for word in shlex.split(PRESETS["command"][part])]
 
-    own_model = any(value_of(flag, options.passed_on) for flag in ("--arch", "-a"))
+    own_model = value_of("--arch", options.passed_on) or any(
+        word.startswith("-a") for word in options.passed_on
+    )
     words = [*filled("corpus"), *_criterion_words(options, criterion)]
     words += [] if own_model else [*filled("model"), *size["dimensions"].split()]
     words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]

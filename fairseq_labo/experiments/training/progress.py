@@ -24,8 +24,9 @@ NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu
 # --max-tokens and --update-freq follow from the number of workers; of the model nothing that
 # building it sets.
 DIMENSIONS = "layers|embed_dim|ffn_embed_dim|attention_heads|normalize_before|hidden_size"
+SHARED = "share_(all_embeddings|(decoder_)?input_output_embed)"
 DECIDING = {
-    "model": re.compile(rf"arch|(\w+_)?dropout|(encoder|decoder)_({DIMENSIONS})"),
+    "model": re.compile(rf"arch|(\w+_)?dropout|(encoder|decoder)_({DIMENSIONS})|{SHARED}"),
     "optimization": re.compile(r"lr|clip_norm|sentence_avg"),
     "optimizer": re.compile(r"_name|adam_betas|adam_eps|momentum|weight_decay"),
     "lr_scheduler": re.compile(r"_name|warmup_.*"),
@@ -161,6 +162,8 @@ def _entries(section: Any) -> dict[str, Any]:
     for side in ("encoder", "decoder"):
         if isinstance(nested := found.get(side), Mapping):
             found |= {f"{side}_{key}": value for key, value in nested.items()}
+    if found.get("share_all_embeddings"):  # which building the model writes down
+        found["share_decoder_input_output_embed"] = True
     return found
 
 

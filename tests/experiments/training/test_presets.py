@@ -185,14 +185,14 @@ def test_a_flag_of_another_criterion(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arch", [("--arch", "lstm"), ("--arch=fconv",), ("-a", "transformer_tiny")]
+    "arch", [("--arch", "lstm"), ("--arch=fconv",), ("-a", "transformer_tiny"), ("-alstm",)]
 )
 def test_an_architecture_of_one_s_own(tmp_path: Path, arch: tuple[str, ...]) -> None:
     """The model is what is said behind --; the size has the settings of the training."""
     words = arguments(corpus(tmp_path / "data"), *arch)
     assert value_of("--lr", words) == "5e-3" and value_of("--max-tokens", words) == "1000"
     config = apart(training_config, words)
-    assert config.model.arch == arch[-1].rpartition("=")[2]
+    assert config.model.arch == arch[-1].rpartition("=")[2].removeprefix("-a")
     assert config.model.encoder_embed_dim == {"transformer_tiny": 64}.get(config.model.arch, 512)
 
 

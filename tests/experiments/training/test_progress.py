@@ -198,6 +198,10 @@ def test_a_training_with_other_flags(
          "arch transformer_iwslt_de_en, now transformer"),
         ("model", argparse.Namespace(arch="transformer", dropout=0.3, save_dir="elsewhere"),
          "dropout 0.3, now 0.0"),
+        ("model", argparse.Namespace(arch="transformer", share_all_embeddings=False),
+         "share_all_embeddings False, now True"),
+        ("model", argparse.Namespace(arch="transformer", share_decoder_input_output_embed=False),
+         "share_decoder_input_output_embed False, now True"),
         ("optimization", {"lr": [0.5], "clip_norm": 0.0, "max_update": 7}, "lr [0.5], now [0.25]"),
         ("optimization", {"sentence_avg": True}, "sentence_avg True, now False"),
         ("optimizer", {"_name": "adam", "weight_decay": 0.1}, "weight_decay 0.1, now 0.0"),
@@ -222,6 +226,7 @@ def test_a_training_of_another_model_or_optimizer(
         ("optimizer", {"_name": "adam", "adam_betas": "(0.9,0.999)"}),
         # hydra's nested sections, beside flat keys with fairseq's defaults.
         ("model", {"_name": "transformer", "encoder_layers": 6, "encoder_embed_dim": 512,
+                   "share_all_embeddings": True, "share_decoder_input_output_embed": True,
                    "encoder": {"layers": 1, "embed_dim": 32}, "decoder_layers": 6,
                    "decoder": {"layers": 1}}),
     ],
