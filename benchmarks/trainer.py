@@ -75,8 +75,7 @@ def configure(
     size = SIZES[options.size]
     words = ["--task", "dummy_mt", "--dict-size", str(options.vocab_size), "--seed", "1"]
     words += ["--src-len", "256", "--tgt-len", "256", "--arch", size["arch"]]
-    words += [*size["dimensions"].split(), *size["flags"].split(), "--share-all-embeddings"]
-    words += PRECISIONS[precision].split()
+    words += [*size["flags"].split(), "--share-all-embeddings", *PRECISIONS[precision].split()]
     words += ["--optimizer", "adam", "--lr-scheduler", "inverse_sqrt"]
     words += [f"--label-smoothing={DEFAULT_ALPHA}"]
     words += ["--cpu", "--fp16-no-flatten-grads"] if device == "cpu" else []

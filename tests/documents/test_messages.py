@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import fairseq
+import fairseq_cli
 import hydra
 import pytest
 import torch
@@ -29,8 +30,8 @@ def literals(path: Path) -> list[str]:
 
 @functools.cache
 def sources() -> list[str]:
-    """Texts of this package, fairseq, hydra and torch's loader; remedies of training."""
-    folders = [USER_DIR, *(Path(each.__file__).parent for each in (fairseq, hydra))]
+    """Texts of this package, fairseq, its commands, hydra, torch's loader; remedies of training."""
+    folders = [USER_DIR, *(Path(each.__file__).parent for each in (fairseq, fairseq_cli, hydra))]
     files = [path for folder in folders for path in folder.rglob("*.py")]
     files.append(Path(torch.__file__).parent / "serialization.py")
     remedies = USER_DIR / "experiments" / "training" / "remedies.toml"

@@ -39,6 +39,7 @@ CRITERIONS = {
     for name, known in PRESETS["criterions"].items()
 }
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
+DIMENSIONS = ("--encoder-", "--decoder-")  # of the model, among the flags of a size
 # fairseq's flags that end a training.
 ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
 # fairseq's flags of the checkpoints of epochs, which are kept where one of these is given.
@@ -80,8 +81,13 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
         word.startswith("-a") for word in options.passed_on
     )
     words = [*filled("corpus"), *_criterion_words(options, criterion)]
-    words += [] if own_model else [*filled("model"), *size["dimensions"].split()]
-    words += [*size["flags"].split(), *filled("training"), *filled(options.best_by)]
+    flags = size["flags"].split()
+    if own_model:
+        pairs = zip(flags[::2], flags[1::2], strict=True)
+        words += [word for pair in pairs if not pair[0].startswith(DIMENSIONS) for word in pair]
+    else:
+        words += [*filled("model"), *flags]
+    words += [*filled("training"), *filled(options.best_by)]
     of_epochs = keeps_epochs(options.passed_on)
     log = [word for word in filled("log") if not of_epochs or word != "--no-epoch-checkpoints"]
     words += [*log, *options.passed_on]
