@@ -61,9 +61,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     page = words(REPOSITORY / "docs" / "results.md")
     of_both = f"{errors['label_smoothing']} % where that has {errors['cross_entropy']} %"
     assert f"long, {gains} above, with an ECE of {of_both}" in page
-    assert f"long, {labo} BLEU from label smoothing. Against it:" in page
+    assert f"long, {labo} BLEU from label smoothing (En-De," in page
     assert f"confident enough (ECE {errors['labo']} %)" in page
-    assert f"the same α and β: long, {target} BLEU from label smoothing. Against it:" in page
+    assert f"the same α and β: long, {target} BLEU from label smoothing (En-De," in page
     assert f"(ECE {errors['labo_target']} %)" in page
     assert f"long, {tsla} BLEU from label smoothing. Against it: as overconfident" in page
     assert f"(long: ECE {errors['tsla']} %), and when long more NLL" in page
@@ -103,13 +103,52 @@ def test_the_sentences_on_the_finals_hold() -> None:
             if low * high > 0:
                 excluded.add((test, key))
     assert excluded == {("test1", "ece")}
-    short = f"on 2016, 95 % over seeds and sentences: {of.low:+.1f} to {of.high:+.1f} BLEU, with "
-    short += f"the defaults {of_default[0].low:+.1f} to {of_default[0].high:+.1f}:"
+    short = f"on 2016, 95 % over seeds and sentences: {of.low:+.1f} to {of.high:+.1f} BLEU, by "
+    short += f"default {of_default[0].low:+.1f} to {of_default[0].high:+.1f}, En-De (three seeds) "
+    other = tables.study("multi30k-en-de-finals").differences["test"]["labo"]
+    short += f"{other.low:+.1f} to {other.high:+.1f}:"
     assert short in words(REPOSITORY / "README.md")
     assert f"when long {more_nll('cross_entropy', 'label_smoothing')} less" in page
     assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than that" in page
     in_all = statistics.fmean(means("label_smoothing", ece))  # beside the attempt that failed
     assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
+
+
+def test_the_sentences_on_the_other_direction_hold() -> None:
+    """English to German: both kinds of LABO, less label smoothing."""
+    results = tables.study("multi30k-en-de-finals")
+    of = [results.differences[test] for test in tables.TESTS]
+    labo, target = ([each[name] for each in of] for name in ("labo", "labo_target"))
+    first, second = (listed((each.difference for each in found), "+") for found in (labo, target))
+    lowest = min((each.p_corrected, number) for number, each in enumerate(labo + target))
+    assert lowest[1] % len(of) == 2  # COCO
+    same = tables.study("multi30k-de-en-finals").differences
+    below = [
+        same[test][name].difference < 0 for test in tables.TESTS for name in ("labo", "labo_target")
+    ]
+    assert all(below) and min(each.difference for each in labo + target) > 0
+    nll, ece = (
+        [
+            factor * statistics.fmean(_gains(results, name, test, key))
+            for test in tables.TESTS
+            for name in ("labo", "labo_target")
+        ]
+        for key, factor in (("nll_bits", 1), ("ece", 100))
+    )
+    page = words(REPOSITORY / "docs" / "results.md")
+    detectable = listed(each.detectable for each in labo)
+    for text in (
+        f"the lowest p, corrected, is {lowest[0]:.2f}, on COCO",
+        f"A true difference of about {detectable} BLEU on the three tests would be found with a "
+        "power of 80 %: three",
+        f"{min(nll):.2f} to {max(nll):.2f} bits more NLL",
+        f"an ECE {min(ece[:4]):.1f} to {max(ece[:4]):.1f} points higher (on COCO {ece[4]:+.1f} and "
+        f"{ece[5]:+.1f})",
+        f"(En-De, three seeds: {first}, within chance)",
+        f"(En-De, three seeds: {second}, within chance)",
+        f"it is {first.replace('+', '')} BLEU above label smoothing on the three tests, within",
+    ):
+        assert text in page
 
 
 def test_the_sentences_on_r_drop_hold() -> None:
