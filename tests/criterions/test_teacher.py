@@ -24,8 +24,6 @@ from tests.criterions.conftest import Built
 from tests.criterions.conftest import build as build  # the fixture
 from tests.training.runs import TSLA
 
-LENGTHS = (("student", 128), ("task", 200))
-
 
 @pytest.fixture
 def task(build: Callable[..., Built]) -> Any:
@@ -159,10 +157,10 @@ def test_a_teacher_with_fewer_positions(
     match += "give the student --max-source-positions 90 --max-target-positions 70$"
     with pytest.raises(TeacherError, match=match):
         teacher.logits(student.batch, student=student.model)
-    sizes = {name: Namespace(max_positions=lambda size=size: size) for name, size in LENGTHS}
+    lm, task = (Namespace(max_positions=lambda size=size: size) for size in (128, 200))
     monkeypatch.setattr(other.model, "max_positions", lambda: 64)  # as of a language model
     with pytest.raises(TeacherError, match=r"give the student --tokens-per-sample 64 and no other"):
-        check_positions("t.pt", other.model, sizes["student"], sizes["task"])
+        check_positions("t.pt", other.model, lm, task)
 
 
 @pytest.fixture

@@ -103,8 +103,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
             if low * high > 0:
                 excluded.add((test, key))
     assert excluded == {("test1", "ece")}
-    short = f"on 2016, 95 % over seeds and sentences: {of.low:+.1f} to {of.high:+.1f} BLEU, by "
-    short += f"default {of_default[0].low:+.1f} to {of_default[0].high:+.1f}, En-De (three seeds) "
+    short = f"on 2016, 95 % over seeds and sentences: {of.low:+.1f} to {of.high:+.1f} BLEU, with "
+    short += f"the defaults {of_default[0].low:+.1f} to {of_default[0].high:+.1f}; English to "
+    short += "German, three seeds, "
     other = tables.study("multi30k-en-de-finals").differences["test"]["labo"]
     short += f"{other.low:+.1f} to {other.high:+.1f}:"
     assert short in words(REPOSITORY / "README.md")

@@ -39,7 +39,7 @@ CRITERIONS = {
     for name, known in PRESETS["criterions"].items()
 }
 SIZES: dict[str, dict[str, Any]] = PRESETS["sizes"]
-DIMENSIONS = ("--encoder-", "--decoder-")  # of the model, among the flags of a size
+OF_THE_MODEL = ("--encoder-", "--decoder-")  # among the flags of a size
 # fairseq's flags that end a training.
 ENDS = ("--max-epoch", "--max-update", "--stop-time-hours", "--patience", "--stop-min-lr")
 # fairseq's flags of the checkpoints of epochs, which are kept where one of these is given.
@@ -84,7 +84,7 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     flags = size["flags"].split()
     if own_model:
         pairs = zip(flags[::2], flags[1::2], strict=True)
-        words += [word for pair in pairs if not pair[0].startswith(DIMENSIONS) for word in pair]
+        words += [word for pair in pairs if not pair[0].startswith(OF_THE_MODEL) for word in pair]
     else:
         words += [*filled("model"), *flags]
     words += [*filled("training"), *filled(options.best_by)]

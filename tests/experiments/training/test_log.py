@@ -87,6 +87,13 @@ second line
             "Exception: please",
             "behind -- --reset-optimizer",
         ),
+        (
+            log.TRACEBACK + "\nValueError: loaded state dict contains a parameter group that "
+            "doesn't match the size of optimizer's group",
+            "status 1",
+            "ValueError: loaded state dict",
+            "the checkpoint is of another model",
+        ),
         ("ValueError: " + "x" * 5000, "status 1", "x…\n", None),
     ],
 )
