@@ -124,8 +124,8 @@ def is_finished(
     Raises UserError for a checkpoint that cannot be gone on from; but not on a machine that is
     not the `first`, which alone reads and mends them.
     """
-    named = value_of("--restore-file", training)
-    if named is None and not any(save_dir.glob(CHECKPOINTS)):
+    named = any(value_of(flag, training) for flag in ("--restore-file", "--continue-once"))
+    if not named and not any(save_dir.glob(CHECKPOINTS)):
         return False
     try:
         mending = mending and first

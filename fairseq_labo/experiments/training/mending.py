@@ -57,6 +57,15 @@ def gone_on_from(folder: Path, log: str) -> Path | None:
     return newest_good(folder) if last.exists() or (folder / log).exists() else None
 
 
+def named_elsewhere(
+    restore_file: str | None, continue_once: str | None, *, has_own: bool
+) -> str | None:
+    """The checkpoint, by fairseq-train's flags, that it begins with instead of the folder's own."""
+    if restore_file not in (None, LAST_CHECKPOINT):
+        return restore_file
+    return None if has_own else continue_once
+
+
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None; OSError for one that may only not be read."""
     path.open("rb").close()

@@ -22,7 +22,7 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.languages import OWN_TOKENIZER, UNSPACED, short_code
 from fairseq_labo.experiments.training.flags import Flag, flags_of, option, value_of
 from fairseq_labo.experiments.training.inquiry import Criterion, apart, registered
-from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT
+from fairseq_labo.experiments.training.mending import named_elsewhere
 from fairseq_labo.experiments.training.progress import stages_of
 
 PRESETS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -193,10 +193,12 @@ def _begun(options: argparse.Namespace) -> Path | None:
     """The checkpoint, or the folder of some, whose epochs the training goes on counting."""
     if "--reset-dataloader" in options.passed_on:
         return None
-    named = value_of("--restore-file", options.passed_on)
-    if named and named != LAST_CHECKPOINT:
+    has_own = any(options.save_dir.glob(CHECKPOINTS))
+    flags = ("--restore-file", "--continue-once")
+    named = named_elsewhere(*(value_of(flag, options.passed_on) for flag in flags), has_own=has_own)
+    if named:
         return Path(named) if Path(named).is_file() else None
-    return options.save_dir if any(options.save_dir.glob(CHECKPOINTS)) else None
+    return options.save_dir if has_own else None
 
 
 def no_default_stage(epochs: int, updates: str | None) -> str:

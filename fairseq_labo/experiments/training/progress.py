@@ -16,7 +16,12 @@ from fairseq_labo.experiments.checkpoints import corpus_of, load_checkpoint, set
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.training.inquiry import Criterion, registered
 from fairseq_labo.experiments.training.log import MAIN_LOG
-from fairseq_labo.experiments.training.mending import LAST_CHECKPOINT, gone_on_from, mend
+from fairseq_labo.experiments.training.mending import (
+    LAST_CHECKPOINT,
+    gone_on_from,
+    mend,
+    named_elsewhere,
+)
 
 # Flags of criterions.
 NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu"}
@@ -88,14 +93,12 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     started again is trained by one more; with --patience it begins to count anew.
     """
     saving = config.checkpoint
-    path, remedy = Path(saving.restore_file), "name another"
-    if saving.restore_file == LAST_CHECKPOINT:
-        remedy = "--resume auto goes on from that, or else afresh"
-        path = Path(saving.save_dir) / LAST_CHECKPOINT
-        if not path.exists():
-            return False, ""
-    elif "://" in saving.restore_file:  # which only fairseq can read
+    own = Path(saving.save_dir) / LAST_CHECKPOINT
+    named = named_elsewhere(saving.restore_file, saving.continue_once, has_own=own.exists())
+    if not (named or own.exists()) or "://" in (named or ""):  # which only fairseq can read
         return False, ""
+    path = Path(named) if named else own
+    remedy = "name another" if named else "--resume auto goes on from that, or else afresh"
     try:
         checkpoint = load_checkpoint(path)
     except UserError as error:

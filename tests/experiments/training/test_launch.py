@@ -111,8 +111,9 @@ def test_what_is_said_of_a_resume(
     monkeypatch.setattr(launch_module, "apart", lambda *_: (finished, messages))
     assert not is_finished(["bin"], save_dir=tmp_path)  # no checkpoint: nothing is asked
     assert capsys.readouterr().err == ""
-    assert is_finished(["bin", "--restore-file=x.pt"], save_dir=tmp_path) == finished
-    assert capsys.readouterr().err == (message and f"{message}\n")
+    for flag in ("--restore-file", "--continue-once"):
+        assert is_finished(["bin", f"{flag}=x.pt"], save_dir=tmp_path) == finished
+        assert capsys.readouterr().err == (message and f"{message}\n")
     (tmp_path / "checkpoint_last.pt").touch()
     assert is_finished(["bin"], save_dir=tmp_path) == finished
     assert capsys.readouterr().err == (message and f"{message}\n")

@@ -53,17 +53,20 @@ def test_a_training_with_an_end(passed_on: str, tmp_path: Path) -> None:
         None,  # it cannot be read: the training will say so
     ],
 )
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("flag", [None, "--restore-file", "--continue-once"])
 def test_more_epochs_do_not_begin_stage_1_again(
-    before: dict[str, Any] | None, named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    before: dict[str, Any] | None,
+    flag: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Half of the epochs is the default of a training that begins; another keeps its stages."""
     data = corpus(tmp_path / "data")
     run = tmp_path / "run"
     run.mkdir()
     tsla: Any = {"criterion": "tsla_cross_entropy", "epochs": 8, "save_dir": run}
-    file = (tmp_path if named else run) / "checkpoint_last.pt"
-    words = ["--restore-file", str(file)] if named else []
+    file = (tmp_path if flag else run) / "checkpoint_last.pt"
+    words = [flag, str(file)] if flag else []
     assert value_of("--smoothing-epochs", arguments(data, *words, **tsla)) == "4"
     file.touch()
     asked = []
@@ -73,13 +76,18 @@ def test_more_epochs_do_not_begin_stage_1_again(
     assert {flag: value_of(option(flag), made) for flag in STAGE_FLAGS} == {
         flag: str(expected[flag]) if flag in expected else None for flag in STAGE_FLAGS
     }
-    assert asked == [file if named else run]
+    assert asked == [file if flag else run]
     assert value_of("--smoothing-epochs", arguments(data, smoothing_epochs=3, **tsla)) == "3"
     made = arguments(data, *words, smoothing_schedule="linear", **tsla)
     assert value_of("--smoothing-schedule", made) == "linear"
     # Whose epochs are counted anew begins.
     made = arguments(data, *words, "--reset-dataloader", **tsla)
     assert value_of("--smoothing-epochs", made) == "4"
+    # Another's checkpoint is continued but once.
+    (run / "checkpoint_last.pt").touch()
+    del asked[:]
+    arguments(data, *words, **tsla)
+    assert asked == [file if flag == "--restore-file" else run]
 
 
 def test_the_default_restore_file_is_that_of_the_folder(

@@ -54,7 +54,8 @@ def state_of(parsed: Any, tmp_path: Path) -> StateOf:
         config = copy.deepcopy(parsed)
         for option in (f"checkpoint.save_dir={tmp_path}", *options):
             key, value = option.split("=")
-            assert OmegaConf.select(config, key) is not None, key
+            section, _, name = key.rpartition(".")
+            assert name in OmegaConf.select(config, section), key
             OmegaConf.update(config, key, yaml.safe_load(value))
         return progress.progress(config, tmp_path / "train.log")
 
@@ -97,6 +98,25 @@ def test_a_damaged_last_checkpoint(tmp_path: Path) -> None:
 
 def test_a_checkpoint_elsewhere_is_left_to_fairseq(state_of: StateOf) -> None:
     assert state_of("checkpoint.restore_file='s3://bucket/model.pt'") == (False, "")
+
+
+def test_a_run_that_continues_another_once(state_of: StateOf, tmp_path: Path) -> None:
+    """Another's checkpoint counts until the run has its own."""
+    other = checkpoint(tmp_path / "elsewhere" / "other.pt", updates=50)
+    words = (f"checkpoint.continue_once={other}", "optimization.max_update=50")
+    finished, message = state_of(*words)
+    assert finished and message.startswith(
+        f"finished: 50 updates are done of --max-update 50 ({other}"
+    )
+    assert state_of("checkpoint.continue_once='s3://bucket/model.pt'") == (False, "")
+    checkpoint(tmp_path / "checkpoint_last.pt", updates=40)
+    finished, message = state_of(*words)
+    assert not finished and "resuming in epoch 3" in message
+    other.write_bytes(b"")
+    assert not state_of(*words)[0]
+    (tmp_path / "checkpoint_last.pt").unlink()
+    with pytest.raises(UserError, match=r"other\.pt: .*: name another"):
+        state_of(*words)
 
 
 def test_a_new_run_begins(state_of: StateOf) -> None:
