@@ -1,6 +1,9 @@
 """The figures of a study's report."""
 
+import re
 import statistics
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,12 @@ from fairseq_labo.experiments.studies import search_figures
 from fairseq_labo.experiments.studies.results import Results, RunResult
 
 MARKERS = "os^v"
+NAME_LENGTH = 24  # of a method, for which a figure has room
 PANELS = 6  # reliability diagrams beside each other
+OUTSIDE: Any = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend of many names
+OURS = re.compile(
+    r"(validation-(curves|bleu)|(bleu|reliability|beams|map)-.+|search)\.(png|svg)"
+)  # what `draw_all` can make
 
 
 def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
@@ -27,9 +35,16 @@ def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
             if test in results.runs[0].beams:
                 figures[f"beams-{test}"] = scores_over_beams(results, test)
         figures |= search_figures.draw(results)
-        for figure in figures.values():
-            figure.tight_layout()
-    return {name: save(figure, folder / name) for name, figure in figures.items()}
+        with warnings.catch_warnings():
+            # Of names that leave no room: what is saved grows by them.
+            warnings.filterwarnings("ignore", "Tight layout not applied", UserWarning)
+            for figure in figures.values():
+                figure.tight_layout()
+    saved = {name: save(figure, folder / name) for name, figure in figures.items()}
+    for path in folder.iterdir():  # of an earlier report
+        if OURS.fullmatch(path.name) and path.stem not in saved:
+            path.unlink()
+    return saved
 
 
 def colors(results: Results) -> dict[str, str]:
@@ -66,8 +81,7 @@ def validation_curves(results: Results, *, of_bleu: bool = False) -> Figure:
     axes.set_xlim(left=0)
     axes.set_xlabel("updates")
     axes.set_ylabel("validation BLEU" if of_bleu else "validation NLL (bits per token)")
-    many: Any = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-    axes.legend(**(many if len(results.methods) > PANELS else {}))
+    axes.legend(**(OUTSIDE if len(results.methods) > PANELS else {}))
     return figure
 
 
@@ -79,7 +93,9 @@ def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
 
 def scores_with_intervals(results: Results, test: str) -> Figure:
     """The headline score of each method: every seed with its 95 % bootstrap interval, the mean."""
-    figure = Figure(figsize=(6.4, 0.9 + 0.55 * len(results.methods)))
+    longest = max(map(len, results.methods))
+    size = 6.4 + 0.08 * max(0, longest - NAME_LENGTH), 0.9 + 0.55 * len(results.methods)
+    figure = Figure(figsize=size)
     axes = figure.subplots()
     for row, (name, color) in enumerate(colors(results).items()):
         compared = [run.compared[test] for run in results.methods[name]]
@@ -114,7 +130,10 @@ def scores_over_beams(results: Results, test: str) -> Figure:
         axes.set(xscale="log", xlabel="beam", ylabel=title)
         axes.set_xticks(widths, list(map(str, widths)))
         axes.minorticks_off()
-    panels[0].legend(fontsize=8)
+    if len(results.methods) > PANELS:
+        panels[1].legend(fontsize=8, **OUTSIDE)
+    else:
+        panels[0].legend(fontsize=8)
     return figure
 
 
@@ -135,7 +154,7 @@ def reliability_diagrams(results: Results, test: str) -> Figure:
         runs = results.methods[name]
         _reliability(axes, pooled_bins(runs, test), color)
         ece = statistics.fmean(each.scores[test]["calibration"]["ece"] for each in runs)
-        axes.set_title(f"{name}\nECE {100 * ece:.2f} %")
+        axes.set_title(f"{textwrap.fill(name, NAME_LENGTH)}\nECE {100 * ece:.2f} %")
         axes.set_xlabel("confidence")
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy")

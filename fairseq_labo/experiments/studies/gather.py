@@ -42,12 +42,14 @@ def gather(
     `only`: patterns of names, for a report of a part of the study, which says so. Raises UserError
     naming the runs that are missing, and for a part whose methods cannot be compared.
     """
-    choices = search.choose(study, root)
+    choices = search.choose(study, root, corpus)
     runs = final_runs(study, root, choices=choices)
     searches = [f"the search of {name}" for name in study.searched if name not in choices]
     if only:
         runs, searches = _part(study, runs, only), []
         choices = {run.method: choices[run.method] for run in runs if run.method in choices}
+    for run in runs:
+        run.check(corpus)
     missing = [run.name for run in runs if not runner.is_done(run, [*study.evaluations])]
     missing += searches
     if missing:
@@ -58,7 +60,10 @@ def gather(
         )
     compared = {test: _compare(study, runs, corpus, test) for test in study.tests}
     hashes = raw_sha256(corpus)
-    among = {name: tuple(search.candidates(study, root, name) or ()) for name in choices}
+    among = {
+        name: tuple(search.candidates(study, root, name, corpus, choices=choices) or ())
+        for name in choices
+    }
     searched = SearchResult(
         metric=study.search.metric, seeds=study.search_seeds, methods=among, choices=choices
     )

@@ -10,6 +10,7 @@ from fairseq_labo.experiments.training.presets import (
     TRAINING_FLAGS,
     TSLA,
     keeps_epochs,
+    no_checkpoint,
     no_default_stage,
 )
 
@@ -34,12 +35,24 @@ def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[
             "expected a validation in each training, which the study reads, found "
             f"--validate-interval {interval:g} and {epochs} epochs; give a smaller one"
         )
+    end = _number("--max-update", words, 0)
+    begin = _number("--validate-after-updates", words, 0)
+    if 0 < end < begin:
+        yield (
+            "expected a validation in each training, which the study reads, found "
+            f"--validate-after-updates {begin:g} and --max-update {end:g}; give a smaller one"
+        )
+    if reason := no_checkpoint(epochs, words):
+        yield reason
     if checkpoint == "last" and "--no-last-checkpoints" in words:
         yield (
             "expected the last checkpoint, which evaluate.checkpoint names, found "
             "--no-last-checkpoints; leave it out, or evaluate another"
         )
-    staged = method.teacher or STAGES & {*train.flags, *method.flags, *method.grid}
+    flags = {*train.flags, *method.flags, *method.grid}
+    if flags >= {"smoothing_epochs", "smoothing_updates"}:
+        yield "expected one of smoothing_epochs and smoothing_updates, found both; leave one out"
+    staged = method.teacher or STAGES & flags
     reason = no_default_stage(epochs, value_of("--max-update", words))
     if method.criterion == TSLA and reason and not staged:
         yield reason

@@ -90,8 +90,24 @@ def _different(values: Sequence[str]) -> Sequence[str]:
     return values
 
 
+def _of_folders(values: Sequence[str]) -> Sequence[str]:
+    """The values; ValueError for one that cannot stand in the name of a run's folder."""
+    for value in values:
+        if "/" in value or value != value.strip() or not value.isprintable():
+            raise ValueError(
+                f"expected values that can stand in a folder's name, found {value!r}; write a "
+                "method for each"
+            )
+    return values
+
+
 FlagText = Annotated[str, BeforeValidator(_text)]
-FlagTexts = Annotated[tuple[FlagText, ...], Field(min_length=1), AfterValidator(_different)]
+FlagTexts = Annotated[
+    tuple[FlagText, ...],
+    Field(min_length=1),
+    AfterValidator(_different),
+    AfterValidator(_of_folders),
+]
 
 
 class Training(Model):
@@ -187,5 +203,7 @@ def _reason(name: str, value: str, criterion: str, user_dir: str | None) -> str:
         check_flag(name, value, criterion=criterion, user_dir=user_dir)
     except UserError as error:
         # The error names the flag; in a study its place does.
-        return re.sub(r"^(--)?[\w-]+: (?=expected)", "", str(error))
+        reason = re.sub(r"^(--)?[\w-]+: (?=expected)", "", str(error))
+        is_unknown = name == "criterion" and user_dir is None
+        return reason + "; one of your own: extra: --user-dir DIR, in the method" * is_unknown
     return ""

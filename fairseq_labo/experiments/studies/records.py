@@ -20,14 +20,14 @@ from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
 from fairseq_labo.experiments.evaluation.identity import SCORES
 from fairseq_labo.experiments.files import locked, read_lines, whole, write_json, write_lines
-from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.run import CONFIG, Run
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES
 from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.log import MAIN_LOG, read_training_log, recorded
 
-CONFIG, ENVIRONMENT, TRAINED = "config.json", "environment.json", "train.json"
+ENVIRONMENT, TRAINED = "environment.json", "train.json"
 LOCK = ".records.lock"
 
 
@@ -182,7 +182,19 @@ class Records:
             )
 
     def _check(self, record: Path, run: Run) -> None:
-        """Raise UserError for a damaged record: a run that took it over would be lost."""
+        """Raise UserError for a damaged record: a run that took it over would be lost.
+
+        And for one without the tokens of its translations, where the study's score is of them.
+        """
+        for evaluation in run.study.evaluations:
+            folder = record / run.scores_folder(evaluation).name
+            _, *tokens = [folder / name for name in self._texts(run, evaluation)] or [folder]
+            if folder.exists() and (lacking := [path.name for path in tokens if not path.exists()]):
+                raise UserError(
+                    f"{folder}: expected the tokens of the translations, which score: "
+                    f"{run.study.score} is of, found no {', '.join(lacking)}; run the study with "
+                    "the --output that it was trained in, and these --records, or give score: bleu"
+                )
         try:
             for name, shape in ((TRAINED, Trained), (ENVIRONMENT, Environment)):
                 _read(record / name, shape)

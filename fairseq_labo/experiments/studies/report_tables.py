@@ -1,6 +1,7 @@
 """The tables of a study's report."""
 
 import re
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,10 +78,10 @@ def headline(results: Results, test: str) -> Table:
     def of_others(cell: Cell) -> Cell:
         return lambda runs: "–" if runs[0].method == results.baseline else cell(runs)
 
+    compared = {"difference": of_others(difference), "significant": of_others(significant)}
     columns = {
         "BLEU": score(test, results.score),
-        "difference": of_others(difference),
-        "significant": of_others(significant),
+        **(compared if len(results.methods) > 1 else {}),
         "length": length(test, results.score),
         "NLL": measure(test, "nll_bits", 3),
         "ECE %": measure(test, "ece", 2, 100),
@@ -140,9 +141,12 @@ def differences(results: Results, test: str) -> Table:
 
 
 def detectable(results: Results, test: str) -> str:
-    """The difference that could have been seen; files from before have one for each method."""
-    found = [each.detectable for each in results.differences[test].values()]
-    return f"{statistics.fmean(found):.2g}"
+    """The difference that could have been seen; files from before have one for each method.
+
+    "100" is for what is above: no score reaches it.
+    """
+    found = statistics.fmean(each.detectable for each in results.differences[test].values())
+    return f"{found:.2g}" if found < 10 else f"{min(found, 100):.0f}"
 
 
 def nll_and_ece(results: Results, test: str) -> Table:
@@ -241,9 +245,10 @@ def training(results: Results) -> Table:
     def flags(runs: Sequence[RunResult]) -> str:  # but for the seed, in which the runs differ
         words = runs[0].train_arguments
         pairs = zip(words, ("", *words), strict=False)
-        kept = " ".join(word for word, before in pairs if "--seed" not in (word, before))
+        kept = shlex.join(word for word, before in pairs if "--seed" not in (word, before))
         # A teacher is the run of the same seed.
-        return kept if len(runs) == 1 else re.sub(r"(?<=/)seed-\d+(?=/)", "seed-*", kept)
+        of_study = r"(?<=--teacher-path runs/)(\S+/)seed-\d+(?=/)"
+        return kept if len(runs) == 1 else re.sub(of_study, r"\1seed-*", kept)
 
     def updates(runs: Sequence[RunResult]) -> str:
         return "/".join(map(str, sorted({each.validations[-1].updates for each in runs})))

@@ -21,6 +21,7 @@ from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.presets import split_flags
 
+CONFIG = "config.json"
 Setting = Mapping[str, str] | None
 Choices = Mapping[str, Mapping[str, str]]  # of methods with a grid: the chosen setting
 
@@ -152,26 +153,32 @@ class Run:
             now["corpus"] = {key: value for key, value in now["corpus"].items() if key in told}
         return [key for key in {**now, **before} if before.get(key) != now.get(key)]
 
+    def check(self, corpus: PreparedCorpus) -> bool:
+        """Whether the folder was made for a config, which is this one.
+
+        Raises UserError if it is another.
+        """
+        before = read_entries(self.folder / CONFIG, dict[str, Any])
+        if before is not None and (different := self.differs(before, corpus)):
+            raise UserError(
+                f"{self.folder}: expected a run with the study's present settings, found one with "
+                f"another {', '.join(different)}; choose another --output, or remove that folder"
+            )
+        return before is not None
+
     def claim(self, corpus: PreparedCorpus) -> None:
         """Make the folder and write config.json, or check that it is of the same config.
 
         Raises UserError if the folder was made for another config.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, config = self.folder / "config.json", self.config(corpus)
-        before = read_entries(path, dict[str, Any])
-        if before is None:
+        if not self.check(corpus):
             if any(path for path in self.folder.iterdir() if path.suffix != ".part"):
                 raise UserError(
                     f"{self.folder}: expected an empty folder or one of this study (with "
-                    "config.json), found other content; choose another --output"
+                    f"{CONFIG}), found other content; choose another --output"
                 )
-            write_json(path, config)
-        elif different := self.differs(before, corpus):
-            raise UserError(
-                f"{self.folder}: expected a run with the study's present settings, found one with "
-                f"another {', '.join(different)}; choose another --output, or remove that folder"
-            )
+            write_json(self.folder / CONFIG, self.config(corpus))
 
 
 def run_name(method: str, setting: Mapping[str, str], seed: int) -> str:
@@ -185,15 +192,21 @@ def named(runs: Sequence[Run], patterns: Sequence[str]) -> list[Run]:
     return [run for run in runs if any(fnmatch.fnmatch(run.name, each) for each in patterns)]
 
 
+def possible_names(study: Study, methods: Collection[str]) -> list[str]:
+    """Names that runs of such methods may have, whatever is chosen."""
+    return [
+        run_name(name, setting, seed)
+        for name in methods
+        for setting in study.methods[name].settings()
+        for seed in {*study.seeds, *study.search_seeds}
+    ]
+
+
 def check_patterns(
     only: Sequence[str], names: Sequence[str], *, waiting: Collection[str] = ()
 ) -> None:
-    """Raise UserError for a pattern of no run's name, nor of a method that has no names yet."""
-    unknown = [
-        each
-        for each in only
-        if not fnmatch.filter(names, each) and not fnmatch.filter(waiting, each.partition("/")[0])
-    ]
+    """Raise UserError for a pattern of no run's name, nor of one that waits for a choice."""
+    unknown = [each for each in only if not fnmatch.filter([*names, *waiting], each)]
     if unknown:
         raise UserError(
             f"--only: expected patterns of runs' names, found {', '.join(unknown)}, which no run "

@@ -92,7 +92,7 @@ class Runner:
             if not {each.name for each in (run, *run.teachers)} & self._gone.keys()
         ]
         before = f"{len(ordered) - len(missing)} of {len(ordered)} runs done before"
-        how = f"{self.jobs} at a time, {self.threads} threads each"
+        how = f"{self.jobs} at a time, {self.threads} thread{'s' * (self.threads != 1)} each"
         show(f"{before}, {len(waiting)} to do, {how}")
         if self._gone:
             show(f"left out, for their checkpoints are gone: {', '.join(self._gone)}")

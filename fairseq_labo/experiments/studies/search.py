@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import write_json
-from fairseq_labo.experiments.studies.run import Run
+from fairseq_labo.experiments.studies.run import Choices, run_of
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Number, read_entries
 from fairseq_labo.experiments.studies.study import Study, setting_name
 
@@ -35,14 +36,24 @@ class Candidate:
         return statistics.fmean(self.values)
 
 
-def candidates(study: Study, root: Path, method: str) -> list[Candidate] | None:
-    """Every setting of a method's grid with its values, or None if some are still missing."""
+def candidates(
+    study: Study, root: Path, method: str, corpus: PreparedCorpus, *, choices: Choices
+) -> list[Candidate] | None:
+    """Every setting of a method's grid with its values, or None if some are still missing.
+
+    choices: those of the methods above it, of which one may teach it. Raises UserError for runs of
+    other settings than the study's.
+    """
     found = []
     for setting in study.methods[method].settings():
-        runs = [Run(study, method, setting, seed, root) for seed in study.search_seeds]
-        scores = [each for run in runs if (each := run.scores(VALIDATION_SUBSET))]
-        if len(scores) < len(runs):
-            return None
+        scores = []
+        for seed in study.search_seeds:
+            run = run_of(study, root, method, seed, choices=choices, setting=setting)
+            if run is None or not run.check(corpus):
+                return None
+            if (each := run.scores(VALIDATION_SUBSET)) is None:
+                return None
+            scores.append(each)
         values = tuple(float(each[study.search.metric]["score"]) for each in scores)
         measures = {"score": statistics.fmean(each[study.score]["score"] for each in scores)}
         for key in MEASURED:
@@ -57,20 +68,20 @@ def best(among: Sequence[Candidate], metric: str) -> Candidate:
     return min(among, key=lambda candidate: sign * candidate.mean)
 
 
-def choose(study: Study, root: Path) -> dict[str, dict[str, str]]:
+def choose(study: Study, root: Path, corpus: PreparedCorpus) -> dict[str, dict[str, str]]:
     """The chosen setting of every grid whose search is complete.
 
     A choice is written down before its test scores exist, and stays: if the validation scores
     come to say something else (a larger grid, another metric), that is an error, for the test set
     would be scored for a second choice.
 
-    Raises UserError if a choice has changed.
+    Raises UserError if a choice has changed, and for runs of other settings than the study's.
     """
     path = root / CHOICES
     recorded = read_entries(path, dict[str, dict[str, str]]) or {}
-    choices = {}
+    choices = dict[str, dict[str, str]]()
     for name in study.searched:
-        if (among := candidates(study, root, name)) is None:
+        if (among := candidates(study, root, name, corpus, choices=choices)) is None:
             continue
         choices[name] = setting = dict(best(among, study.search.metric).setting)
         before = recorded.get(name, setting)

@@ -8,6 +8,7 @@ They know nothing of other seeds; the standard deviation over seeds does.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import ne
 from typing import Any
 
 from sacrebleu.significance import PairedTest
@@ -70,11 +71,23 @@ def compare_systems(
             bootstrap_mean=float(bootstrap.mean),
             half_width=float(bootstrap.ci),
             p_bootstrap=_p(bootstrap, baseline=results["bs"][baseline]),
-            p_randomization=_p(results["ar"][name], baseline=results["ar"][baseline]),
+            p_randomization=_at_least(
+                _p(results["ar"][name], baseline=results["ar"][baseline]),
+                differing=sum(map(ne, hypotheses[name], hypotheses[baseline])),
+            ),
         )
         for name, bootstrap in results["bs"].items()
     }
     return compared, signatures
+
+
+def _at_least(p: float | None, *, differing: int) -> float | None:
+    """The p of approximate randomization, where `differing` sentences differ between the systems.
+
+    To swap none of them, or all, gives a difference that is as large, which are 2 of 2^differing
+    cases. sacreBLEU counts only those where it is larger.
+    """
+    return None if p is None else max(p, min(1.0, 2.0 ** (1 - differing)))
 
 
 def check_seed() -> None:

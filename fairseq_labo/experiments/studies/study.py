@@ -96,6 +96,7 @@ def _preparation(value: Any) -> tuple[str, ...]:
             parser_of("prepare").parse_args([corpus, *options, "--destdir", "x"])
         except SystemExit as error:
             reason = said.getvalue().strip().removeprefix("error: ").splitlines()[0]
+            reason = reason if error.code else "that asks for help; leave it out"
             raise ValueError(
                 f"expected words of labo prepare, found {value!r}: {reason}"
             ) from error

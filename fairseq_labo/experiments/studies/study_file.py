@@ -15,8 +15,9 @@ from fairseq_labo.experiments.studies.study import Heading, Study
 Checked = TypeVar("Checked", bound=Model)
 EMBEDDED = Path(__file__).parent
 LARGEST_BYTES = 1_000_000
-# Decimal ones alone: in YAML 1.1 010 is 8 and 1:30 is 90. Others are texts here.
-NUMBERS = {
+# Decimal ones alone: in YAML 1.1 010 is 8, 1:30 is 90, and on is true. Others are texts here.
+PLAIN = {
+    "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)$"),
     "tag:yaml.org,2002:float": re.compile(
         r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?$"
@@ -45,12 +46,20 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         content = super().construct_mapping(node, deep=deep)
         if len(content) != len(node.value):
-            raise yaml.YAMLError(f"an entry is there twice{node.start_mark}")
+            found = set()
+            for key, _ in node.value:
+                name = self.construct_object(key, deep=True)
+                if name in found:
+                    raise yaml.YAMLError(
+                        f"{name} is there twice, again in line {key.start_mark.line + 1}; leave "
+                        "one out"
+                    )
+                found.add(name)
         return content
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, NUMBERS.get(tag, pattern)) for tag, pattern in pairs]
+    first: [(tag, PLAIN.get(tag, pattern)) for tag, pattern in pairs]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

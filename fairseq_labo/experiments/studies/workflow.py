@@ -28,6 +28,7 @@ from fairseq_labo.experiments.studies.run import (
     final_runs,
     labo,
     named,
+    possible_names,
     search_runs,
 )
 from fairseq_labo.experiments.studies.runner import Runner, is_done, show
@@ -120,7 +121,7 @@ def complete(
             choices = take_over_searches(study, root, runner)
             runner.take_over(final_runs(study, root, choices=choices))
         elif not run_study(study, root, runner, only=only):
-            print(printable("\n".join(scores_so_far(study, root))))
+            print(printable("\n".join(scores_so_far(study, root, corpus))))
             show("not all runs of the study are done yet: no report")
             return None
         return gather(study, root, corpus, only=only if report_only else ())
@@ -196,10 +197,11 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
+    for run in final:  # also what is not wanted now: its scores are shown
+        run.check(runner.corpus)
     runner.complete(wanted(final), evaluations=[*study.evaluations])
-    waiting = study.methods.keys() - {name.partition("/")[0] for name in names}  # for a teacher
-    waiting |= study.searched.keys() - choices.keys()
-    check_patterns(only, names, waiting=waiting)
+    waiting = study.methods.keys() - {run.method for run in final}  # for their choice, or a teacher
+    check_patterns(only, names, waiting=possible_names(study, waiting))
     return choices.keys() == study.searched.keys() and all(
         is_done(run, [*study.evaluations]) for run in final
     )
@@ -208,19 +210,23 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
 def take_over_searches(study: Study, root: Path, runner: Runner) -> Choices:
     """What is chosen by all that is recorded, also where --only does not ask for it.
 
-    Else no search that several processes share would end.
+    Else no search that several processes share would end. A choice lets the searches be found that
+    it teaches.
     """
-    runner.take_over(search_runs(study, root, choices=search.choose(study, root)))
-    return search.choose(study, root)
+    before, choices = None, search.choose(study, root, runner.corpus)
+    while choices != before:
+        runner.take_over(search_runs(study, root, choices=choices))
+        before, choices = choices, search.choose(study, root, runner.corpus)
+    return choices
 
 
-def scores_so_far(study: Study, root: Path) -> list[str]:
+def scores_so_far(study: Study, root: Path, corpus: PreparedCorpus) -> list[str]:
     """A line for each setting searched, on the validation set, then for each method and test set.
 
     Each holds score and NLL of the seeds that are done; without any there is no line.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
-    choices = search.choose(study, root)
+    choices = search.choose(study, root, corpus)
     for run in search_runs(study, root, choices=choices):
         name = run.name.rpartition("/")[0]
         groups.setdefault((name, VALIDATION_SUBSET), []).append(run)

@@ -92,6 +92,9 @@ def fairseq_arguments(options: argparse.Namespace, corpus: PreparedCorpus) -> li
     log = [word for word in filled("log") if not of_epochs or word != "--no-epoch-checkpoints"]
     words += [*log, *options.passed_on]
     check_end(words)
+    epochs = _number(value_of("--max-epoch", words)) or math.inf
+    if "--no-save" not in words and (reason := no_checkpoint(epochs, words)):
+        raise UserError(reason)
     return words
 
 
@@ -119,6 +122,23 @@ def check_end(training: Sequence[str]) -> None:
             f"expected an end of the training, found {found}: for fairseq 0 is no limit; give "
             f"--epochs N, or behind -- one of {', '.join(ENDS)} above 0"
         )
+
+
+def no_checkpoint(epochs: float, training: Sequence[str]) -> str | None:
+    """Why a training of so many epochs leaves no checkpoint; None where it can.
+
+    fairseq saves at the end of a training that --max-update or --stop-time-hours ends, not at that
+    of the last epoch.
+    """
+    flag = "--save-interval"
+    saving = (f"{flag}-updates", "--max-update", "--stop-time-hours")
+    interval = _number(value_of(flag, training))
+    if interval <= epochs or any(_number(value_of(each, training)) > 0 for each in saving):
+        return None
+    return (
+        f"expected a checkpoint of the training, found {flag} {interval:g} and {epochs:g} epochs; "
+        "give a smaller one"
+    )
 
 
 def _number(text: str | None) -> float:

@@ -1,5 +1,6 @@
 """The figures of a report: what they show, by matplotlib's own objects."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,38 @@ def test_many_methods_are_told_apart(microworld: Results) -> None:
     assert len(diagrams) == 12 and {axes.get_gridspec().ncols for axes in diagrams} == {6}
     titles = [axes.get_title().partition("\n")[0] for axes in diagrams]
     assert titles == list(many.methods)
+
+
+def test_many_and_long_names_have_room(microworld: Results, tmp_path: Path) -> None:
+    """The legend of many methods stands beside the panels; long names leave room for the data."""
+    name = "labo-with-the-prior-of-the-target-side-{}"
+    beams = {
+        "test": {5: BeamScore(score=30, length_ratio=1), 9: BeamScore(score=31, length_ratio=1)}
+    }
+    runs = [
+        run.model_copy(update={"method": name.format(number), "beams": beams})
+        for number in range(12)
+        for run in microworld.methods["labo"]
+    ]
+    many = microworld.model_copy(update={"runs": tuple(runs), "baseline": runs[0].method})
+    left, right = figures.scores_over_beams(many, "test").axes
+    assert left.get_legend() is None and right.get_legend() is not None
+    few, wide = (figures.scores_with_intervals(each, "test") for each in (microworld, many))
+    assert wide.get_figwidth() > few.get_figwidth()
+    titles = [axes.get_title() for axes in figures.reliability_diagrams(many, "test").axes]
+    assert max(len(line) for title in titles for line in title.split("\n")) <= 24
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.draw_all(many, tmp_path)
+
+
+def test_figures_of_an_earlier_report_go(microworld: Results, tmp_path: Path) -> None:
+    """Else they would be taken for this one's; a user's own stay."""
+    for name in ("beams-test.png", "bleu-test2.svg", "map-labo.svg", "search.png", "mine.png"):
+        (tmp_path / name).touch()
+    drawn = figures.draw_all(microworld, tmp_path)
+    ours = {path.name for paths in drawn.values() for path in paths}
+    assert {path.name for path in tmp_path.iterdir()} == {*ours, "mine.png"}
 
 
 def test_means_of_curves() -> None:

@@ -107,6 +107,43 @@ def test_the_length_of_stage_1_may_be_the_study_s(tmp_path: Path) -> None:
     read(tmp_path, train=train, baseline="two", methods={"two": two})
 
 
+@pytest.mark.parametrize(
+    ("extra", "match"),
+    [
+        ("--save-interval 4", "a checkpoint of the training, found --save-interval 4 and 3 epochs"),
+        ("--save-interval 4 --patience 2", "a .*, found --save-interval 4 and 3 epochs"),
+        ("--save-interval 3", None),
+        ("--save-interval 4 --max-update 9", None),  # at whose end fairseq saves
+        ("--save-interval 4 --stop-time-hours 0.5", None),
+        (f"--save-interval 4 {EVERY}", None),
+        (
+            "--validate-after-updates 10 --max-update 9",
+            "a validation in each training, .*-updates 10 and --max-update 9; give",
+        ),
+        ("--validate-after-updates 9 --max-update 9", None),
+        ("--validate-after-updates 10", None),
+    ],
+)
+def test_a_training_saves_and_validates(extra: str, match: str | None, tmp_path: Path) -> None:
+    """Else it is trained to its end, and lost."""
+    entries = methods(extra=extra)
+    if match is None:
+        read(tmp_path, train={"epochs": 3}, **entries)
+        return
+    with pytest.raises(UserError, match=rf"methods\.smooth: expected {match}"):
+        read(tmp_path, train={"epochs": 3}, **entries)
+
+
+@pytest.mark.parametrize("place", ["method", "grid", "train"])
+def test_stage_1_has_one_length(place: str, tmp_path: Path) -> None:
+    length = {"smoothing_updates": 3}
+    two = {"criterion": "tsla_cross_entropy", "smoothing-epochs": 1}
+    two |= {"method": length, "grid": {"grid": {"smoothing_updates": [3, 4]}}, "train": {}}[place]
+    train = {"epochs": 2, **(length if place == "train" else {})}
+    with pytest.raises(UserError, match=r"methods\.two: expected one of .*, found both; leave"):
+        read(tmp_path, train=train, baseline="two", methods={"two": two})
+
+
 def test_the_last_checkpoint_is_kept_where_it_is_evaluated(tmp_path: Path) -> None:
     none = methods(extra="--no-last-checkpoints")
     with pytest.raises(UserError, match=r"methods\.smooth: .*found --no-last-checkpoints; leave"):

@@ -36,6 +36,18 @@ def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
     assert trainings(again.root) == 0
 
 
+def test_a_record_without_the_tokens_of_its_translations_is_not_damaged(tmp_path: Path) -> None:
+    """Of a study that has come to have another score: removing it would lose the training."""
+    first, again = run_in(tmp_path / "first"), run_in(tmp_path / "again")
+    complete(first, tmp_path / "records", "test")
+    again = replace(again, study=again.study.model_copy(update={"score": "bleu_tokenized"}))
+    message = "expected the tokens .* score: bleu_tokenized is of, found no hyp.tok.en, ref.tok.en;"
+    with pytest.raises(UserError, match=message) as raised:
+        complete(again, tmp_path / "records", "test")
+    assert "remove" not in str(raised.value)
+    assert trainings(again.root) == 0
+
+
 DAMAGE = {
     "gone": lambda path: path.unlink(),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),

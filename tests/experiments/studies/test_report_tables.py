@@ -1,6 +1,7 @@
 """The tables of a report: what stands in their cells."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,9 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
     assert (
         report_tables.detectable(changed(differences={"test": {"labo": found}}), "test") == "0.84"
     )
+    for wide, shown in ((12.4, "12"), (99.0, "99"), (2100.0, "100")):
+        of = changed(differences={"test": {"labo": replace(found, detectable=wide)}})
+        assert report_tables.detectable(of, "test") == shown
     # One report, one difference: not that of the rounded means.
     results = changed(differences={"test": {"labo": found}})
     rows = {row[0]: row for row in report_tables.headline(results, "test").rows}

@@ -46,7 +46,7 @@ READERS: dict[str, Callable[[Run], Any]] = {
     "train.json": of_folder,
     "environment.json": of_folder,
     "test-scores/scores.json": lambda run: run.scores("test"),
-    "../../../choices.json": lambda run: search.choose(run.study, run.root),
+    "../../../choices.json": lambda run: search.choose(run.study, run.root, CORPUS),
 }
 
 

@@ -48,6 +48,22 @@ def test_equal_systems_and_a_clear_difference() -> None:
     assert "tok:13a" in signatures["bs"] and "seed:12345" in signatures["ar"]
 
 
+@pytest.mark.parametrize(("differing", "p"), [(1, 1.0), (2, 0.5), (4, 0.125)])
+def test_a_few_sentences_are_not_significant(differing: int, p: float) -> None:
+    """All of them better: of 2^n ways to swap them, none and all are as extreme."""
+    base = worse(0.5, 1)
+    compared, _ = compare_systems(
+        {"base": base, "better": [*REFERENCES[:differing], *base[differing:]]},
+        REFERENCES,
+        baseline="base",
+        convention="bleu",
+        language="en",
+        settings=SETTINGS,
+    )
+    assert compared["better"].score > compared["base"].score
+    assert compared["better"].p_randomization == p
+
+
 def test_numbers_are_sacrebleus() -> None:
     systems = {"base": worse(0.3, 1), "other": worse(0.25, 2)}
     compared, _ = compare_systems(

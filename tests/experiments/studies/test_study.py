@@ -192,6 +192,10 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         (methods(extra="--valid-subset test,valid"), "expected valid first in --valid-subset"),
         (methods(extra="--best-checkpoint-metric=ppl"), "expected no --best-checkpoint-m.*best_by"),
         (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
+        *[
+            (methods(grid={"label_prior": [value]}), f"in a folder's name, found '{value}'; write")
+            for value in ("../../x", "/x/a.pt", "unigram ")
+        ],
         (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
         (
             methods(grid={"labo_beta": []}),
@@ -265,6 +269,7 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
         "train.label_smothing", "evaluate.beam", "colour",
     ]  # fmt: skip
     assert "did you mean label_smoothing?" in places[4] and "found 'labo'" in places[2]
+    assert places[2].endswith("; one of your own: extra: --user-dir DIR, in the method")
 
 
 @pytest.mark.slow

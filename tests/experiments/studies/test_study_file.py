@@ -67,7 +67,7 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcd
         ("a: [", "expected YAML, found an error"),
         ("a: &a [1]\n" + BOMB, "aliases .* are not taken"),
         ("a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
-        ("name: a\nname: b", "an entry is there twice"),
+        ("name: a\nname: b", "name is there twice, again in line 2; leave one out"),
         ("[" * 100_000, "expected YAML, found an error: maximum recursion"),
         ("a: 2020-13-45", "expected YAML, found an error: month"),
         ("a: \xff", "expected YAML, found an error: .* can't decode"),
@@ -91,6 +91,13 @@ def test_numbers_are_decimal(tmp_path: Path) -> None:
     found = read_yaml(path)
     assert found == [*texts, 0, 10, -3, 4, 0.1, 0.5, 1500.0, float("-inf")]
     assert [type(each) for each in found[6:]] == [int] * 4 + [float] * 4
+
+
+def test_on_and_no_are_texts(tmp_path: Path) -> None:
+    """YAML 1.1 would read truth values, also where they are names of methods."""
+    path = tmp_path / "words.yaml"
+    path.write_text("{on: off, yes: no, y: true, n: False}", encoding="utf-8")
+    assert read_yaml(path) == {"on": "off", "yes": "no", "y": True, "n": False}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from fairseq_labo.experiments.studies.study import Study
 from fairseq_labo.experiments.studies.study_file import read_study
 from fairseq_labo.experiments.studies.workflow import prepare_corpus
 from tests.experiments.data import releases
-from tests.experiments.studies.conftest import make_study, scores_of
+from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
 
 # The generated release has other counts than the real one.
 TED = "iwslt14-15k --accept-counts --pair en-de"
@@ -159,7 +159,7 @@ def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
     """With --only: the seeds' mean, of a searched setting on the validation set alone."""
     study = make_study()
     runs = final_runs(study, tmp_path, choices={})
-    assert workflow.scores_so_far(study, tmp_path) == []
+    assert workflow.scores_so_far(study, tmp_path, CORPUS) == []
     searched = search_runs(study, tmp_path)[2]
     for run, subset, score in (
         (runs[0], "test", 30.0),
@@ -170,7 +170,7 @@ def test_scores_of_the_runs_that_are_done(tmp_path: Path) -> None:
         scores = scores_of(bleu=bleu, nll={"score": 2.5})
         run.scores_folder(subset).mkdir(parents=True)
         write_json(run.scores_folder(subset) / "scores.json", scores)
-    assert workflow.scores_so_far(study, tmp_path) == [
+    assert workflow.scores_so_far(study, tmp_path, CORPUS) == [
         "labo/label_smoothing=0.2,labo_beta=2, valid: 20.00, NLL 2.500 bits "
         "(seeds 1; sacreBLEU, tok:13a)",
         "smooth, test: 31.00 ± 1.41, NLL 2.500 ± 0.000 bits (seeds 1, 2; sacreBLEU, tok:13a)",

@@ -34,6 +34,17 @@ def test_a_training_without_an_end(passed_on: str, found: str, tmp_path: Path) -
     assert f"expected an end of the training, found {found}: for fair" in str(caught.value)
 
 
+def test_a_training_that_leaves_no_checkpoint(tmp_path: Path) -> None:
+    """fairseq saves at the end of an epoch, not at that of the training."""
+    data = corpus(tmp_path / "data")
+    with pytest.raises(UserError, match="found --save-interval 11 and 10 epochs; give a smaller"):
+        arguments(data, "--save-interval", "11")
+    with pytest.raises(UserError, match="found --save-interval 4 and 3 epochs"):
+        arguments(data, "--save-interval", "4", "--max-epoch", "3")
+    for words in ("10", "11 --max-epoch 0 --patience 9", "11 --max-update 5", "11 --no-save"):
+        arguments(data, "--save-interval", *words.split())
+
+
 @pytest.mark.parametrize(
     "passed_on",
     ["", "--max-update 0", "--max-epoch 0 --max-update 9", "--max-epoch 0 --stop-time-hours 0.5",
