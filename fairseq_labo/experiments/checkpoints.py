@@ -22,6 +22,7 @@ from fairseq_labo.experiments.files import read_json, sha256_of, write_json
 KINDS = {"cfg": dict, "args": Namespace, "extra_state": dict, "optimizer_history": list}
 CHECKPOINTS = "checkpoint*.pt"
 CORPUS = "corpus.json"  # beside the checkpoints of labo train
+RELATIVE = "relative"  # of a record: the training's folder of data, which is looked for from here
 # What torch's safe loader says of a type that it does not build.
 REFUSED = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]+)")
 
@@ -39,8 +40,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return _read(path)
     except _NoCheckpoint as error:
-        good = newest_good(path.parent, but=path)
-        beside = f"the newest good one beside it is {good}" if good else "no good one is beside it"
+        good = (path.is_dir() and newest_good(path)) or newest_good(path.parent, but=path)
+        where = "in" if good and good.parent == path else "beside"
+        beside = f"the newest good one {where} it is {good}" if good else "no good one is beside it"
         raise UserError(
             f"{path}: expected a checkpoint of fairseq, found {error}; {beside}"
         ) from error
@@ -187,10 +189,13 @@ def _check_recorded(record: Mapping[str, Any], corpus: PreparedCorpus, expected:
     now = corpus_record(corpus)
     for key, what in (("languages", "languages"), ("dictionaries", "dictionaries, by content,")):
         if record.get(key) not in (None, now[key]):
+            remedy = "give the checkpoint or the corpus that fits"
+            if relative := record.get(RELATIVE):
+                remedy += f", or call this where the training was started, from which {relative} is"
             raise UserError(
                 f"{expected} of the corpus {corpus.folder} ({'-'.join(corpus.languages)}), found "
                 f"other {what} of its training: {record.get('corpus')}, {record.get('languages')}; "
-                "give the checkpoint or the corpus that fits"
+                f"{remedy}"
             )
 
 
@@ -212,8 +217,14 @@ def check_corpus(
             f"translate this corpus, name its task: -- --task {name}"
         )
     record = _record_of(path, trained)
-    if "languages" not in record:
-        say(f"{path} does not tell the corpus of its training: only sizes of dictionaries compared")
+    relative = record.get(RELATIVE)
+    if "dictionaries" not in record:
+        say(f"{path} does not tell the dictionaries of its training: only their sizes are compared")
+    elif relative and Path(relative).resolve() == corpus.bin_dir.resolve():
+        say(
+            f"{path} tells of its training the folder {relative}, which is seen from here that of "
+            "this corpus: only sizes of dictionaries compared"
+        )
     _check_recorded(record, corpus, f"{path}: expected a model")
     if task == "translation":  # others add symbols of their own
         _check_sizes(path, state["model"], corpus)
@@ -235,6 +246,8 @@ def check_finite(path: Path, model: Mapping[str, Any]) -> None:
 def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the corpus of a checkpoint's training, by the settings of its task."""
     beside = read_json(path.parent / CORPUS)
+    if beside is None:  # the checkpoint may be a link
+        beside = read_json(path.resolve().parent / CORPUS)
     data = str(trained.get("data")).split(":")[0]
     record = dict(beside) if isinstance(beside, dict) else {"corpus": data}
     languages = [trained.get("source_lang"), trained.get("target_lang")]
@@ -245,6 +258,8 @@ def _record_of(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
             record["languages"] = list(PreparedCorpus.read(Path(data)).languages)
         if "dictionaries" not in record:
             record["dictionaries"] = _dictionaries(Path(data), record["languages"])
+            if not Path(data).is_absolute():
+                record[RELATIVE] = data
     return record
 
 

@@ -38,7 +38,8 @@ def _path(text: str) -> Path:
         raise argparse.ArgumentTypeError(
             "expected a path, found an empty text; is a variable unset?"
         )
-    return Path(text)
+    # As a shell expands it at the beginning of a word, but not behind --flag=.
+    return Path(text).expanduser() if text.startswith("~/") else Path(text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,8 +24,8 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     "epoch" is the one that training would go on with: one more than those done.
     """
     state = load_checkpoint(path)
-    history = (state.get("optimizer_history") or [{}])[-1]
-    iterator = (state.get("extra_state") or {}).get("train_iterator", {})
+    history = (state.get("optimizer_history") or [None])[-1]
+    iterator = (state.get("extra_state") or {}).get("train_iterator")
     criterion = settings_of(state, "criterion")
     if "_name" not in criterion and "criterion" in criterion:  # all flags, of an old criterion
         criterion = {"_name": criterion["criterion"]}
@@ -34,8 +34,8 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         "path": path.name,
         "criterion": criterion,
         "seed": settings_of(state, "common").get("seed"),
-        "epoch": iterator.get("epoch"),
-        "num_updates": history.get("num_updates"),
+        "epoch": iterator.get("epoch") if isinstance(iterator, dict) else None,
+        "num_updates": history.get("num_updates") if isinstance(history, dict) else None,
         **averaged,
     }
 

@@ -24,7 +24,7 @@ from fairseq_labo.experiments.checkpoints import (
 )
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.files import read_json, sha256_of
+from fairseq_labo.experiments.files import read_json, sha256_of, write_json
 
 
 def save(path: Path, **content: Any) -> Path:
@@ -170,6 +170,53 @@ def test_what_its_training_recorded_tells(corpus: PreparedCorpus, tmp_path: Path
     (tmp_path / "corpus.json").unlink()
     with pytest.raises(UserError, match="found other dictionaries"):
         check_corpus(tmp_path / "elsewhere.pt", corpus)
+
+
+def test_dictionaries_that_nothing_tells_are_a_note(
+    corpus: PreparedCorpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of another training they may be others of the same sizes, also where it tells its languages.
+
+    A relative folder of data may be another one, seen from here.
+    """
+    gone = of_corpus(tmp_path / "gone.pt", corpus, data="/nowhere")
+    check_corpus(gone, corpus)
+    note = "does not tell the dictionaries of its training: only their sizes are compared\n"
+    assert capsys.readouterr().err == f"{gone} {note}"
+    path = of_corpus(tmp_path / "c.pt", corpus, data="data/bin")
+    shutil.copytree(corpus.bin_dir, tmp_path / "data" / "bin")
+    monkeypatch.chdir(tmp_path)
+    check_corpus(path, corpus)  # as good as by its absolute name
+    assert capsys.readouterr().err == ""
+    check_corpus(path, PreparedCorpus.read(Path("data/bin")))  # which is compared with itself
+    assert "tells of its training the folder data/bin, which is seen" in capsys.readouterr().err
+    lines = (tmp_path / "data" / "bin" / "dict.de.txt").read_text("utf-8").splitlines()
+    (tmp_path / "data" / "bin" / "dict.de.txt").write_text("\n".join(lines[::-1]) + "\n", "utf-8")
+    match = r"found other dictionaries.*, or call this where .* started, from which data/bin is$"
+    with pytest.raises(UserError, match=match):
+        check_corpus(path, corpus)
+
+
+def test_a_link_to_a_checkpoint_tells_what_is_beside_that(
+    corpus: PreparedCorpus, tmp_path: Path
+) -> None:
+    real = of_corpus(tmp_path / "real" / "c.pt", corpus, data="/nowhere")
+    record_corpus(real.parent, corpus)
+    record = read_json(real.parent / "corpus.json")
+    record["dictionaries"]["de"] = "another"
+    write_json(real.parent / "corpus.json", record)
+    (tmp_path / "link.pt").symlink_to(real)
+    with pytest.raises(UserError, match=r"link\.pt: expected a model .* found other dictionaries"):
+        check_corpus(tmp_path / "link.pt", corpus)
+
+
+def test_a_folder_names_the_newest_good_one_in_it(tmp_path: Path) -> None:
+    good = save(tmp_path / "checkpoint_best.pt")
+    with pytest.raises(UserError, match=f"found a folder; the newest good one in it is {good}"):
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

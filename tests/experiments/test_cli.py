@@ -193,6 +193,13 @@ def test_a_bug_shows_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["train"])
 
 
+def test_the_home_folder_behind_an_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which a shell does not expand there; other tildes are names."""
+    monkeypatch.setenv("HOME", "/home/me")
+    options = cli.parse(["evaluate", "--data=~/data", "--checkpoint", "~x/a~/c.pt"])
+    assert options.data == Path("/home/me/data") and options.checkpoint == Path("~x/a~/c.pt")
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_an_empty_path_is_not_the_current_folder(
     name: str, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,16 @@ def test_all_flags_of_a_checkpoints_criterion(tmp_path: Path) -> None:
         "epoch": 2,
         "num_updates": 7,
     }
+
+
+@pytest.mark.parametrize(
+    "entry", [{"extra_state": {"train_iterator": None}}, {"optimizer_history": [None]}]
+)
+def test_a_checkpoint_that_was_stripped(entry: dict[str, Any], tmp_path: Path) -> None:
+    """What it does not tell is None: not an error, which would come after the translation."""
+    torch.save({"model": {}, **entry}, tmp_path / "c.pt")
+    described = provenance.describe_checkpoint(tmp_path / "c.pt")
+    assert described["epoch"] is None and described["num_updates"] is None
 
 
 def test_the_name_alone_of_a_criterion_with_flags_of_old(tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ class PreparedCorpus:
         if len(lines) != expected:
             raise UserError(
                 f"{path}: expected the {expected} sentences of {subset}, found {len(lines)} lines"
+                "; give a line for each, ended by \\n, without empty ones at the end"
             )
         return lines
 

@@ -43,15 +43,29 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     """
     if count < 1:
         raise UserError(f"--average: expected a number of at least 1, found {count}")
-    numbered: dict[int, Path] = {}
-    for pattern in NUMBERED:
-        matches = ((pattern.fullmatch(path.name), path) for path in folder.glob(CHECKPOINTS))
-        numbered = numbered or {int(found[1]): path for found, path in matches if found}
+    of_epochs, of_updates = (
+        {
+            int(match[1]): path
+            for path in folder.glob(CHECKPOINTS)
+            if (match := pattern.fullmatch(path.name))
+        }
+        for pattern in NUMBERED
+    )
+    numbered = of_epochs or of_updates
     if len(numbered) < count:
+        there, remedy = (
+            f"{len(numbered)}",
+            (
+                "keep them in training: labo train ... -- --save-interval-updates N "
+                f"--keep-interval-updates {count}"
+            ),
+        )
+        if of_epochs and len(of_updates) >= count:
+            there += f" of epochs, and {len(of_updates)} of updates, which are only taken alone"
+            remedy = f"move {', '.join(path.name for path in of_epochs.values())} elsewhere"
         raise UserError(
-            f"--average {count}: expected {count} numbered checkpoints in {folder}, found "
-            f"{len(numbered)}; keep them in training: labo train ... -- "
-            f"--save-interval-updates N --keep-interval-updates {count}"
+            f"--average {count}: expected {count} numbered checkpoints in {folder}, found {there}; "
+            f"{remedy}"
         )
     found = [numbered[number] for number in sorted(numbered)[-count:]]
     updates, of_last = updates_of(found[-1]), updates_of(folder / LAST_CHECKPOINT)

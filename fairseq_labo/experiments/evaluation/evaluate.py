@@ -25,6 +25,7 @@ from fairseq_labo.experiments.evaluation.bleu import (
 )
 from fairseq_labo.experiments.evaluation.identity import (
     AVERAGED,
+    PART,
     SCORES,
     check_earlier,
     identity,
@@ -48,7 +49,6 @@ SEARCH_FLAGS = {
     "lenpen": Flag(float, "length penalty", 1.0, at_least=-100, at_most=100),
     "max_tokens": Flag(int, "source tokens in a batch", 4000, at_least=1),
 }
-PART = ".part"  # of the output folder: what is not finished
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +110,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     corpus = PreparedCorpus.read(options.data, prepared.given_by(options))
     references, sources, task = check(options, corpus)
     paths, output = choose_checkpoints(options), output_folder(options)
+    generation.check_passed_on(options)
     of_task = value_of("--task", options.passed_on) or "translation"
     state = check_corpus(paths[-1], corpus, task=of_task)
     fit = lengths.fit(
@@ -265,6 +266,11 @@ def check(
 def choose_checkpoints(options: argparse.Namespace) -> list[Path]:
     """The file named, or those that --average says, oldest first; UserError for a folder."""
     if options.average is not None:
+        if not options.checkpoint.exists():
+            raise UserError(
+                f"--checkpoint: expected, with --average, a folder of checkpoints or a file in it, "
+                f"found none at {options.checkpoint}; give the folder"
+            )
         return averaging.newest_checkpoints(checkpoint_folder(options), options.average)
     if options.checkpoint.is_dir():
         raise UserError(

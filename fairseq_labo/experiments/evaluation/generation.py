@@ -24,6 +24,7 @@ from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.data.recipe import SUBWORD_MARKS
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import Texts
+from fairseq_labo.experiments.evaluation.identity import LOG, TEXTS
 from fairseq_labo.experiments.evaluation.lengths import MAX_LEN_A, MAX_LEN_B, Fit
 from fairseq_labo.experiments.files import check_plain, read_lines, write_lines
 from fairseq_labo.experiments.training.flags import value_of
@@ -51,9 +52,25 @@ def arguments(
 ) -> list[str]:
     """The words behind fairseq-generate, by the options of ``labo evaluate``.
 
-    Raises UserError for a path that fairseq would take apart, and for a flag behind ``--`` that is
-    one of ours.
+    Raises UserError for a path that fairseq would take apart.
     """
+    check_plain(checkpoint)
+    # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
+    # loads data in a process of its own, for whose end torch waits 5 s.
+    flags = (
+        f"--task translation --gen-subset {options.subset} --beam {options.beam} "
+        f"--lenpen {options.lenpen} --max-len-a {MAX_LEN_A} --max-len-b {MAX_LEN_B} "
+        "--required-batch-size-multiple 1 --num-workers 0 --log-format none"
+    ).split()
+    flags += fit.words
+    flags += ["--post-process", corpus.post_process] if corpus.post_process else []
+    flags += ["--cpu"] if options.cpu else []
+    places = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--path", str(checkpoint)]
+    return [*places, *flags, *options.passed_on]
+
+
+def check_passed_on(options: argparse.Namespace) -> None:
+    """Raise UserError for a flag behind ``--`` that is one of ours, or that leaves no scores."""
     for flag, ours in OURS.items():
         found = value_of(flag, options.passed_on)
         if found is not None:
@@ -74,19 +91,6 @@ def arguments(
             f"{wrong[0]}: expected a translation of the whole subset to score, found a flag behind "
             "-- with which fairseq-generate writes none; leave it out"
         )
-    check_plain(checkpoint)
-    # By default fairseq drops the last sentences if they do not fill a multiple of 8, and
-    # loads data in a process of its own, for whose end torch waits 5 s.
-    flags = (
-        f"--task translation --gen-subset {options.subset} --beam {options.beam} "
-        f"--lenpen {options.lenpen} --max-len-a {MAX_LEN_A} --max-len-b {MAX_LEN_B} "
-        "--required-batch-size-multiple 1 --num-workers 0 --log-format none"
-    ).split()
-    flags += fit.words
-    flags += ["--post-process", corpus.post_process] if corpus.post_process else []
-    flags += ["--cpu"] if options.cpu else []
-    places = [str(corpus.bin_dir), "--user-dir", str(USER_DIR), "--path", str(checkpoint)]
-    return [*places, *flags, *options.passed_on]
 
 
 def generate(words: list[str], *, output: Path, subset: str, expected: int) -> tuple[Path, float]:
@@ -96,7 +100,7 @@ def generate(words: list[str], *, output: Path, subset: str, expected: int) -> t
     Progress is told of `expected` sentences. Raises UserError if it fails, with the log's end.
     """
     show_command(["fairseq-generate", *words])
-    results_path, log_path = output / f"generate-{subset}.txt", output / "generate.log"
+    results_path, log_path = output / f"generate-{subset}.txt", output / LOG
     with (
         results_path.open("w", encoding="utf-8", newline="\n") as results,
         log_path.open("w", encoding="utf-8", newline="\n") as log,
@@ -325,6 +329,6 @@ def read_texts(
 
 def write_texts(folder: Path, texts: Texts, *, language: str) -> None:
     """Hypotheses and references, one a line, without the lines that were skipped."""
-    write_lines(folder / f"hyp.tok.{language}", texts.hypothesis_tokens)
-    write_lines(folder / f"hyp.{language}", texts.hypotheses)
-    write_lines(folder / f"ref.tok.{language}", texts.reference_tokens)
+    columns = (texts.hypotheses, texts.hypothesis_tokens, texts.reference_tokens)
+    for name, lines in zip(TEXTS, columns, strict=True):
+        write_lines(folder / name.format(language), lines)

@@ -17,6 +17,9 @@ from fairseq_labo.experiments.files import read_json, sha256_of
 CONTENT = "content of the checkpoint"
 SCORES = "scores.json"  # the file
 AVERAGED = "averaged.pt"
+PART = ".part"  # of the output folder: what is not finished
+LOG = "generate.log"
+TEXTS = ("hyp.{}", "hyp.tok.{}", "ref.tok.{}")  # by the target language
 # What an entry of scores.json is called. Files from before have only some of them.
 NAMES = {
     ("corpus",): "corpus",
@@ -79,6 +82,7 @@ def check_earlier(path: Path, present: Mapping[str, Any], *, beside: Path) -> Ma
     """
     earlier = read_json(path)
     if not isinstance(earlier, dict):
+        _check_nobody_s(path, present["languages"][1])
         return {}
     different = {}
     for keys, name in NAMES.items():
@@ -100,6 +104,19 @@ def check_earlier(path: Path, present: Mapping[str, Any], *, beside: Path) -> Ma
             f"another {'; '.join(different.values())}; give another --output, or remove that file"
         )
     return earlier
+
+
+def _check_nobody_s(path: Path, language: str) -> None:
+    """Raise UserError for files that an evaluation would replace, beside no scores of one."""
+    folder = path.parent
+    if (folder / LOG).exists() or (folder / PART).exists():  # one that was cut off
+        return
+    names = [path.name, *(name.format(language) for name in TEXTS)]
+    if others := [folder / name for name in names if (folder / name).exists()]:
+        raise UserError(
+            f"{others[0]}: expected a new folder, or that of an evaluation, found a file that is "
+            "beside none; give another --output, or move it"
+        )
 
 
 def _at(content: Any, keys: Sequence[str]) -> Any:

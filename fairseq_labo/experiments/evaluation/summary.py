@@ -14,7 +14,9 @@ def describe(texts: Texts) -> dict[str, Any]:
     """What the reader of the scores should know of the texts."""
     return {
         "empty_hypotheses": sum(not line.strip() for line in texts.hypotheses),
-        "lowercase_output": has_capitals(texts.references) and not has_capitals(texts.hypotheses),
+        "lowercase_output": has_capitals(texts.references)
+        and not has_capitals(texts.hypotheses)
+        and any(line.upper() != line for line in texts.hypotheses),
     }
 
 
@@ -49,6 +51,8 @@ def human_table(report: dict[str, Any]) -> list[str]:
     lines = format_table(rows, left_columns=1).split("\n")
     if report["skipped"]:
         lines.append(f"NOT scored: {len(report['skipped'])} lines, too long for the model.")
+    if empty := report["empty_hypotheses"]:
+        lines.append(f"{empty} of {report['subset']['sentences']} hypotheses are empty.")
     lines += cautions(report, language=report["languages"][1])
     if report["lowercase_output"]:
         lines.append("The output has no capitals, the references do: cased scores count that.")

@@ -169,6 +169,17 @@ def test_newest_by_number(tmp_path: Path) -> None:
         newest_checkpoints(tmp_path, 4)
 
 
+def test_both_numbers_are_told(tmp_path: Path) -> None:
+    """Of updates there are enough, but epochs' are taken: which of both is meant, a user says."""
+    for name in ("checkpoint1.pt", "checkpoint_1_40.pt", "checkpoint_2_80.pt"):
+        (tmp_path / name).touch()
+    match = "found 1 of epochs, and 2 of updates, which are only taken alone; move checkpoint1.pt"
+    with pytest.raises(UserError, match=match):
+        newest_checkpoints(tmp_path, 2)
+    with pytest.raises(UserError, match=r"found 1; keep them in training: labo train .* -- --save"):
+        newest_checkpoints(tmp_path, 3)
+
+
 def test_newest_by_updates(tmp_path: Path) -> None:
     for name in ("checkpoint_1_50.pt", "checkpoint_2_100.pt", "checkpoint_last.pt"):
         (tmp_path / name).touch()

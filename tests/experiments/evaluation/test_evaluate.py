@@ -244,6 +244,10 @@ def test_raw_sources_for_comet(
         (["--lenpen", "nan"], "--lenpen: expected a number of at least -100, at most 100"),
         (["--lenpen=-inf"], "--lenpen: expected a number of at least -100, at most 100"),
         (["--average", "0"], "--average: expected a whole number of at least 1, found '0'"),
+        (
+            ["--checkpoint", "nowhere.pt", "--average", "1"],
+            "--average, a folder .* none at nowhere",
+        ),
         (["--average", "9"], "expected 9 numbered checkpoints .* found 1"),
         (["--comet", "model.ckpt"], "expected the package unbabel-comet, found none"),
         (["--data", "nowhere"], "expected a prepared corpus in nowhere"),

@@ -15,6 +15,7 @@ from fairseq_labo.experiments.evaluation.generation import (
     _logged_to,
     _Output,
     arguments,
+    check_passed_on,
 )
 from fairseq_labo.experiments.evaluation.lengths import Fit
 
@@ -49,7 +50,7 @@ def test_another_model_or_subset_behind_the_dashes_is_refused(
     """Its BLEU would stand beside the NLL, and under the setting, of the one that was given."""
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
     with pytest.raises(UserError, match=f"give {ours}$"):
-        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+        check_passed_on(cli.parse(command))
 
 
 @pytest.mark.parametrize(
@@ -59,14 +60,14 @@ def test_what_is_no_translation_of_the_subset_is_refused(flag: str, toy_corpus: 
     """Of the references fairseq-generate finds a BLEU of 100."""
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
     with pytest.raises(UserError, match=rf"^{flag.split('=')[0].split()[0]}: expected a translati"):
-        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+        check_passed_on(cli.parse(command))
 
 
 @pytest.mark.parametrize("flag", ["--tokenizer moses", "--bpe=subword_nmt", "--remove-bpe"])
 def test_how_words_are_parted_is_the_corpus_matter(flag: str, toy_corpus: Path) -> None:
     command = ["evaluate", "--data", str(toy_corpus), "--checkpoint", "m.pt", "--", *flag.split()]
     with pytest.raises(UserError, match=rf"{flag[:5]}.*: expected none, .* --subwords and"):
-        arguments(cli.parse(command), PreparedCorpus.read(toy_corpus), Path("m.pt"), FIT)
+        check_passed_on(cli.parse(command))
 
 
 def test_paths_that_fairseq_would_read_otherwise(toy_corpus: Path) -> None:

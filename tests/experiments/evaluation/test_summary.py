@@ -10,6 +10,8 @@ def test_lowercase_output_is_told() -> None:
     texts = Texts(["der hund", " "], ["Der Hund", "x"], ["", ""], ["", ""])
     described = summary.describe(texts)
     assert described["lowercase_output"] and described["empty_hypotheses"] == 1
+    empty = summary.describe(Texts([" ", "3 %"], ["Der Hund", "x"], ["", ""], ["", ""]))
+    assert not empty["lowercase_output"]  # without a letter
     upper = summary.describe(Texts(["Der"], ["Der"], [""], [""]))
     assert not upper["lowercase_output"]
 
@@ -24,6 +26,8 @@ def test_human_table() -> None:
         "paper": ["wmt14.en-de: ours"],
         "ceiling": {"bleu": 99.5},
         "skipped": [],
+        "empty_hypotheses": 0,
+        "subset": {"sentences": 24},
         "languages": ["de", "en"],
     }
     lines = summary.human_table(report)
@@ -35,6 +39,8 @@ def test_human_table() -> None:
     assert lines[1].index("9.50") == lines[2].index("30.25") + 1  # decimal points in one column
     assert "The output has no capitals" in lines[3]
     assert lines[-2:] == ["", "wmt14.en-de: ours"]
+    told = summary.human_table({**report, "empty_hypotheses": 3})
+    assert [line for line in told if line not in lines] == ["3 of 24 hypotheses are empty."]
     plain = summary.human_table({**report, "lowercase_output": False, "paper": []})
     assert len(plain) == len(lines) - 3
     thai = summary.human_table({**report, "languages": ["en", "th_TH"]})
