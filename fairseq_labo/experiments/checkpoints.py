@@ -219,7 +219,8 @@ def check_corpus(
     record = _record_of(path, trained)
     relative = record.get(RELATIVE)
     if "dictionaries" not in record:
-        say(f"{path} does not tell the dictionaries of its training: only their sizes are compared")
+        what = "only their sizes are compared" if task == "translation" else "they are not compared"
+        say(f"{path} does not tell the dictionaries of its training: {what}")
     elif relative and Path(relative).resolve() == corpus.bin_dir.resolve():
         say(
             f"{path} tells of its training the folder {relative}, which is seen from here that of "

@@ -6,6 +6,7 @@ returns the exit status (None is 0). Only the module of the command that is call
 
 import argparse
 import importlib
+import os
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -39,7 +40,8 @@ def _path(text: str) -> Path:
             "expected a path, found an empty text; is a variable unset?"
         )
     # As a shell expands it at the beginning of a word, but not behind --flag=.
-    return Path(text).expanduser() if text.startswith("~/") else Path(text)
+    home = os.path.expanduser("~") if text.startswith("~/") else ""
+    return Path(home + text.removeprefix("~")) if home not in ("", "~") else Path(text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -29,9 +29,9 @@ def style() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.png and `path`.svg (the suffix of `path` is replaced); return both."""
+    """Write `path`.png and `path`.svg; return both."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
+    png, svg = (path.with_name(f"{path.name}.{form}") for form in ("png", "svg"))
     with style():
         figure.savefig(png, dpi=150, bbox_inches="tight", metadata={"Software": None})
         figure.savefig(svg, bbox_inches="tight", metadata={"Date": None})

@@ -189,6 +189,7 @@ def test_dictionaries_that_nothing_tells_are_a_note(
     path = of_corpus(tmp_path / "c.pt", corpus, data="data/bin")
     shutil.copytree(corpus.bin_dir, tmp_path / "data" / "bin")
     monkeypatch.chdir(tmp_path)
+    check_corpus(of_corpus(tmp_path / "absolute.pt", corpus), corpus)
     check_corpus(path, corpus)  # as good as by its absolute name
     assert capsys.readouterr().err == ""
     check_corpus(path, PreparedCorpus.read(Path("data/bin")))  # which is compared with itself

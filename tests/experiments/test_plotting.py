@@ -16,8 +16,8 @@ def draw() -> Figure:
 
 
 def test_both_forms_are_the_same_bytes_every_time(tmp_path: Path) -> None:
-    first = plotting.save(draw(), tmp_path / "new" / "a.txt")
-    assert first == [tmp_path / "new" / "a.png", tmp_path / "new" / "a.svg"]
+    first = plotting.save(draw(), tmp_path / "new" / "a-1.5")
+    assert first == [tmp_path / "new" / "a-1.5.png", tmp_path / "new" / "a-1.5.svg"]
     assert first[0].read_bytes().startswith(b"\x89PNG") and b"<svg" in first[1].read_bytes()
     second = plotting.save(draw(), tmp_path / "b")
     for one, other in zip(first, second, strict=True):

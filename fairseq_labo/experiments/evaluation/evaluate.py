@@ -266,12 +266,13 @@ def check(
 def choose_checkpoints(options: argparse.Namespace) -> list[Path]:
     """The file named, or those that --average says, oldest first; UserError for a folder."""
     if options.average is not None:
-        if not options.checkpoint.exists():
+        folder = checkpoint_folder(options)
+        if not folder.is_dir():
             raise UserError(
-                f"--checkpoint: expected, with --average, a folder of checkpoints or a file in it, "
-                f"found none at {options.checkpoint}; give the folder"
+                "--checkpoint: expected, with --average, a folder of checkpoints or a file in one, "
+                f"found no folder {folder}; give the folder"
             )
-        return averaging.newest_checkpoints(checkpoint_folder(options), options.average)
+        return averaging.newest_checkpoints(folder, options.average)
     if options.checkpoint.is_dir():
         raise UserError(
             f"expected a checkpoint at {options.checkpoint}, found a folder: name a file in it, or "

@@ -18,6 +18,7 @@ CONTENT = "content of the checkpoint"
 SCORES = "scores.json"  # the file
 AVERAGED = "averaged.pt"
 PART = ".part"  # of the output folder: what is not finished
+CONFIG = "config.json"  # in a run of a study, beside the folders of its evaluations
 LOG = "generate.log"
 TEXTS = ("hyp.{}", "hyp.tok.{}", "ref.tok.{}")  # by the target language
 # What an entry of scores.json is called. Files from before have only some of them.
@@ -81,8 +82,9 @@ def check_earlier(path: Path, present: Mapping[str, Any], *, beside: Path) -> Ma
     UserError for scores of another setting, or of a checkpoint elsewhere.
     """
     earlier = read_json(path)
-    if not isinstance(earlier, dict):
-        _check_nobody_s(path, present["languages"][1])
+    if not isinstance(earlier, dict) or not any(_at(earlier, keys) for keys in NAMES):
+        subset, (_, language) = present["subset"]["name"], present["languages"]
+        _check_nobody_s(path, subset=subset, language=language)
         return {}
     different = {}
     for keys, name in NAMES.items():
@@ -106,12 +108,13 @@ def check_earlier(path: Path, present: Mapping[str, Any], *, beside: Path) -> Ma
     return earlier
 
 
-def _check_nobody_s(path: Path, language: str) -> None:
+def _check_nobody_s(path: Path, *, subset: str, language: str) -> None:
     """Raise UserError for files that an evaluation would replace, beside no scores of one."""
     folder = path.parent
-    if (folder / LOG).exists() or (folder / PART).exists():  # one that was cut off
+    # One that was cut off, or that was taken over by a study.
+    if any(ours.exists() for ours in (folder / LOG, folder / PART, folder.parent / CONFIG)):
         return
-    names = [path.name, *(name.format(language) for name in TEXTS)]
+    names = [path.name, f"generate-{subset}.txt", *(name.format(language) for name in TEXTS)]
     if others := [folder / name for name in names if (folder / name).exists()]:
         raise UserError(
             f"{others[0]}: expected a new folder, or that of an evaluation, found a file that is "

@@ -97,6 +97,6 @@ def run(options: argparse.Namespace) -> None:
             suffix = f"-{number}" if len(inspected) > 1 else ""
             figure = draw(sentence, label_smoothing=options.label_smoothing)
             name = re.sub(r"\.(png|svg)$", "", options.figure.name)  # beta0.5 has another dot
-            path = options.figure.with_name(f"{name}{suffix}.png")
+            path = options.figure.with_name(f"{name}{suffix}")
             print(f"written: {', '.join(map(str, save(figure, path)))}")
         print()

@@ -41,8 +41,9 @@ def draw_all(results: Results, folder: Path) -> dict[str, list[Path]]:
             for figure in figures.values():
                 figure.tight_layout()
     saved = {name: save(figure, folder / name) for name, figure in figures.items()}
+    kept = {path for paths in saved.values() for path in paths}
     for path in folder.iterdir():  # of an earlier report
-        if OURS.fullmatch(path.name) and path.stem not in saved:
+        if OURS.fullmatch(path.name) and path not in kept:
             path.unlink()
     return saved
 

@@ -42,7 +42,7 @@ def gather(
     `only`: patterns of names, for a report of a part of the study, which says so. Raises UserError
     naming the runs that are missing, and for a part whose methods cannot be compared.
     """
-    choices = search.choose(study, root, corpus)
+    choices = chosen = search.choose(study, root, corpus)
     runs = final_runs(study, root, choices=choices)
     searches = [f"the search of {name}" for name in study.searched if name not in choices]
     if only:
@@ -61,7 +61,7 @@ def gather(
     compared = {test: _compare(study, runs, corpus, test) for test in study.tests}
     hashes = raw_sha256(corpus)
     among = {
-        name: tuple(search.candidates(study, root, name, corpus, choices=choices) or ())
+        name: tuple(search.candidates(study, root, name, corpus, choices=chosen) or ())
         for name in choices
     }
     searched = SearchResult(

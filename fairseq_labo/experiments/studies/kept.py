@@ -44,6 +44,15 @@ def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[
         )
     if reason := no_checkpoint(epochs, words):
         yield reason
+    saving = int(_number("--save-interval", words, 1))
+    together = math.lcm(saving, int(interval))
+    by_epochs = not any(_number(flag, words, 0) > 0 for flag in VALIDATING)
+    if checkpoint == "best" and max(saving, interval) <= epochs < together and by_epochs:
+        yield (
+            "expected a checkpoint that is saved when it is validated, as evaluate.checkpoint "
+            f"best is, found --save-interval {saving}, --validate-interval {interval:g} and "
+            f"{epochs} epochs; give one that is a multiple of the other"
+        )
     if checkpoint == "last" and "--no-last-checkpoints" in words:
         yield (
             "expected the last checkpoint, which evaluate.checkpoint names, found "

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from fairseq_labo.experiments.errors import UserError
+from fairseq_labo.experiments.files import READ_OTHERWISE
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, Model, Name, Wrong, different
 from fairseq_labo.experiments.training.flags import option, value_of
 from fairseq_labo.experiments.training.presets import (
@@ -18,6 +19,7 @@ from fairseq_labo.experiments.training.presets import (
     passed_on,
 )
 
+LONGEST = 60  # value of a grid, which is a part of a folder's name
 TEACHER_PATH = "teacher_path"
 BEST_FLAGS = {"--best-checkpoint-metric", "--maximize-best-checkpoint-metric"}
 RESERVED = ("data", "save_dir", "seed")  # flags that the study itself gives to `labo train`
@@ -93,7 +95,8 @@ def _different(values: Sequence[str]) -> Sequence[str]:
 def _of_folders(values: Sequence[str]) -> Sequence[str]:
     """The values; ValueError for one that cannot stand in the name of a run's folder."""
     for value in values:
-        if "/" in value or value != value.strip() or not value.isprintable():
+        is_plain = value == value.strip() and value.isprintable() and len(value) <= LONGEST
+        if not is_plain or any(mark in value for mark in ("/", *READ_OTHERWISE)):
             raise ValueError(
                 f"expected values that can stand in a folder's name, found {value!r}; write a "
                 "method for each"

@@ -18,9 +18,9 @@ from fairseq_labo.experiments.checkpoints import CHECKPOINTS
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
-from fairseq_labo.experiments.evaluation.identity import SCORES
+from fairseq_labo.experiments.evaluation.identity import CONFIG, SCORES
 from fairseq_labo.experiments.files import locked, read_lines, whole, write_json, write_lines
-from fairseq_labo.experiments.studies.run import CONFIG, Run
+from fairseq_labo.experiments.studies.run import Run
 from fairseq_labo.experiments.studies.schema import VALIDATION_SUBSET, read_entries
 from fairseq_labo.experiments.studies.scores import Environment, Scores, Trained
 from fairseq_labo.experiments.studies.search import CHOICES

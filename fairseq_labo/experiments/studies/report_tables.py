@@ -247,7 +247,7 @@ def training(results: Results) -> Table:
         pairs = zip(words, ("", *words), strict=False)
         kept = shlex.join(word for word, before in pairs if "--seed" not in (word, before))
         # A teacher is the run of the same seed.
-        of_study = r"(?<=--teacher-path runs/)(\S+/)seed-\d+(?=/)"
+        of_study = r"(?<=--teacher-path )('?runs/.+?/)seed-\d+(?=/)"
         return kept if len(runs) == 1 else re.sub(of_study, r"\1seed-*", kept)
 
     def updates(runs: Sequence[RunResult]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from fairseq_labo.experiments.checkpoints import corpus_record
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.evaluation.identity import SCORES
+from fairseq_labo.experiments.evaluation.identity import CONFIG, SCORES
 from fairseq_labo.experiments.files import read_lines, sha256_of, write_json
 from fairseq_labo.experiments.studies.method import TEACHER_PATH
 from fairseq_labo.experiments.studies.schema import read_entries
@@ -21,7 +21,6 @@ from fairseq_labo.experiments.studies.study import Study, setting_name
 from fairseq_labo.experiments.training.flags import option
 from fairseq_labo.experiments.training.presets import split_flags
 
-CONFIG = "config.json"
 Setting = Mapping[str, str] | None
 Choices = Mapping[str, Mapping[str, str]]  # of methods with a grid: the chosen setting
 

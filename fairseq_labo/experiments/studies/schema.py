@@ -24,6 +24,7 @@ EXPECTED = {
     "tuple_type": "a list",
     "too_short": "at least one",
     "path_type": "a path",
+    "bool_type": "true or false",
 }
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # of a file, too
 Number = Annotated[float, Field(allow_inf_nan=False)]

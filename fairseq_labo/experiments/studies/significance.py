@@ -8,10 +8,11 @@ They know nothing of other seeds; the standard deviation over seeds does.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import ne
 from typing import Any
 
+import numpy as np
 from sacrebleu.significance import PairedTest
+from scipy import stats
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
@@ -19,6 +20,7 @@ from fairseq_labo.experiments.studies.schema import NotNegative, Number, Probabi
 from fairseq_labo.experiments.studies.study import Significance
 
 LEVEL = 0.05
+ROUNDED = 9  # decimals of a difference, above which equal ones are equal
 SEED = "SACREBLEU_SEED"
 
 
@@ -65,15 +67,29 @@ def compare_systems(
         signature, scores = paired()
         signatures[test] = str(signature["BLEU"])
         results[test] = dict(zip(scores["System"], scores["BLEU"], strict=True))
+    texts = dict(systems)
+    exact = {
+        name: p
+        for name in names
+        if name != baseline
+        and (
+            p := of_all_swaps(
+                (texts[name], texts[baseline]),
+                prepared[0],
+                metric=chosen.metric(language),
+                at_most=settings.randomization,
+            )
+        )
+        is not None
+    }
     compared = {
         str(name): Comparison(
             score=float(bootstrap.score),
             bootstrap_mean=float(bootstrap.mean),
             half_width=float(bootstrap.ci),
             p_bootstrap=_p(bootstrap, baseline=results["bs"][baseline]),
-            p_randomization=_at_least(
-                _p(results["ar"][name], baseline=results["ar"][baseline]),
-                differing=sum(map(ne, hypotheses[name], hypotheses[baseline])),
+            p_randomization=exact.get(
+                str(name), _p(results["ar"][name], baseline=results["ar"][baseline])
             ),
         )
         for name, bootstrap in results["bs"].items()
@@ -81,13 +97,43 @@ def compare_systems(
     return compared, signatures
 
 
-def _at_least(p: float | None, *, differing: int) -> float | None:
-    """The p of approximate randomization, where `differing` sentences differ between the systems.
+def of_all_swaps(
+    pair: tuple[Sequence[str], Sequence[str]],
+    references: Sequence[str],
+    *,
+    metric: Any,
+    at_most: int,
+) -> float | None:
+    """The p of exact randomization: of all ways to swap sentences between two systems, by scipy.
 
-    To swap none of them, or all, gives a difference that is as large, which are 2 of 2^differing
-    cases. sacreBLEU counts only those where it is larger.
+    None where there are more ways than `at_most`. Where few sentences differ, many swaps give the
+    same difference, which counts here and does not for sacreBLEU: it asks for a larger one.
     """
-    return None if p is None else max(p, min(1.0, 2.0 ** (1 - differing)))
+    ours, theirs = (
+        np.array(metric._extract_corpus_statistics(each, [references]), dtype=np.int64)
+        for each in pair
+    )
+    differing = np.flatnonzero((ours != theirs).any(axis=-1))
+    count = len(differing)
+    if 2.0**count > at_most:
+        return None
+    if count < 2:
+        return 1.0
+    same = ours.sum(axis=0) - ours[differing].sum(axis=0)
+    of_both = np.concatenate([ours[differing], theirs[differing]])
+
+    def difference(*of_systems: Any) -> float:
+        scores = [
+            metric._compute_score_from_stats(
+                (same + of_both[rows.astype(int)].sum(axis=0)).tolist()
+            )
+            for rows in of_systems
+        ]
+        return round(float(scores[0].score - scores[1].score), ROUNDED)
+
+    rows = np.arange(2 * count)
+    options: Any = {"permutation_type": "samples", "vectorized": False, "n_resamples": np.inf}
+    return float(stats.permutation_test((rows[:count], rows[count:]), difference, **options).pvalue)
 
 
 def check_seed() -> None:

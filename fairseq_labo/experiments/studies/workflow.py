@@ -197,9 +197,9 @@ def run_study(study: Study, root: Path, runner: Runner, *, only: Sequence[str]) 
     for name, setting in choices.items():
         show(f"search: {name} is run with {setting}")
     final = final_runs(study, root, choices=choices)
-    for run in final:  # also what is not wanted now: its scores are shown
-        run.check(runner.corpus)
     runner.complete(wanted(final), evaluations=[*study.evaluations])
+    for run in final:  # also what was not wanted: its scores are shown
+        run.check(runner.corpus)
     waiting = study.methods.keys() - {run.method for run in final}  # for their choice, or a teacher
     check_patterns(only, names, waiting=possible_names(study, waiting))
     return choices.keys() == study.searched.keys() and all(

@@ -125,10 +125,10 @@ def check_end(training: Sequence[str]) -> None:
 
 
 def no_checkpoint(epochs: float, training: Sequence[str]) -> str | None:
-    """Why a training of so many epochs leaves no checkpoint; None where it can.
+    """Why a training of so many epochs may leave no checkpoint; else None.
 
-    fairseq saves at the end of a training that --max-update or --stop-time-hours ends, not at that
-    of the last epoch.
+    fairseq saves at the end of a training that --max-update, --stop-time-hours or --patience ends,
+    of which the last may not come, and not when the last epoch ends.
     """
     flag = "--save-interval"
     saving = (f"{flag}-updates", "--max-update", "--stop-time-hours")

@@ -104,6 +104,7 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
     except UserError as error:
         raise UserError(f"{error}: {remedy}") from error
     other = _of_another_training(config, checkpoint)
+    afresh = "leave out the flag that names it" if named else "take another --save-dir"
     extra_state = checkpoint["extra_state"]
     epoch = 1 if saving.reset_dataloader else int(extra_state["train_iterator"]["epoch"])
     last = checkpoint["optimizer_history"][-1]
@@ -116,11 +117,11 @@ def progress(config: Any, log: Path) -> tuple[bool, str]:
             anew = anew if saving.reset_optimizer and by_epochs else ""
             raise UserError(
                 f"{path}: expected a training with these flags, found a finished one with other "
-                f"({'; '.join(other)}); take another --save-dir{anew}"
+                f"({'; '.join(other)}); {afresh}{anew}"
             )
         return True, (
             f"finished: {reason} ({path}). Nothing is trained. To train on, raise the limit; to "
-            f"train afresh, take another --save-dir"
+            f"train afresh, {afresh}"
         )
     said = []
     if other and not saving.reset_optimizer:

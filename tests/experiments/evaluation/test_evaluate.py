@@ -245,12 +245,13 @@ def test_raw_sources_for_comet(
         (["--lenpen=-inf"], "--lenpen: expected a number of at least -100, at most 100"),
         (["--average", "0"], "--average: expected a whole number of at least 1, found '0'"),
         (
-            ["--checkpoint", "nowhere.pt", "--average", "1"],
-            "--average, a folder .* none at nowhere",
+            ["--checkpoint", "no/where.pt", "--average", "1"],
+            "--average, a folder .* no folder no;",
         ),
         (["--average", "9"], "expected 9 numbered checkpoints .* found 1"),
         (["--comet", "model.ckpt"], "expected the package unbabel-comet, found none"),
         (["--data", "nowhere"], "expected a prepared corpus in nowhere"),
+        (["--", "--path", "x"], "--path: expected it as --checkpoint"),
     ],
 )
 def test_refusals(
@@ -264,7 +265,7 @@ def test_refusals(
     given = words(toy_corpus, tmp_path, "--output", tmp_path / "out", *options)
     assert cli.main(given) == 1
     assert re.search(match, capsys.readouterr().err)
-    assert not (tmp_path / "out" / "scores.json").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

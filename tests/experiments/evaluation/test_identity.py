@@ -76,17 +76,20 @@ def test_scores_of_a_training_that_went_on_are_kept_beside(tmp_path: Path) -> No
     assert read_json(path.with_name("scores.c.json")) == EARLIER == read_json(path)
 
 
-@pytest.mark.parametrize("name", ["hyp.en", "hyp.tok.en", "ref.tok.en", "scores.json"])
+@pytest.mark.parametrize(
+    "name", ["hyp.en", "hyp.tok.en", "ref.tok.en", "generate-test.txt", "scores.json"]
+)
 def test_files_of_a_user_are_not_replaced(name: str, tmp_path: Path) -> None:
     """An evaluation that was cut off, or whose scores were removed, is told by its own files."""
-    path = tmp_path / "scores.json"
-    (tmp_path / name).write_text("[]", encoding="utf-8")
+    path = tmp_path / "out" / "scores.json"
+    path.parent.mkdir()
+    path.with_name(name).write_text('{"mine": 1}', encoding="utf-8")
     with pytest.raises(UserError, match=rf"{name}: expected a new folder, .*; give another --outp"):
         check_earlier(path, EARLIER, beside=tmp_path)
-    for ours in ("generate.log", ".part"):
-        (tmp_path / ours).touch()
+    for ours in ("generate.log", ".part", "../config.json"):  # that of a study's run
+        (path.parent / ours).touch()
         assert check_earlier(path, EARLIER, beside=tmp_path) == {}
-        (tmp_path / ours).unlink()
+        (path.parent / ours).unlink()
 
 
 def test_a_checkpoint_of_another_folder_is_another(tmp_path: Path) -> None:

@@ -10,7 +10,13 @@ import pytest
 from fairseq_labo.experiments.files import write_json
 from fairseq_labo.experiments.studies import figures
 from fairseq_labo.experiments.studies.beams import BeamScore
-from fairseq_labo.experiments.studies.results import Results, RunResult, read_results
+from fairseq_labo.experiments.studies.results import (
+    Results,
+    RunResult,
+    SearchResult,
+    read_results,
+)
+from fairseq_labo.experiments.studies.search import Candidate
 
 
 def test_figures_mark_the_switch(microworld: Results) -> None:
@@ -102,9 +108,30 @@ def test_many_and_long_names_have_room(microworld: Results, tmp_path: Path) -> N
         figures.draw_all(many, tmp_path)
 
 
+def test_a_name_with_a_dot_is_a_whole_name(changed: Callable[..., Results], tmp_path: Path) -> None:
+    """labo-1.5 and labo-1.7 have a map each."""
+    both = [
+        Candidate(
+            {"label_smoothing": a, "labo_beta": b},
+            (1.0,),
+            {"score": 1.0, "nll_bits": 1.0, "ece": 0.1},
+        )
+        for a in ("0.1", "0.2")
+        for b in ("2", "4")
+    ]
+    methods = {"labo-1.5": tuple(both), "labo-1.7": tuple(both)}
+    choices = {name: dict(both[0].setting) for name in methods}
+    search = SearchResult(metric="nll", seeds=(1,), methods=methods, choices=choices)
+    drawn = figures.draw_all(changed(search=search), tmp_path)
+    for name in methods:
+        paths = [tmp_path / f"map-{name}.{form}" for form in ("png", "svg")]
+        assert drawn[f"map-{name}"] == paths and all(path.exists() for path in paths)
+
+
 def test_figures_of_an_earlier_report_go(microworld: Results, tmp_path: Path) -> None:
     """Else they would be taken for this one's; a user's own stay."""
-    for name in ("beams-test.png", "bleu-test2.svg", "map-labo.svg", "search.png", "mine.png"):
+    earlier = ("beams-test.png", "bleu-test2.svg", "map-labo.svg", "search.png", "mine.png")
+    for name in (*earlier, "validation-bleu.png", "reliability-test2.png"):
         (tmp_path / name).touch()
     drawn = figures.draw_all(microworld, tmp_path)
     ours = {path.name for paths in drawn.values() for path in paths}

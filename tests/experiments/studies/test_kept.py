@@ -134,6 +134,31 @@ def test_a_training_saves_and_validates(extra: str, match: str | None, tmp_path:
         read(tmp_path, train={"epochs": 3}, **entries)
 
 
+@pytest.mark.parametrize(
+    ("extra", "checkpoint", "is_refused"),
+    [
+        ("--save-interval 2 --validate-interval 3", "best", True),
+        ("--save-interval 3 --validate-interval 2", "best", True),
+        ("--save-interval 2 --validate-interval 3", "last", False),
+        ("--save-interval 2 --validate-interval 4", "best", False),
+        ("--save-interval 2 --validate-interval 3 --max-update 9", "best", False),
+    ],
+)
+def test_a_best_checkpoint_is_saved_when_it_is_validated(
+    extra: str, checkpoint: str, is_refused: bool, tmp_path: Path
+) -> None:
+    entries = {
+        **methods(extra=extra),
+        "train": {"epochs": 4},
+        "evaluate": {"checkpoint": checkpoint},
+    }
+    if not is_refused:
+        read(tmp_path, **entries)
+        return
+    with pytest.raises(UserError, match="saved when it is validated, as evaluate"):
+        read(tmp_path, **entries)
+
+
 @pytest.mark.parametrize("place", ["method", "grid", "train"])
 def test_stage_1_has_one_length(place: str, tmp_path: Path) -> None:
     length = {"smoothing_updates": 3}

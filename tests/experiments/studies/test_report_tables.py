@@ -1,5 +1,6 @@
 """The tables of a report: what stands in their cells."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ def test_mean_differences(changed: Callable[..., Results]) -> None:
     assert (
         report_tables.detectable(changed(differences={"test": {"labo": found}}), "test") == "0.84"
     )
-    for wide, shown in ((12.4, "12"), (99.0, "99"), (2100.0, "100")):
+    for wide, shown in ((12.4, "12"), (99.7, "100"), (2100.0, "100")):
         of = changed(differences={"test": {"labo": replace(found, detectable=wide)}})
         assert report_tables.detectable(of, "test") == shown
     # One report, one difference: not that of the rounded means.
@@ -153,9 +154,10 @@ def test_straightened_scores_are_shown_where_all_runs_have_them(
 def test_the_prior_and_the_teacher_of_a_method_are_shown(changed: Callable[..., Results]) -> None:
     """Like the other flags; the teacher of each seed is the run of that seed."""
     flags = "--label-prior unigram --teacher-path runs/cross_entropy/seed-1/checkpoint_best.pt"
+    flags += " --finetune-from-model /m/seed-7/x.pt --eval-bleu-args '{\"beam\": 1}'"
 
     def taught(run: RunResult) -> RunResult:
-        words = (*flags.split(), *run.train_arguments)
+        words = (*shlex.split(flags), *run.train_arguments)
         return run.model_copy(update={"train_arguments": words})
 
     for row in report_tables.training(changed(taught)).rows:

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import read_json, write_json, write_lines
+from fairseq_labo.experiments.studies import gather as gather_module
 from fairseq_labo.experiments.studies import search, workflow
 from fairseq_labo.experiments.studies.gather import gather
 from fairseq_labo.experiments.studies.method import Method
 from fairseq_labo.experiments.studies.records import TRAINED, Records
-from fairseq_labo.experiments.studies.run import Run, search_runs
+from fairseq_labo.experiments.studies.run import Run, possible_names, search_runs
 from fairseq_labo.experiments.studies.runner import Runner
 from fairseq_labo.experiments.studies.study import Evaluation, setting_name
 from tests.experiments.studies.conftest import CORPUS, make_study, scores_of
@@ -106,6 +108,12 @@ def test_a_search_that_is_recorded_is_complete_whatever_is_asked_for(tmp_path: P
     assert ("labo/" + SECOND + "/seed-2", ("test",)) in again.done
 
 
+def test_names_that_runs_may_have() -> None:
+    """Of the search's seeds, too."""
+    names = possible_names(make_study(seeds=(7,)), ["labo"])
+    assert {*names} == {f"labo/{each}/seed-{n}" for each in (FIRST, SECOND) for n in (1, 2, 7)}
+
+
 def test_what_records_teach_is_taken_over_at_once(tmp_path: Path) -> None:
     """A grid that is taught by a grid: its runs are known when its teacher's choice is."""
     study = make_study()
@@ -146,6 +154,30 @@ def test_a_choice_stays(tmp_path: Path) -> None:
     third = {FIRST: 1.0, SECOND: 2.0, "label_smoothing=0.3,labo_beta=2": 0.5}
     with pytest.raises(UserError, match=r"expected label_smoothing=0.1,labo_beta=2 to stay"):
         workflow.run_study(changed, tmp_path, FakeRunner(third), only=[])
+
+
+def test_runs_of_no_study_choose_nothing(tmp_path: Path) -> None:
+    study = make_study()
+    runs = search_runs(study, tmp_path)
+    FakeRunner({FIRST: 1.0}).complete(runs, evaluations=["valid"])
+    (runs[0].folder / "config.json").unlink()
+    assert search.choose(study, tmp_path, CORPUS) == {}
+
+
+def test_a_part_without_the_teacher_of_a_grid_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study()
+    entries = {"criterion": "tsla_cross_entropy", "grid": {"label_smoothing": ["0.3", "0.5"]}}
+    pre = Method.model_validate({**entries, "teacher": "labo"})
+    study = study.model_copy(update={"methods": {**study.methods, "pre": pre}})
+    assert workflow.run_study(study, tmp_path, FakeRunner({FIRST: 1.0}), only=[])
+    found: list[Any] = []
+    monkeypatch.setattr(gather_module, "_compare", lambda *_: ({}, {"bs": "", "ar": ""}, {}))
+    monkeypatch.setattr(gather_module, "SearchResult", lambda **entries: found.append(entries))
+    with pytest.raises(KeyError):  # the rest is not there
+        gather(study, tmp_path, CORPUS, only=["smooth/*", "pre/*"])
+    assert [len(each) for each in found[0]["methods"].values()] == [2]
 
 
 def test_runs_of_other_settings_choose_nothing(tmp_path: Path) -> None:
@@ -196,7 +228,7 @@ def test_a_teacher_is_chosen_before_its_students_are_searched(tmp_path: Path) ->
     assert not workflow.run_study(study, tmp_path, runner, only=["pre/*", "last/*"])
     assert runner.done == []  # there is no choice for their teacher yet
     assert not workflow.run_study(study, tmp_path, runner, only=["pre/*=0.5/seed-2"])
-    for name in ("labo/*/seed-3", "pre/*=0.7/*"):
+    for name in ("labo/*/seed-3", "pre/*=0.7/*", "smooth/*/seed-1"):
         with pytest.raises(UserError, match=re.escape(f"found {name}, which no run has")):
             workflow.run_study(study, tmp_path, runner, only=[name])
     assert runner.done == []  # nor for its own runs at the end

@@ -7,7 +7,11 @@ from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
 from fairseq_labo.experiments.errors import UserError
-from fairseq_labo.experiments.studies.significance import check_seed, compare_systems
+from fairseq_labo.experiments.studies.significance import (
+    check_seed,
+    compare_systems,
+    of_all_swaps,
+)
 from fairseq_labo.experiments.studies.study import Significance
 
 GENERATOR = random.Random(3)
@@ -48,20 +52,39 @@ def test_equal_systems_and_a_clear_difference() -> None:
     assert "tok:13a" in signatures["bs"] and "seed:12345" in signatures["ar"]
 
 
-@pytest.mark.parametrize(("differing", "p"), [(1, 1.0), (2, 0.5), (4, 0.125)])
-def test_a_few_sentences_are_not_significant(differing: int, p: float) -> None:
-    """All of them better: of 2^n ways to swap them, none and all are as extreme."""
-    base = worse(0.5, 1)
+@pytest.mark.parametrize(
+    ("better", "worse_ones", "p"),
+    [(1, 0, 1.0), (2, 0, 0.5), (5, 0, 0.0625), (6, 0, 0.03125), (5, 1, 0.21875), (6, 1, 0.125)],
+)
+def test_where_few_sentences_differ_all_swaps_are_counted(
+    better: int, worse_ones: int, p: float
+) -> None:
+    """Equal sentences, equally better or worse: by the binomial distribution, ties included.
+
+    Others have another wrong word, which moves no score.
+    """
+    references = ["a b c d e f"] * 40
+    base = ["a b c d e x"] * 40
+    ours = ["a b c d e f"] * better + base[better:]
+    theirs = [*base[: 40 - worse_ones], *["a b c d e f"] * worse_ones]
+    ours[20:29] = ["a b c d e y"] * 9
     compared, _ = compare_systems(
-        {"base": base, "better": [*REFERENCES[:differing], *base[differing:]]},
-        REFERENCES,
+        {"base": theirs, "better": ours},
+        references,
         baseline="base",
         convention="bleu",
         language="en",
-        settings=SETTINGS,
+        settings=Significance(bootstrap=10, randomization=199),
     )
     assert compared["better"].score > compared["base"].score
-    assert compared["better"].p_randomization == p
+    assert compared["better"].p_randomization == pytest.approx(p)
+
+
+def test_of_many_swaps_sacrebleu_takes_a_sample() -> None:
+    base, other = worse(0.5, 1), worse(0.5, 2)
+    of = {"metric": BLEU(), "at_most": 128}
+    assert of_all_swaps((other[:7] + base[7:], base), REFERENCES, **of) is not None
+    assert of_all_swaps((other[:8] + base[8:], base), REFERENCES, **of) is None
 
 
 def test_numbers_are_sacrebleus() -> None:

@@ -1,5 +1,6 @@
 """Study files: what they say, and what is refused by name when the file is read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         ({"prepare": "multi30k 'a"}, "prepare: expected words of labo prepare, .*No closing quot"),
         (
             {"prepare": "multi30k -h"},
-            "prepare: expected words of labo prepare, .* 'multi30k -h'",
+            "prepare: expected words of labo prepare, .* 'multi30k -h': that asks for help; leave",
         ),
         ({"prepare": "data-prep/prepare-none.sh"}, "prepare: expected words of labo .*'none'"),
         ({"prepare": "multi30k --pears de-en"}, "prepare: expected .*--pears"),
@@ -193,8 +194,11 @@ def test_a_teacher_of_a_teacher(tmp_path: Path) -> None:
         (methods(extra="--best-checkpoint-metric=ppl"), "expected no --best-checkpoint-m.*best_by"),
         (methods(label_smoothing=2), "methods.smooth.label_smoothing: expected a number.*, found"),
         *[
-            (methods(grid={"label_prior": [value]}), f"in a folder's name, found '{value}'; write")
-            for value in ("../../x", "/x/a.pt", "unigram ")
+            (
+                methods(grid={"label_prior": [value]}),
+                f"in a folder's name, found '{re.escape(value)}'; write",
+            )
+            for value in ("../../x", "/x/a.pt", "unigram ", "a:b", "${a}", "x" * 61)
         ],
         (methods(grid={"labo_beta": 2}), "methods.smooth.grid.labo_beta: expected a list"),
         (

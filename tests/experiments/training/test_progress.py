@@ -108,6 +108,7 @@ def test_a_run_that_continues_another_once(state_of: StateOf, tmp_path: Path) ->
     assert finished and message.startswith(
         f"finished: 50 updates are done of --max-update 50 ({other}"
     )
+    assert message.endswith("to train afresh, leave out the flag that names it")
     assert state_of("checkpoint.continue_once='s3://bucket/model.pt'") == (False, "")
     checkpoint(tmp_path / "checkpoint_last.pt", updates=40)
     finished, message = state_of(*words)
