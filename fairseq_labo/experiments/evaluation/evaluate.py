@@ -107,10 +107,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     Raises UserError for whatever is missing or does not fit, before anything long begins where
     that can be seen. What an earlier evaluation has left stands until this one is finished.
     """
+    generation.check_passed_on(options)
     corpus = PreparedCorpus.read(options.data, prepared.given_by(options))
     references, sources, task = check(options, corpus)
     paths, output = choose_checkpoints(options), output_folder(options)
-    generation.check_passed_on(options)
     of_task = value_of("--task", options.passed_on) or "translation"
     state = check_corpus(paths[-1], corpus, task=of_task)
     fit = lengths.fit(
