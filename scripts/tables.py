@@ -169,7 +169,8 @@ def table_intervals(name: str) -> str:
             cells = [
                 f"{each.difference:+.2f} ({each.low:+.2f} to {each.high:+.2f})" for each in found
             ]
-            cells.append(f"{found[0].p_corrected:.2f}")
+            p = found[0].p_corrected
+            cells.append(f"{p:.2f}" if p >= 0.01 else f"{p:.1g}")
             cells += [
                 interval(runs, baseline, first, "nll_bits", 3),
                 interval(runs, baseline, first, "ece", 2, 100),
