@@ -53,13 +53,9 @@ def newest_checkpoints(folder: Path, count: int) -> list[Path]:
     )
     numbered = of_epochs or of_updates
     if len(numbered) < count:
-        there, remedy = (
-            f"{len(numbered)}",
-            (
-                "keep them in training: labo train ... -- --save-interval-updates N "
-                f"--keep-interval-updates {count}"
-            ),
-        )
+        there = f"{len(numbered)}"
+        remedy = "keep them in training: labo train ... -- --save-interval-updates N "
+        remedy += f"--keep-interval-updates {count}"
         if of_epochs and len(of_updates) >= count:
             there += f" of epochs, and {len(of_updates)} of updates, which are only taken alone"
             remedy = f"move {', '.join(path.name for path in of_epochs.values())} elsewhere"
