@@ -17,6 +17,8 @@ from fairseq_labo.experiments.files import locked, read_json, read_lines, write_
 from tests.faults.evaluations import BEST, SENTENCES, changed, refused, words
 from tests.faults.running import Running
 
+EARLIER = {"generation": {"beam": 5}}  # scores of the same setting, as far as they tell
+
 
 def shuffle(bin_dir: Path) -> None:
     """Other dictionaries of the same size."""
@@ -219,7 +221,7 @@ def test_ended_in_the_middle(number: signal.Signals, corpus: Path, save: Path) -
     """While it translates: the exit status is the signal's, and the earlier scores stand."""
     output = save / "test-scores"
     output.mkdir()
-    write_json(output / "scores.json", {"earlier": True})
+    write_json(output / "scores.json", EARLIER)
     long_line(corpus, 3000)
     running = Running.start(words(corpus, save))
     log = output / ".part" / "generate.log"
@@ -231,7 +233,7 @@ def test_ended_in_the_middle(number: signal.Signals, corpus: Path, save: Path) -
     status, said = running.end()
     assert status == (-number if number == signal.SIGKILL else 128 + number), said
     assert "Traceback" not in said
-    assert read_json(output / "scores.json") == {"earlier": True}
+    assert read_json(output / "scores.json") == EARLIER
     assert {path.name for path in output.iterdir()} == {"scores.json", ".lock", ".part"}
     with locked(output):  # no one holds it
         pass
@@ -242,14 +244,14 @@ def test_a_full_disk(options: list[object], corpus: Path, save: Path) -> None:
     """No file may grow beyond 2 KiB: fairseq's log, or the averaged checkpoint, does not fit."""
     output = save / "scores"
     output.mkdir()
-    write_json(output / "scores.json", {"earlier": True})
+    write_json(output / "scores.json", EARLIER)
     shutil.copyfile(save / BEST, save / "checkpoint1.pt")
     given = words(corpus, save, "--output", output, *options)
     status, said = Running.start(given, most_bytes=2048).end()
     assert status == 1 and "Traceback" not in said, said
     assert said.split("\n")[-2].startswith("error: ")
     assert ("averaged.pt: could not be written" if options else "File too large") in said
-    assert read_json(output / "scores.json") == {"earlier": True}
+    assert read_json(output / "scores.json") == EARLIER
     assert not list(output.glob("averaged.pt*"))
 
 

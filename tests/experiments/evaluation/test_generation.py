@@ -115,11 +115,12 @@ def test_loggers_are_left_as_they_were() -> None:
 def test_a_failing_generation_shows_its_end(
     trained: Path, toy_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "scores.json").write_text('{"earlier": 1}', encoding="utf-8")
+    earlier = '{"generation": {"beam": 5}}'
+    (tmp_path / "scores.json").write_text(earlier, encoding="utf-8")
     command = ["evaluate", "--data", toy_corpus, "--checkpoint", trained / "checkpoint_best.pt"]
     command += ["--output", tmp_path, "--", "--nonsense"]
     assert cli.main(list(map(str, command))) == 1
     said = capsys.readouterr().err
     assert re.search(r"fairseq-generate failed, .*--nonsense.*; its output: .*generate.log", said)
     assert "Traceback" not in said
-    assert (tmp_path / "scores.json").read_text(encoding="utf-8") == '{"earlier": 1}'
+    assert (tmp_path / "scores.json").read_text(encoding="utf-8") == earlier
