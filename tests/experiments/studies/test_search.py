@@ -44,6 +44,18 @@ class FakeRunner(Runner):
                 write_json(run.scores_folder(subset) / "scores.json", scores)
 
 
+def recorded(runs: Sequence[Run], folder: Path) -> Records:
+    """Records of runs that FakeRunner left: with what else a training leaves."""
+    records = Records(folder, CORPUS)
+    for run in runs:
+        (run.folder / "environment.json").write_text("{}", encoding="utf-8")
+        (run.folder / "train.log").write_text(DONE, encoding="utf-8")
+        hypotheses = ["x"] * scores_of()["subset"]["sentences"]
+        write_lines(run.scores_folder("valid") / "hyp.en", hypotheses)
+        records.keep(run, ["valid"])
+    return records
+
+
 FIRST, SECOND = "label_smoothing=0.1,labo_beta=2", "label_smoothing=0.2,labo_beta=2"
 
 
@@ -95,13 +107,7 @@ def test_a_search_that_is_recorded_is_complete_whatever_is_asked_for(tmp_path: P
     """Else parts of a study on several machines would leave out the methods with a grid."""
     first = FakeRunner({FIRST: 2.0, SECOND: 1.0})
     assert workflow.run_study(make_study(), tmp_path / "first", first, only=[])
-    records = Records(tmp_path / "records", CORPUS)
-    for run in search_runs(make_study(), tmp_path / "first"):
-        (run.folder / "environment.json").write_text("{}", encoding="utf-8")
-        (run.folder / "train.log").write_text(DONE, encoding="utf-8")
-        hypotheses = ["x"] * scores_of()["subset"]["sentences"]
-        write_lines(run.scores_folder("valid") / "hyp.en", hypotheses)
-        records.keep(run, ["valid"])
+    records = recorded(search_runs(make_study(), tmp_path / "first"), tmp_path / "records")
     again = FakeRunner({})
     again.records = records
     assert not workflow.run_study(make_study(), tmp_path / "again", again, only=["*/seed-2"])
@@ -122,17 +128,12 @@ def test_what_records_teach_is_taken_over_at_once(tmp_path: Path) -> None:
     study = study.model_copy(update={"methods": {**study.methods, "pre": pre}})
     first = tmp_path / "first"
     assert workflow.run_study(study, first, FakeRunner({FIRST: 1.0, SECOND: 2.0}), only=[])
-    records = Records(tmp_path / "records", CORPUS)
-    for run in search_runs(study, first, choices=search.choose(study, first, CORPUS)):
-        (run.folder / "environment.json").write_text("{}", encoding="utf-8")
-        (run.folder / "train.log").write_text(DONE, encoding="utf-8")
-        hypotheses = ["x"] * scores_of()["subset"]["sentences"]
-        write_lines(run.scores_folder("valid") / "hyp.en", hypotheses)
-        records.keep(run, ["valid"])
+    choices = search.choose(study, first, CORPUS)
+    records = recorded(search_runs(study, first, choices=choices), tmp_path / "records")
     again = FakeRunner({})
     again.records = records
-    choices = workflow.take_over_searches(study, tmp_path / "again", again)
-    assert choices == search.choose(study, first, CORPUS) and choices.keys() == {"labo", "pre"}
+    assert workflow.take_over_searches(study, tmp_path / "again", again) == choices
+    assert choices.keys() == {"labo", "pre"}
 
 
 def test_a_pattern_of_no_run_is_refused(tmp_path: Path) -> None:
