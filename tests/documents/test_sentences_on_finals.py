@@ -183,6 +183,7 @@ def test_the_sentences_on_r_drop_hold() -> None:
     for number in range(len(of)):  # but for one on COCO
         ranks = sorted(bleu, key=lambda name: bleu[name][number])
         assert ranks[0] == "rdrop" and "cross_entropy" in ranks[1 : 2 + (number == 2)]
+        assert (ranks[1] == "labo_target") == (number == 2)
     runs = [run for run in results.methods["rdrop"] if not run.trained["resumed"]]
     assert [run.seed for run in runs] == [1, 2, 3]
     minutes = [run.trained["seconds"] / 60 for run in runs]
