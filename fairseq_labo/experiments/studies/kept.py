@@ -29,30 +29,9 @@ def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[
     words = [*train.extra, *method.extra]
     given = {**train.flags, **method.flags}.get("epochs", TRAINING_FLAGS["epochs"].default)
     epochs = min(map(int, method.grid.get("epochs", (given,))))
-    interval = _number("--validate-interval", words, 1)
-    if interval > epochs and not any(_number(flag, words, 0) > 0 for flag in VALIDATING):
-        yield (
-            "expected a validation in each training, which the study reads, found "
-            f"--validate-interval {interval:g} and {epochs} epochs; give a smaller one"
-        )
-    end = _number("--max-update", words, 0)
-    begin = _number("--validate-after-updates", words, 0)
-    if 0 < end < begin:
-        yield (
-            "expected a validation in each training, which the study reads, found "
-            f"--validate-after-updates {begin:g} and --max-update {end:g}; give a smaller one"
-        )
     if reason := no_checkpoint(epochs, words):
         yield reason
-    saving = int(_number("--save-interval", words, 1))
-    together = math.lcm(saving, int(interval))
-    by_epochs = not any(_number(flag, words, 0) > 0 for flag in VALIDATING)
-    if checkpoint == "best" and max(saving, interval) <= epochs < together and by_epochs:
-        yield (
-            "expected a checkpoint that is saved when it is validated, as evaluate.checkpoint "
-            f"best is, found --save-interval {saving}, --validate-interval {interval:g} and "
-            f"{epochs} epochs; give one that is a multiple of the other"
-        )
+    yield from _not_validated(words, epochs, needs_best=checkpoint == "best")
     if checkpoint == "last" and "--no-last-checkpoints" in words:
         yield (
             "expected the last checkpoint, which evaluate.checkpoint names, found "
@@ -67,6 +46,28 @@ def unreadable(method: Method, train: Training, *, checkpoint: str) -> Iterator[
         yield reason
     if checkpoint.startswith("average"):
         yield from _not_kept(words, epochs, int(checkpoint.removeprefix("average")))
+
+
+def _not_validated(words: Sequence[str], epochs: int, *, needs_best: bool) -> Iterator[str]:
+    """Why no validation comes, or none with a checkpoint, as the best one needs."""
+    wanted = "expected a validation in each training, which the study reads, found"
+    end = _number("--max-update", words, 0)
+    begin = _number("--validate-after-updates", words, 0)
+    if 0 < end < begin:
+        found = f"--validate-after-updates {begin:g} and --max-update {end:g}"
+        yield f"{wanted} {found}; give a smaller one"
+    if any(_number(flag, words, 0) > 0 for flag in VALIDATING):
+        return
+    interval = _number("--validate-interval", words, 1)
+    saving = int(_number("--save-interval", words, 1))
+    if interval > epochs:
+        yield f"{wanted} --validate-interval {interval:g} and {epochs} epochs; give a smaller one"
+    elif needs_best and saving <= epochs < math.lcm(saving, int(interval)):
+        yield (
+            "expected a checkpoint that is saved when it is validated, as evaluate.checkpoint "
+            f"best is, found --save-interval {saving}, --validate-interval {interval:g} and "
+            f"{epochs} epochs; give one that is a multiple of the other"
+        )
 
 
 def _not_kept(words: Sequence[str], epochs: int, count: int) -> Iterator[str]:

@@ -188,8 +188,9 @@ class Records:
         """
         for evaluation in run.study.evaluations:
             folder = record / run.scores_folder(evaluation).name
-            _, *tokens = [folder / name for name in self._texts(run, evaluation)] or [folder]
-            if folder.exists() and (lacking := [path.name for path in tokens if not path.exists()]):
+            tokens = [name for name in self._texts(run, evaluation) if ".tok." in name]
+            lacking = [name for name in tokens if not (folder / name).exists()]
+            if folder.exists() and lacking:
                 raise UserError(
                     f"{folder}: expected the tokens of the translations, which score: "
                     f"{run.study.score} is of, found no {', '.join(lacking)}; run the study with "

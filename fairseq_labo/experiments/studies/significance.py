@@ -68,29 +68,24 @@ def compare_systems(
         signatures[test] = str(signature["BLEU"])
         results[test] = dict(zip(scores["System"], scores["BLEU"], strict=True))
     texts = dict(systems)
-    exact = {
-        name: p
-        for name in names
-        if name != baseline
-        and (
-            p := of_all_swaps(
-                (texts[name], texts[baseline]),
-                prepared[0],
-                metric=chosen.metric(language),
-                at_most=settings.randomization,
-            )
+
+    def randomized(name: str) -> float | None:
+        exact = of_all_swaps(
+            (texts[name], texts[baseline]),
+            prepared[0],
+            metric=chosen.metric(language),
+            at_most=settings.randomization,
         )
-        is not None
-    }
+        sampled = _p(results["ar"][name], baseline=results["ar"][baseline])
+        return sampled if exact is None or name == baseline else exact
+
     compared = {
         str(name): Comparison(
             score=float(bootstrap.score),
             bootstrap_mean=float(bootstrap.mean),
             half_width=float(bootstrap.ci),
             p_bootstrap=_p(bootstrap, baseline=results["bs"][baseline]),
-            p_randomization=exact.get(
-                str(name), _p(results["ar"][name], baseline=results["ar"][baseline])
-            ),
+            p_randomization=randomized(name),
         )
         for name, bootstrap in results["bs"].items()
     }
