@@ -1,7 +1,8 @@
 """Everything that a GPU must show, in one command: ``labo benchmark --acceptance FOLDER``.
 
 Each step is a process of its own, with a log; one that fails costs no other. A step that has passed
-is not run again, and none is begun that could not end within --minutes: the same command goes on.
+is not run again; one that is not done when --minutes are over is cut off, and none is begun with
+less than a third of its own limit left: the same command goes on.
 What there is so far is in acceptance.json, acceptance.md (steps, goals) and loss.png, after every
 step. With --device cpu the same steps run in miniature, the kernels in Triton's interpreter.
 """

@@ -22,6 +22,7 @@ from fairseq_labo.experiments.studies.results import (
     mean_with_deviation,
     read_results,
 )
+from fairseq_labo.experiments.training.log import parse_report
 from scripts import benchmark_tables
 from scripts.benchmark_tables import REPOSITORY, RESULTS, Row, load, markdown
 
@@ -66,8 +67,7 @@ def label(train_arguments: Sequence[str]) -> str:
     return {
         "cross_entropy": "cross entropy",
         "label_smoothed_cross_entropy": f"label smoothing, ε = {alpha}",
-        "label_smoothed_cross_entropy_with_rdrop": f"R-Drop, ε = {alpha}",
-        "labo_cross_entropy_with_rdrop": f"R-Drop, {labo}",
+        "labo_cross_entropy_with_rdrop": f"R-Drop, weight {flags.get('--rdrop-alpha')}, {labo}",
         "tsla_cross_entropy": f"TSLA, switch after {updates:,} of {of:,} updates",
         "labo_cross_entropy": labo if alpha != "0" else "cross entropy",
     }[flags["--criterion"]]
@@ -212,6 +212,13 @@ def table_search(name: str) -> str:
     return markdown(["validation set", "BLEU", "NLL (bits)", "ECE (%)"], rows)
 
 
+def label_entropy(record: Path) -> float:
+    """Entropy of the smoothing distribution in bits, as a run's last validation has logged it."""
+    lines = (record / "train.log").read_text(encoding="utf-8").splitlines()
+    *_, last = (values for kind, values in map(parse_report, lines) if kind == "valid")
+    return float(last["valid_label_entropy"])
+
+
 def table_records(name: str) -> str:
     """One row a recorded run, on the validation set: of a study that is not done yet."""
     found = {}
@@ -226,10 +233,11 @@ def table_records(name: str) -> str:
             f"{scores['bleu']['score']:.2f}",
             f"{of['nll_bits']:.3f}",
             f"{100 * of['ece']:.2f}",
+            f"{label_entropy(path.parent):.2f}" if alpha else "–",
         ]
         found[alpha > 0, -beta, alpha] = [label(config["train"]), *cells]
     return markdown(
-        ["validation set, seed 1", "BLEU", "NLL (bits)", "ECE (%)"],
+        ["validation set, seed 1", "BLEU", "NLL (bits)", "ECE (%)", "entropy of P (bits)"],
         [found[key] for key in sorted(found)],
     )
 

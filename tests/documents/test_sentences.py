@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,21 @@ def test_the_sentences_on_the_results_hold() -> None:
         "lower"
     ) in page
     assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in page
+    nll = [
+        {
+            method: statistics.fmean(run.scores[test]["calibration"]["nll_bits"] for run in runs)
+            for method, runs in results.methods.items()
+        }
+        for name, (results, test) in tables.columns().items()
+        if "TED" not in name
+    ]
+    less = [each["label_smoothing"] - each["cross_entropy"] for each in nll]
+    assert len(less) == 4 and f"on Multi30k {span(less, 2)} bits less NLL than label" in page
+    microworld = {
+        method: statistics.fmean(run.scores["test"]["calibration"]["ece"] for run in runs)
+        for method, runs in tables.study("microworld").methods.items()
+    }
+    assert min(microworld, key=microworld.__getitem__) == "cross_entropy"  # "the best calibrated"
 
 
 def test_the_sentences_on_the_map_hold() -> None:
@@ -80,6 +96,20 @@ def test_the_sentences_on_the_map_hold() -> None:
     assert [alpha for alpha in alphas if lowest[alpha] == 1.5] == [0.2, 0.4]
     short = words(REPOSITORY / "docs" / "results-short.md")
     assert "on the map only with α = 0.2 and 0.4:" in short
+    records = tables.RESULTS / "studies" / "multi30k-de-en-map" / "runs" / "labo"
+    of_p = {
+        (beta, alpha): tables.label_entropy(
+            records / f"labo_beta={beta:g},label_smoothing={alpha:g}" / "seed-1"
+        )
+        for beta in finite
+        for alpha in alphas
+    }
+    assert all(
+        of_p[beta, low] < of_p[beta, high] for beta in finite for low, high in pairwise(alphas)
+    )
+    lowest_bleu = [found[1.5, alpha].measures["score"] for alpha in (0.05, 0.1)]
+    assert lowest_bleu == sorted(each.measures["score"] for each in found.values())[:2]
+    both = [list(of_p.values()), [found[key].measures["score"] for key in of_p]]
     deviations = [
         statistics.stdev(run.compared["test"].score for run in runs)
         for name, runs in tables.study("multi30k-de-en-finals").methods.items()
@@ -94,6 +124,10 @@ def test_the_sentences_on_the_map_hold() -> None:
         f"0.05 to 0.4: {min(smoothing):.1f} to {max(smoothing):.1f}.",
         f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
         f"cross entropy has {none.measures['nll_bits']:.3f}.",
+        f"0.05 and 0.1: {of_p[1.5, 0.05]:.1f} and {of_p[1.5, 0.1]:.1f} bits), BLEU was as low "
+        f"as cross entropy's on the validation set ({lowest_bleu[0]:.1f} and {lowest_bleu[1]:.1f}, "
+        f"there {none.measures['score']:.1f}; one run each)",
+        f"entropy and BLEU have a correlation of {statistics.correlation(*both):.2f}.",
         f"a rise of {means[-1] - means[0]:.1f}, where the difference of two such means has a "
         f"standard error of {min(errors):.1f} to {max(errors):.1f}",
     ):
@@ -144,6 +178,47 @@ def test_the_sentence_on_the_confidence_penalty_holds() -> None:
     ) in page
     assert max(fourth) < 0.15 and 2 < min(last) < 10
     assert f"{max(max(of_whole[delta]) for delta in deltas[1:4]):.2f}% and less from" in page
+
+
+def test_the_sentence_on_the_unigram_prior_holds() -> None:
+    """How much is written: sacreBLEU's tokens, means of both seeds."""
+    results = tables.study("rivals")
+
+    def written(name: str, key: str = "hyp_len") -> str:
+        texts = [run.scores["test"]["bleu"]["text"] for run in results.methods[name]]
+        lengths = [int(text.partition(f"{key} = ")[2].split()[0].rstrip(")")) for text in texts]
+        return f"{statistics.fmean(lengths):,.0f}"
+
+    page = words(REPOSITORY / "docs" / "family.md")
+    assert (
+        f"`labo_unigram` writes {written('labo_unigram')} words where the references have "
+        f"{written('labo_unigram', 'ref_len')} (label smoothing {written('label_smoothing')}, "
+        f"`unigram` {written('unigram')}, `labo_target` {written('labo_target')}; sacreBLEU's"
+    ) in page
+
+
+def test_the_sentence_on_the_upstream_gradient_holds() -> None:
+    """128 in the place of 1, with freed memory kept: how times change."""
+    rows = benchmark_tables.load("benchmark/cpu-kept-memory.json")["rows"]
+    of = {
+        (row["provider"], row["beta"], row["vocab_size"], row["upstream"]): row["p50_ms"]
+        for row in rows
+        if row["mode"] == "both"
+    }
+    sizes, betas = (7872, 32000), ("2", "2.5", "10000", "inf")
+
+    def more(provider: str, beta: str | None, size: int) -> float:
+        return 100 * (of[provider, beta, size, 128] / of[provider, beta, size, 1] - 1)
+
+    most = max(more("labo-torch", beta, size) for beta in betas for size in sizes)
+    less, larger = (more("fairseq", None, size) for size in sizes)
+    first, second = (
+        of["fairseq", None, size, 128] / of["labo-torch", "2", size, 128] for size in sizes
+    )
+    assert (
+        f"takes up to {most:.0f}% more, fairseq's {-less:.0f}% less and {larger:.0f}% more, so "
+        f"that at β = 2 ours is {first:.2f} and {second:.2f} times as fast)"
+    ) in words(REPOSITORY / "docs" / "performance.md")
 
 
 def test_the_sentence_on_the_speed_holds() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from operator import sub
 from typing import Any
 
+import pytest
+
 from fairseq_labo.experiments.files import read_json
 from fairseq_labo.experiments.studies.differences import over_seeds
 from fairseq_labo.experiments.studies.results import Results, RunResult
@@ -114,6 +116,19 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert short in words(REPOSITORY / "README.md")
     assert f"when long {more_nll('cross_entropy', 'label_smoothing')} less" in page
     assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than that" in page
+    records = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
+    of_default, of_best = (
+        statistics.fmean(
+            tables.label_entropy(records / name / f"seed-{seed}") for seed in results.seeds
+        )
+        for name in ("labo_default", "labo")
+    )
+    uniform = tables.label_entropy(records / "rdrop" / "seed-1")  # log2 V
+    said = f"{of_default:.2f} bits, of log2 V = {uniform:.2f}; for α = 0.4 and β = 2 it is"
+    assert f"its entropy is {said} {of_best:.2f})" in page and "V = 4,120." in page
+    assert math.log2(4120) == pytest.approx(uniform, abs=0.001)
+    short = f"almost uniform (entropy {of_default:.2f} bits, log2 V = {uniform:.2f})"
+    assert short in words(REPOSITORY / "README.md")
     in_all = statistics.fmean(means("label_smoothing", ece))  # beside the attempt that failed
     assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
 
@@ -144,13 +159,13 @@ def test_the_sentences_on_the_other_direction_hold() -> None:
     for text in (
         f"the lowest p, corrected, is {lowest[0]:.2f}, on COCO",
         f"A true difference of about {detectable} BLEU on the three tests would be found with a "
-        "power of 80 %: three",
+        "power of 80 %, at 5 % divided by two: three",
         f"{min(nll):.2f} to {max(nll):.2f} bits more NLL",
         f"an ECE {min(ece[:4]):.1f} to {max(ece[:4]):.1f} points higher (on COCO {ece[4]:+.1f} and "
         f"{ece[5]:+.1f})",
         f"(En-De, three seeds: {first}, within chance)",
         f"(En-De, three seeds: {second}, within chance)",
-        f"it is {first.replace('+', '')} BLEU above label smoothing on the three tests, within",
+        f"of these settings is {first.replace('+', '')} BLEU above label smoothing on the three tests, within",
     ):
         assert text in page
 
@@ -176,6 +191,22 @@ def test_the_sentences_on_r_drop_hold() -> None:
         f"{min(more):.2f} to {max(more):.2f} bits more NLL; the lowest ECE, "
         f"{listed(errors['rdrop'])} %"
     ) in page
+    nll, brier = (
+        {
+            name: [
+                statistics.fmean(run.scores[test]["calibration"][key] for run in runs)
+                for test in tables.TESTS
+            ]
+            for name, runs in results.methods.items()
+        }
+        for key in ("nll_bits", "brier")
+    )
+    for of_method in (nll, brier):
+        for n in range(len(of)):
+            assert max(of_method, key=lambda name: of_method[name][n]) == "rdrop"
+    scores = f"{listed(brier['rdrop'], digits=2)}; label smoothing "
+    scores += f"{listed(brier['label_smoothing'], digits=2)})"
+    assert f"the highest Brier score of all ({scores}" in page
     bleu = {
         name: [statistics.fmean(run.compared[test].score for run in runs) for test in tables.TESTS]
         for name, runs in results.methods.items()

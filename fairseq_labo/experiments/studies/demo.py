@@ -17,7 +17,8 @@ DESCRIPTION = """
 From nothing to a table: prepare a corpus, train a small transformer with each criterion, translate
 the test set, and print BLEU, NLL, words/s and seconds of each, and some translations side by side.
 Without options: the embedded German-English corpus, about 5 minutes on 2 CPU cores. It is the study
-microworld with one seed; what is done is not done again, and DIR/report holds the whole report.
+microworld with one seed and every criterion's defaults; what is done is not done again, and
+DIR/report holds the whole report.
 """
 CRITERIONS = "cross_entropy label_smoothed_cross_entropy tsla_cross_entropy labo_cross_entropy"
 BASELINE = "label_smoothing"

@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--device", choices=("cuda", "cpu"), default="cuda", help="cpu: the same in miniature"
     )
-    described = "begin no step that ends later (default: 9.5)"
+    described = "for all steps; what is not done then is left for the next time (default: 9.5)"
     group.add_argument("--minutes", type=float, default=9.5, help=described)
 
 
