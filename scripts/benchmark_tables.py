@@ -24,8 +24,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def load(name: str) -> Any:
-    """A JSON file of results/."""
+def load(name: str | Path) -> Any:
+    """A JSON file of results/, by its path in there or the whole one."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
@@ -44,7 +44,8 @@ def table_loss(*files: str) -> str:
     """Time, speed beside fairseq's, memory and error of each provider, a block for each V."""
     units = ("ms", "times as fast", "MiB", "error")
     header, rows = ["forward and backward"], dict[str, list[str]]()
-    for vocab_size, file in zip((7872, 32000), files * (2 // len(files)), strict=True):
+    of_both = files if len(files) == 2 else files * 2
+    for vocab_size, file in zip((7872, 32000), of_both, strict=True):
         header += [f"V = {vocab_size}: {units[0]}", *units[1:]]
         measured = both_passes(file, vocab_size)
         slowest = measured[PROVIDERS["fairseq"]]["p50_ms"]

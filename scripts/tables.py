@@ -7,7 +7,6 @@ A table stands between ``<!-- table: NAME ARGUMENT ... -->`` and ``<!-- end -->`
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from fairseq_labo.experiments.studies.results import (
 )
 from fairseq_labo.experiments.training.log import parse_report
 from scripts import benchmark_tables
-from scripts.benchmark_tables import REPOSITORY, RESULTS, Row, load, markdown
+from scripts.benchmark_tables import REPOSITORY, RESULTS, load, markdown
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Tests of the studies as they are called in the documents.
@@ -82,12 +81,16 @@ def of_study(name: str, columns: dict[str, Cell]) -> str:
     return markdown(["mean ± standard deviation over seeds", *columns], rows)
 
 
-def table_multi30k(name: str) -> str:
-    """BLEU on both test sets; NLL and ECE on that of 2016."""
-    columns = {f"BLEU {year}": score(test, "bleu") for test, year in YEARS.items()}
+def on_tests(tests: dict[str, str]) -> dict[str, Cell]:
+    """BLEU on each test set; NLL and ECE on that of 2016."""
+    columns = {f"BLEU {title}": score(test, "bleu") for test, title in tests.items()}
     columns["NLL 2016 (bits)"] = measure("test", "nll_bits", 3)
-    columns["ECE 2016 (%)"] = measure("test", "ece", 2, 100)
-    return of_study(name, columns)
+    return {**columns, "ECE 2016 (%)": measure("test", "ece", 2, 100)}
+
+
+def table_multi30k(name: str) -> str:
+    """`on_tests`: of 2016 and 2017."""
+    return of_study(name, on_tests(YEARS))
 
 
 def table_iwslt(name: str) -> str:
@@ -187,17 +190,12 @@ def table_headline(name: str) -> str:
     return markdown(table.header, table.rows)
 
 
-def searched(folder: Path) -> list[Row]:
-    """scores.json of each seed of a setting, on the validation set."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-
-
 def table_search(name: str) -> str:
     """One row a setting of the search (and of its seeds, if there are several)."""
     rows = []
     for folder in sorted((RESULTS / "studies" / name / "search").glob("*/*")):
         setting = dict(part.split("=") for part in folder.name.split(","))
-        scores = searched(folder)
+        scores = [load(path) for path in sorted(folder.glob("*.json"))]  # of each seed
         calibrations = [each["calibration"] for each in scores]
         rows.append(
             [
@@ -223,8 +221,7 @@ def table_records(name: str) -> str:
     """One row a recorded run, on the validation set: of a study that is not done yet."""
     found = {}
     for path in (RESULTS / "studies" / name / "runs").rglob("config.json"):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        scores = json.loads((path.parent / "valid-scores" / "scores.json").read_text("utf-8"))
+        config, scores = load(path), load(path.parent / "valid-scores" / "scores.json")
         alpha, beta = (
             float(config["setting"].get(key, "inf")) for key in ("label_smoothing", "labo_beta")
         )
@@ -243,12 +240,8 @@ def table_records(name: str) -> str:
 
 
 def table_finals(name: str) -> str:
-    """BLEU on each test set; NLL, ECE and length on the first."""
-    columns = {f"BLEU {title}": score(test, "bleu") for test, title in TESTS.items()}
-    columns["NLL 2016 (bits)"] = measure("test", "nll_bits", 3)
-    columns["ECE 2016 (%)"] = measure("test", "ece", 2, 100)
-    columns["length 2016"] = report_tables.length("test", "bleu")
-    return of_study(name, columns)
+    """`on_tests`, of all three; length on the first."""
+    return of_study(name, {**on_tests(TESTS), "length 2016": report_tables.length("test", "bleu")})
 
 
 def table_attempt(name: str) -> str:
@@ -256,7 +249,7 @@ def table_attempt(name: str) -> str:
     sets = {"valid": "validation", **TESTS}
     rows = []
     for folder in sorted((RESULTS / "attempts" / name).glob("seed-*")):
-        scores = [load(f"attempts/{name}/{folder.name}/{each}-scores/scores.json") for each in sets]
+        scores = [load(folder / f"{each}-scores" / "scores.json") for each in sets]
         of = [each["calibration"] for each in scores]
         gaps = [100 * (each["confidence"] - each["accuracy"]) for each in of]
         cells = [

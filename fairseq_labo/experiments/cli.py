@@ -1,6 +1,7 @@
 """The command ``labo``: one door to corpora, training, evaluation and studies."""
 
 import argparse
+import errno
 import importlib
 import io
 import logging
@@ -24,6 +25,15 @@ EXTRAS = {
     "sacrebleu": "eval", "matplotlib": "eval", "jinja2": "eval", "markupsafe": "eval",
     "yaml": "eval", "pydantic": "eval", "pydantic_core": "eval", "scipy": "eval",
 }  # fmt: skip
+
+# What ends a command, by the system's number for it -> what a user can do.
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "give permission there, or choose another folder",
+    errno.EFBIG: "raise the limit for the size of a file (ulimit -f)",
+}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -84,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (or its flush at the end fails again)
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return _failed(f"{error}; what is complete is kept: mend it and run the command again")
+        remedy = REMEDIES.get(error.errno or 0, "mend it")
+        return _failed(f"{error}; what is complete is kept: {remedy}, and run the command again")
     except MemoryError:
         return _failed("out of memory: give smaller numbers, or free some and run it again")
     except KeyboardInterrupt:

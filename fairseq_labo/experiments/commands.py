@@ -40,8 +40,7 @@ def _path(text: str) -> Path:
             "expected a path, found an empty text; is a variable unset?"
         )
     # As a shell expands it at the beginning of a word, but not behind --flag=.
-    home = os.path.expanduser("~") if text.startswith("~/") else ""
-    return Path(home + text.removeprefix("~")) if home not in ("", "~") else Path(text)
+    return Path(os.path.expanduser(text) if text.startswith("~/") else text)
 
 
 class Parser(argparse.ArgumentParser):

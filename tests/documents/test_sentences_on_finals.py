@@ -165,7 +165,8 @@ def test_the_sentences_on_the_other_direction_hold() -> None:
         f"{ece[5]:+.1f})",
         f"(En-De, three seeds: {first}, within chance)",
         f"(En-De, three seeds: {second}, within chance)",
-        f"of these settings is {first.replace('+', '')} BLEU above label smoothing on the three tests, within",
+        f"of these settings is {first.replace('+', '')} BLEU above label smoothing on the three "
+        "tests, within",
     ):
         assert text in page
 

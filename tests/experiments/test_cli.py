@@ -1,5 +1,6 @@
 import argparse
 import ast
+import errno
 import importlib.metadata
 import os
 import re
@@ -89,7 +90,12 @@ def test_what_stands_behind_the_dashes_is_passed_on() -> None:
             "pip install 'fairseq_labo[eval]'",
         ),
         (ModuleNotFoundError("no", name="fairseq_cli"), 1, "pip install 'fairseq_labo[fairseq]'"),
-        (OSError(28, "No space left on device", "f"), 1, "No space left on device: 'f'"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "f"),
+            1,
+            "No space left on device: 'f'; what is complete is kept: free some space, and run",
+        ),
+        (OSError(errno.EIO, "Input/output error"), 1, "kept: mend it, and run the command again"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -198,6 +204,8 @@ def test_the_home_folder_behind_an_equals_sign(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HOME", "/home/me")
     options = cli.parse(["evaluate", "--data=~/data", "--checkpoint", "~x/a~/c.pt"])
     assert options.data == Path("/home/me/data") and options.checkpoint == Path("~x/a~/c.pt")
+    monkeypatch.setenv("HOME", "/")  # a container's, maybe
+    assert cli.parse(["evaluate", "--data=~/a", "--checkpoint", "c.pt"]).data == Path("/a")
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -5,6 +5,6 @@ sentence templates; `grammar`, `phrases`, `german` and `english` build clauses a
 `nouns`, `verbs`, `lexicon`, `adverbials` are the words.
 """
 
-from microworld.corpus import generate, write, write_tsv
+from microworld.corpus import generate
 
-__all__ = ["generate", "write", "write_tsv"]
+__all__ = ["generate"]

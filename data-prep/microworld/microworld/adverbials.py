@@ -1,7 +1,5 @@
 """Places, times, frequencies, manners and numbers of the microworld corpus, as data tables."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,21 +8,18 @@ from microworld.tables import listed, word_set
 CITIES = listed(
     "Berlin Berlin,Hamburg Hamburg,München Munich,Wien Vienna,Köln Cologne,Zürich Zurich,"
     "Prag Prague,Rom Rome,Paris Paris,London London,Leipzig Leipzig,Italien Italy,Spanien Spain,"
-    "Frankreich France,Österreich Austria,Norwegen Norway",
-    ",",
+    "Frankreich France,Österreich Austria,Norwegen Norway"
 )
 LANGUAGES = listed(
-    "Deutsch German,Englisch English,Französisch French,Spanisch Spanish,Italienisch Italian", ","
+    "Deutsch German,Englisch English,Französisch French,Spanisch Spanish,Italienisch Italian"
 )
 NUMBERS = listed(
     "zwei two,drei three,vier four,fünf five,sechs six,sieben seven,acht eight,neun nine,"
-    "zehn ten,elf eleven,zwölf twelve",
-    ",",
+    "zehn ten,elf eleven,zwölf twelve"
 )
 DAYS = listed(
     "Montag Monday,Dienstag Tuesday,Mittwoch Wednesday,Donnerstag Thursday,Freitag Friday,"
-    "Samstag Saturday,Sonntag Sunday",
-    ",",
+    "Samstag Saturday,Sonntag Sunday"
 )
 # German noun, gender, preposition of rest, of motion | English of rest | of motion | groups.
 # "+" before the English noun: an adjective may stand there.
@@ -124,8 +119,7 @@ nächsten Monat|next month|FL
 """
 FREQUENCIES = listed(
     "oft often,häufig often,manchmal sometimes,immer always,selten rarely,nie never,"
-    "meistens usually",
-    ",",
+    "meistens usually"
 )
 MANNERS = {
     "langsam": "slowly", "schnell": "quickly", "vorsichtig": "carefully", "leise": "quietly",

@@ -1,7 +1,5 @@
 """The complements of a verb: objects, prepositional phrases, places, fixed words."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import replace
 

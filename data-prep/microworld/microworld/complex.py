@@ -1,7 +1,5 @@
 """Sentence templates with several clauses: subordination, coordination, infinitives."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from microworld import grammar as g
@@ -70,21 +68,19 @@ class Complex(Facts):
         key = reason[1:]
         if clause.neg:
             key = self.rng.choice(("notime", "ill", "tired", "busy"))
-        verb, _, rest = STATES[key].partition(" ")
-        words, en = rest.split(" | ")
         subject = p.pronoun_for(clause.subject)
         warming = frozenset({"lockable", "clean", "heat"})
         thing = clause.part("acc")
         noun = thing.phrase.noun if thing and thing.phrase else None
         if key == "cold" and noun is not None and not noun.tags & warming:
             return None
-        if words[:4].lower() in clause.subject.cases[0]:
+        if STATES[key][:4].lower() in clause.subject.cases[0]:
             return None
         if key == "cold":
             # "ihm ist kalt": German has the dative and no subject at all.
             nobody = replace(subject, cases=(subject.de("dat"), "", "", ""), person=3, plural=False)
-            return self.state(nobody, f"{words} {verb} | {en}", past=past)
-        return self.state(subject, f"{words} {verb} | {en}", past=past)
+            return self.state(nobody, STATES[key], past=past)
+        return self.state(subject, STATES[key], past=past)
 
     def because(self) -> Pair:
         """ "Anna geht ins Bett, weil sie müde ist.", with weil in front, or with denn."""
@@ -101,8 +97,6 @@ class Complex(Facts):
             if why is not None:
                 break
         roll = self.rng.random()
-        if why.en_tense == "past" and clause.subject.person != 3:
-            roll = 0.5
         if roll < 0.2:
             de = f"{g.german_main(clause)}, denn {g.german_main(why)}"
             return g.finish(de), g.finish(f"{g.english_main(clause)}, for {g.english_main(why)}")
@@ -141,9 +135,7 @@ class Complex(Facts):
             state = self.state(es, f"{weather[0]} sein | be {weather[1]}", past=past)
         else:
             key = self.rng.choice(("tired", "notime", "ill", "busy"))
-            verb, _, rest = STATES[key].partition(" ")
-            words, en = rest.split(" | ")
-            state = self.state(p.pronoun_for(subject), f"{words} {verb} | {en}", past=past)
+            state = self.state(p.pronoun_for(subject), STATES[key], past=past)
         sub, english_sub = g.german_subordinate(state, "obwohl"), g.english_main(state)
         if self.chance(0.35) and state.subject.cases[0] == "es" and not state.subject.noun:
             main = g.german_main(clause, f"{sub},")
@@ -165,19 +157,17 @@ class Complex(Facts):
         )
         if habit.en_tense == "pres" and self.chance(0.5):
             habit = habit.plus(self.frequency())
-        first_german, first_english = "wenn", "when"
-        if habit.en_tense == "fut":
-            first_english = "if"
+        word = "if" if habit.en_tense == "fut" else "when"
         if weather:
             de_weather, en_weather = weather.split("|")
-            sub, english_sub = f"{first_german} {de_weather}", f"{first_english} {en_weather}"
+            sub, english_sub = f"wenn {de_weather}", f"{word} {en_weather}"
             later = habit
         else:
             fitting = [text for text in ARRIVALS if frame.de in NEEDS.get(text, ROUTINE)]
             state = self.state(subject, self.rng.choice(fitting), past=False)
             later = replace(habit, subject=p.pronoun_for(subject))
-            sub = g.german_subordinate(state, first_german)
-            english_sub = f"{first_english} {g.english_main(state)}"
+            sub = g.german_subordinate(state, "wenn")
+            english_sub = f"{word} {g.english_main(state)}"
         if later is habit and self.chance(0.5):
             return g.finish(f"{g.german_main(habit)}, {sub}"), g.finish(
                 f"{g.english_main(habit)} {english_sub}"

@@ -6,8 +6,6 @@ are real German and English about a small world of people, animals, things and p
 reader can judge what a model trained on them says; the same seed always gives the same text.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import re
@@ -95,28 +93,19 @@ class _Draw:
                 return pair
 
 
-def write(
-    destination: Path, *, seed: int = 1, train: int = 24_000, valid: int = 500, test: int = 500
-) -> Corpus:
-    """Write DESTINATION/{train,valid,test}.{de,en}, one sentence a line; return the corpus."""
-    corpus = generate(seed=seed, train=train, valid=valid, test=test)
-    destination.mkdir(parents=True, exist_ok=True)
+def write(destination: Path, corpus: Corpus) -> None:
+    """Write DESTINATION/{train,valid,test}.{de,en}, one sentence a line."""
     for split in SPLITS:
         for side, language in enumerate(("de", "en")):
             text = "".join(f"{pair[side]}\n" for pair in corpus[split])
             (destination / f"{split}.{language}").write_text(text, encoding="utf-8", newline="\n")
-    return corpus
 
 
-def write_tsv(
-    destination: Path, *, seed: int = 1, train: int = 24_000, valid: int = 500, test: int = 500
-) -> Corpus:
-    """Write DESTINATION/{train,valid,test}.tsv.gz, German TAB English a line; return the corpus.
+def write_tsv(destination: Path, corpus: Corpus) -> None:
+    """Write DESTINATION/{train,valid,test}.tsv.gz, German TAB English a line.
 
     The same corpus gives the same bytes: no time and no name stand in the archives.
     """
-    corpus = generate(seed=seed, train=train, valid=valid, test=test)
-    destination.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         text = "".join(f"{german}\t{english}\n" for german, english in corpus[split])
         with (
@@ -124,7 +113,6 @@ def write_tsv(
             gzip.GzipFile("", "wb", compresslevel=9, fileobj=stream, mtime=0) as archive,
         ):
             archive.write(text.encode())
-    return corpus
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,7 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     sizes = {split: getattr(args, split) for split in SPLITS}
     try:
-        corpus = (write_tsv if args.tsv else write)(args.destdir, seed=args.seed, **sizes)
+        corpus = generate(seed=args.seed, **sizes)
+        args.destdir.mkdir(parents=True, exist_ok=True)
+        (write_tsv if args.tsv else write)(args.destdir, corpus)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

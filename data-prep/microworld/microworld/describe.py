@@ -1,7 +1,5 @@
 """Sentence templates that describe things: what they are like, where they are, whose they are."""
 
-from __future__ import annotations
-
 from microworld import english, german, lexicon
 from microworld import grammar as g
 from microworld import phrases as p
@@ -34,8 +32,7 @@ OPPOSITES = [
     for group in listed(
         "alt neu modern jung,klein groß,lang kurz,teuer billig,sauber schmutzig,hell dunkel,"
         "interessant langweilig spannend lustig,leicht schwer einfach,kaputt modern,traurig lustig,"
-        "gut langweilig,warm kalt,neu kaputt,neu schmutzig,kaputt nützlich,gut spannend",
-        ",",
+        "gut langweilig,warm kalt,neu kaputt,neu schmutzig,kaputt nützlich,gut spannend"
     )
 ]
 PERCEPTION = ("gefallen|like|thing&goods,sight,song,room,show", "schmecken|like|dish,baked,fruit")
@@ -226,6 +223,4 @@ class Describing(Simple):
         dative, nominative = person.de("dat"), thing.de("nom")
         if person.pronoun and self.chance(0.5):
             return g.finish(f"{nominative} {finite} {dative} {negation}"), g.finish(english_text)
-        if person.pronoun:
-            return g.finish(f"{dative} {finite} {nominative} {negation}"), g.finish(english_text)
         return g.finish(f"{dative} {finite} {nominative} {negation}"), g.finish(english_text)

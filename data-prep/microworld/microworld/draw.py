@@ -1,7 +1,5 @@
 """Random noun phrases and adverbials that make sense, drawn from the lexicon."""
 
-from __future__ import annotations
-
 from random import Random
 
 from microworld import adverbials, lexicon

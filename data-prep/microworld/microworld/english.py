@@ -1,7 +1,5 @@
 """English inflection for the microworld corpus: articles, plurals, verb forms, adjectives."""
 
-from __future__ import annotations
-
 from microworld.tables import word_set
 
 # base: past, participle
@@ -91,8 +89,6 @@ def be(tense: str, person: int, plural: bool) -> str:
 
 def finite(verb: str, tense: str, person: int, plural: bool) -> str:
     """The finite form of any verb without auxiliary, tense "pres" or "past"."""
-    if verb == "be":
-        return be(tense, person, plural)
     if tense == "past":
         return past(verb)
     return third_person(verb) if person == 3 and not plural else verb
@@ -132,30 +128,22 @@ def verb_group(
 
 def comparative(adjective: str) -> str:
     """ "older", "bigger", "heavier", "more beautiful", "better"."""
-    irregular = {"good": "better", "bad": "worse"}
-    if adjective in irregular:
-        return irregular[adjective]
-    if len(adjective) > 6 or adjective in SYLLABIC:
-        return f"more {adjective}"
-    return _graded(adjective) + "er"
+    return "better" if adjective == "good" else _compared(adjective, "more", "er")
 
 
 def superlative(adjective: str) -> str:
-    """ "oldest", "most beautiful", "best" (without "the")."""
-    irregular = {"good": "best", "bad": "worst"}
-    if adjective in irregular:
-        return irregular[adjective]
-    if len(adjective) > 6 or adjective in SYLLABIC:
-        return f"most {adjective}"
-    return _graded(adjective) + "est"
+    """ "oldest", "most beautiful" (without "the")."""
+    return _compared(adjective, "most", "est")
 
 
 SYLLABIC = word_set("modern famous boring useful tired")
 
 
-def _graded(adjective: str) -> str:
+def _compared(adjective: str, word: str, ending: str) -> str:
+    if len(adjective) > 6 or adjective in SYLLABIC:
+        return f"{word} {adjective}"
+    stem = adjective.removesuffix("e")
     if adjective.endswith("y"):
-        return adjective[:-1] + "i"
-    if adjective.endswith("e"):
-        return adjective[:-1]
-    return adjective + (adjective[-1] if adjective in ("big", "thin", "hot", "red", "sad") else "")
+        stem = adjective[:-1] + "i"
+    doubled = adjective in ("big", "thin", "hot", "red", "sad")
+    return stem + stem[-1] * doubled + ending

@@ -1,7 +1,5 @@
 """Random clauses: a frame filled with phrases, a tense, adverbials, relative clauses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from microworld import adverbials
@@ -18,8 +16,7 @@ ODD_TIMES = {
 }  # fmt: skip
 VEHICLES = listed(
     "mit dem Bus=by bus,mit dem Zug=by train,mit dem Auto=by car,mit dem Fahrrad=by bicycle,"
-    "mit der Straßenbahn=by tram,zu Fuß=on foot",
-    ",",
+    "mit der Straßenbahn=by tram,zu Fuß=on foot"
 )
 # kind of clause: German tense, English tense. P(resent in progress), T (past), F(uture),
 # H(abit), S(tate), Z (past state), M(odal), W (past modal), G (likes to), N (infinitive only)

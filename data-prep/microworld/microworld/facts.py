@@ -1,7 +1,5 @@
 """Sentence templates for facts: weather, hours, ages, prices, durations, the passive."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from microworld import adverbials, german

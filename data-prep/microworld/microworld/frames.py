@@ -1,7 +1,5 @@
 """The frames of the microworld corpus: the table of verbs, parsed and searchable."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,7 +30,7 @@ def frames() -> tuple[Frame, ...]:
     found = []
     for line in TABLE.strip().splitlines():
         fields = [field.strip() for field in f"{line} ".split(" | ")]
-        de, en, subjects, complements, flags, places, manners, *reasons = fields
+        de, en, subjects, complements, flags, places, manners, reasons = fields
         found.append(
             Frame(
                 de,
@@ -42,7 +40,7 @@ def frames() -> tuple[Frame, ...]:
                 flags,
                 _listed(places, ","),
                 _listed(manners, ","),
-                _listed(reasons[0].strip("| ") if reasons else "", ","),
+                _listed(reasons, ","),
             )
         )
     return tuple(found)

@@ -4,8 +4,6 @@ Everything is a pure function of its arguments. Cases are "nom", "acc", "dat", "
 "m", "f", "n", and "p" stands for any plural.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 CASES = ("nom", "acc", "dat", "gen")
@@ -29,7 +27,7 @@ RELATIVE = {
     "p": ("die", "die", "denen", "deren"),
 }
 EIN_WORDS = ("ein", "kein", "mein", "dein", "sein", "ihr", "unser", "euer", "Ihr")
-DER_WORDS = ("dies", "jed", "welch", "all")
+DER_WORDS = ("dies", "welch")
 CONTRACTIONS = {
     "in dem": "im", "in das": "ins", "an dem": "am", "an das": "ans", "zu dem": "zum",
     "zu der": "zur", "bei dem": "beim", "von dem": "vom",

@@ -15,7 +15,7 @@ from microworld.tables import word_set
 
 # Ranks in the German middle field: pronouns, dative, time, frequency, definite object, "nicht",
 # manner, place, indefinite object, what belongs closest to the verb.
-PRONOUN, REFLEXIVE, DATIVE, TIME, FREQUENCY, OBJECT, NOT = 0, 1, 20, 30, 32, 40, 50
+PRONOUN, DATIVE, TIME, FREQUENCY, OBJECT, NOT = 0, 20, 30, 32, 40, 50
 MANNER, COMPANY, PLACE, INDEFINITE, INNER, INNERMOST = 57, 56, 58, 60, 80, 85
 WITH_SEIN = word_set(
     "gehen kommen fahren fliegen laufen reisen schwimmen springen bleiben sein werden fallen "

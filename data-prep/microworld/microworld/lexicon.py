@@ -1,7 +1,5 @@
 """Adjectives and personal names of the microworld corpus, as data tables."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -88,8 +86,7 @@ scharf schärfer schärfst|sharp|1|knife
 NAMES = listed(
     "Anna f,Peter m,Maria f,Paul m,Julia f,Karl m,Emma f,Martin m,Laura f,Stefan m,Clara f,Erik m,"
     "Lena f,David m,Nina f,Oskar m,Sophie f,Simon m,Eva f,Anton m,Frau Müller f,Herr Schmidt m,"
-    "Frau Weber f,Herr Klein m",
-    ",",
+    "Frau Weber f,Herr Klein m"
 )
 
 

@@ -5,8 +5,6 @@ ending, 0 for none, or W for a weak noun; gender p marks nouns that exist only i
 plural "-" mass nouns. A trailing "+tag" adds a class; "@a b" sets the classes of what follows.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 from microworld.english import plural_of

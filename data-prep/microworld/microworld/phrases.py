@@ -1,7 +1,5 @@
 """Noun phrases in both languages, agreeing in gender, case and number."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from microworld.english import article
@@ -18,9 +16,9 @@ from microworld.german import (
 from microworld.lexicon import Adjective
 
 ENGLISH_DETERMINERS = {
-    "der": "the", "kein": "no", "dies": "this", "jed": "every", "welch": "which", "all": "all the",
+    "der": "the", "kein": "no", "dies": "this", "welch": "which",
     "viele": "many", "einige": "some", "mehrere": "several", "mein": "my", "dein": "your",
-    "unser": "our", "euer": "your", "Ihr": "your",
+    "unser": "our",
 }  # fmt: skip
 WORD_LIKE_ADJECTIVES = ("viele", "einige", "mehrere")
 
@@ -107,17 +105,7 @@ PRONOUNS: dict[str, NounPhrase] = {
         "ihr euch euch you you p m 2 p", "sie sie ihnen they them p m 3 p",
     )
 }  # fmt: skip
-FORMAL = NounPhrase(
-    ("Sie", "Sie", "Ihnen", ""),
-    "you",
-    "you",
-    "p",
-    "m",
-    3,
-    plural=True,
-    en_plural=True,
-    pronoun=True,
-)
+FORMAL = _pronoun("Sie Sie Ihnen you you p m 3 p")
 IT = PRONOUNS["ess"]
 
 

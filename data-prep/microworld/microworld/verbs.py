@@ -14,8 +14,6 @@ t past only, x not negated.
 Reasons: "@key" is a state of the subject (see STATES); "german=english" describes the object.
 """
 
-from __future__ import annotations
-
 TABLE = """
 lesen | read | person | acc:text | aghi | quiet | langsam,leise | \
 spannend=exciting,interessant=interesting
@@ -215,15 +213,15 @@ sitzen | sit | bird | P auf dat in:tree | ah |  | allein |
 """
 # state of the subject: German verb, German words | English verb phrase
 STATES = {
-    "hunger": "haben Hunger | be hungry", "thirst": "haben Durst | be thirsty",
-    "tired": "sein müde | be tired", "ill": "sein krank | be ill",
-    "free": "haben frei | have the day off", "time": "haben Zeit | have time",
-    "holiday": "haben Urlaub | be on holiday", "afraid": "haben Angst | be afraid",
-    "cold": "sein kalt | be cold", "bored": "haben Langeweile | be bored",
-    "happy": "sein glücklich | be happy", "sad": "sein traurig | be sad",
-    "curious": "sein neugierig | be curious", "help": "brauchen Hilfe | need help",
-    "money": "brauchen Geld | need money", "hurry": "haben es eilig | be in a hurry",
-    "early": "sein zu früh da | be too early", "travel": "wollen verreisen | want to travel",
-    "job": "haben dort Arbeit | have a job there", "busy": "haben viel zu tun | have a lot to do",
-    "notime": "haben keine Zeit | have no time",
+    "hunger": "Hunger haben | be hungry", "thirst": "Durst haben | be thirsty",
+    "tired": "müde sein | be tired", "ill": "krank sein | be ill",
+    "free": "frei haben | have the day off", "time": "Zeit haben | have time",
+    "holiday": "Urlaub haben | be on holiday", "afraid": "Angst haben | be afraid",
+    "cold": "kalt sein | be cold", "bored": "Langeweile haben | be bored",
+    "happy": "glücklich sein | be happy", "sad": "traurig sein | be sad",
+    "curious": "neugierig sein | be curious", "help": "Hilfe brauchen | need help",
+    "money": "Geld brauchen | need money", "hurry": "es eilig haben | be in a hurry",
+    "early": "zu früh da sein | be too early", "travel": "verreisen wollen | want to travel",
+    "job": "dort Arbeit haben | have a job there", "busy": "viel zu tun haben | have a lot to do",
+    "notime": "keine Zeit haben | have no time",
 }  # fmt: skip

@@ -33,7 +33,6 @@ RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
 class Source:
     """One file of a corpus, as released; `hash` is "sha256:..." or "md5:..." or empty."""
 
-    corpus: str
     file: str
     urls: tuple[str, ...]
     size_bytes: int | None = None
@@ -49,7 +48,7 @@ def read_sources(corpus: str) -> list[Source]:
                 file, size = row["file"], row["bytes"]
                 urls = (*(sources[file].urls if file in sources else ()), row["url"])
                 size_bytes = int(size) if size else None
-                sources[file] = Source(corpus, file, urls, size_bytes, row["hash"])
+                sources[file] = Source(file, urls, size_bytes, row["hash"])
     return list(sources.values())
 
 

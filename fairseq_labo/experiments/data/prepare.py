@@ -1,26 +1,17 @@
 """``labo prepare CORPUS``: from a release, or somebody's own text, to fairseq's data."""
 
 import argparse
-import errno
 from dataclasses import replace
 from functools import partial
 
 from fairseq_labo.experiments.data.corpora import CORPORA
 from fairseq_labo.experiments.data.recipe import Corpus
-from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.files import default_folder
 
 DESCRIPTION = """
 Prepare a parallel corpus for fairseq: raw references, tokens, subwords, binarized data.
 `labo prepare CORPUS -h` shows the options of one corpus.
 """
-REMEDIES = {
-    errno.ENOSPC: "the disk is full: free some space",
-    errno.EDQUOT: "the disk quota is used up: free some space",
-    errno.EROFS: "the disk is read-only: choose another --destdir",
-    errno.EFBIG: "no larger file may be written here: raise the limit (ulimit -f)",
-    errno.EACCES: "no permission there: change it, or choose another --destdir",
-}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prepare the corpus; UserError for what a user can mend, a full disk included."""
+    """Prepare the corpus; UserError for what a user can mend."""
     from fairseq_labo.experiments.console import printable
     from fairseq_labo.experiments.data import pipeline
     from fairseq_labo.experiments.data.locate import locate
@@ -45,35 +36,13 @@ def run(options: argparse.Namespace) -> None:
     given = vars(options)
     archives, source_dir = given.get("archive", []), given.get("source_dir")
     find = partial(locate, corpus, destdir, archives=archives, source_dir=source_dir)
-    try:
-        if options.dry_run:
-            is_given = bool(archives or source_dir or corpus.at_hand)
-            said = pipeline.plan(
-                corpus,
-                find,
-                destdir,
-                is_given=is_given,
-                force=options.force,
-                workers=options.workers,
-            )
-            print(printable(said))
-            return
-        pipeline.prepare_corpus(
-            corpus,
-            find,
-            destdir,
-            workers=options.workers,
-            force=options.force,
-            accept_counts=given.get("accept_counts", False),
-        )
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "mend it")
-        raise UserError(
-            f"{error} (preparing {destdir}); {remedy}, and run the same command again: what is "
-            "complete is kept"
-        ) from error
+    how = {"workers": options.workers, "force": options.force}
+    if options.dry_run:
+        is_given = bool(archives or source_dir or corpus.at_hand)
+        print(printable(pipeline.plan(corpus, find, destdir, is_given=is_given, **how)))
+        return
+    accept_counts = given.get("accept_counts", False)
+    pipeline.prepare_corpus(corpus, find, destdir, accept_counts=accept_counts, **how)
 
 
 def corpus_of(options: argparse.Namespace) -> Corpus:

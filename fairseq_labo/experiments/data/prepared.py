@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ def add_corpus_options(parser: argparse.ArgumentParser, *, with_references: bool
     group.add_argument("--tokenizer", choices=TOKENIZERS, help="what made its tokens")
     if with_references:
         what = "raw references of a subset (default: test), one a line; may be repeated"
-        add = partial(group.add_argument, action="append", default=[], metavar="[SUBSET=]FILE")
-        add("--references", help=what)
+        metavar = "[SUBSET=]FILE"
+        group.add_argument("--references", action="append", default=[], metavar=metavar, help=what)
 
 
 def given_by(options: argparse.Namespace) -> Given:

@@ -130,7 +130,8 @@ class StageRunner:
                 (folder / output).mkdir(parents=True)
             made_from = self._made_from(stage)
             counts = dict(stage.run(folder))
-            files = self._hashes(stage, folder)
+            made = self._files(stage, folder)
+            files = {name: sha256_of(path) for name, path in made.items()}
             if record is None:
                 self._check_nothing_is_lost(stage, files)
             self.on_change()
@@ -157,9 +158,6 @@ class StageRunner:
     def _made_from(self, stage: Stage) -> dict[str, Any]:
         inputs = {name: self._records[name]["files"] for name in stage.reads}
         return {"settings": dict(stage.settings), "inputs": inputs}
-
-    def _hashes(self, stage: Stage, folder: Path) -> dict[str, str]:
-        return {name: sha256_of(path) for name, path in self._files(stage, folder).items()}
 
     def _files(self, stage: Stage, folder: Path) -> dict[str, Path]:
         paths = [path for output in stage.outputs for path in sorted((folder / output).rglob("*"))]

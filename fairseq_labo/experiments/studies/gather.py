@@ -121,7 +121,7 @@ def _result(run: Run, compared: dict[str, Comparison]) -> RunResult:
         "stage_switch_updates": log.stage_switch,
         "words_per_second": log.words_per_second,
         "validation_bleu": dict(log.bleu),
-        "beams": {test: found for test in run.study.tests if (found := beam_scores(run, test))},
+        "beams": {test: each for test in run.study.tests if (each := beam_scores(run, test))},
         "trained": read_entries(run.folder / TRAINED, Trained),
         "environment": read_entries(run.folder / ENVIRONMENT, Environment) or {},
     }

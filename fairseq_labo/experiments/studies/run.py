@@ -72,7 +72,7 @@ class Run:
         return [*flags, "--seed", str(self.seed), *(["--", *extra] if extra else [])]
 
     def train_command(self) -> list[str]:
-        corpus = ["--data", self.study.corpus, *self.study.corpus_flags("subwords", "tokenizer")]
+        corpus = ["--data", self.study.corpus, *self.study.corpus_flags]
         arguments = self.train_arguments(root=self.root)
         return labo("train", *corpus, "--save-dir", self.folder, *arguments)
 
@@ -93,7 +93,7 @@ class Run:
         study = self.study
         subset, beam = study.evaluation(name)
         best_or_last = "last" if study.evaluate.checkpoint == "last" else "best"
-        given = study.corpus_flags("subwords", "tokenizer")
+        given = study.corpus_flags
         given += [f"--references={test}={path}" for test, path in study.references.items()]
         return labo(
             "evaluate", "--data", study.corpus, *given, "--subset", subset,

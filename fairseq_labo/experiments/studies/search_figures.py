@@ -22,7 +22,10 @@ SHORT = {"label_smoothing": "α", "labo_beta": "β"}
 
 
 def draw(results: Results) -> dict[str, Figure]:
-    """A figure "map-METHOD" for each grid over two flags, and "search" for all settings."""
+    """A figure "map-METHOD" for each grid over two flags; with one, "search" for all settings.
+
+    The latter where each setting has all measures.
+    """
     figures = {
         f"map-{method}": heat_maps(among)
         for method, among in results.search.methods.items()

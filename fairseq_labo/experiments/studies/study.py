@@ -205,8 +205,10 @@ class Study(Model):
         """What the study says of a corpus that fairseq-preprocess alone has made."""
         return Given(self.subwords, self.tokenizer, self.references)
 
-    def corpus_flags(self, *names: str) -> list[str]:
+    @property
+    def corpus_flags(self) -> list[str]:
         """What the study says of its corpus, as flags of `labo train` and `labo evaluate`."""
+        names = ("subwords", "tokenizer")
         return [f"--{name}={value}" for name in names if (value := getattr(self, name))]
 
     @field_validator("tests")

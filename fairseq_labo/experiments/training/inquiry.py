@@ -56,8 +56,8 @@ def registered(name: str, user_dir: str | None) -> Criterion | list[str]:
     parser = argparse.ArgumentParser(add_help=False)
     criterion.add_args(parser)
     flags = {action.dest: _flag(action) for action in parser._actions if action.option_strings}
-    for name in ("sentence_avg", "train_subset"):  # of every training, not of the criterion
-        flags.pop(name, None)
+    for of_every_training in ("sentence_avg", "train_subset"):
+        flags.pop(of_every_training, None)
     return Criterion(flags, _nll_metric(criterion))
 
 

@@ -24,7 +24,7 @@ from fairseq_labo.experiments.training.mending import (
 )
 
 # Flags of criterions.
-NO_PART_OF_A_TRAINING = {"report_accuracy", "sentence_avg", "train_subset", "tpu"}
+NO_PART_OF_A_TRAINING = {"report_accuracy", "tpu"}
 # What else makes a training another: of sections of fairseq's configuration. Not its batches, whose
 # --max-tokens and --update-freq follow from the number of workers; of the model nothing that
 # building it sets.

@@ -79,4 +79,4 @@ def refused(name: str, folder: Path, capsys: pytest.CaptureFixture[str], *option
 def source_of_file(path: Path) -> Source:
     """The row of sources.tsv that a file of Multi30k would have."""
     digest = f"sha256:{sha256_of(path)}"
-    return Source("multi30k", path.name, ("http://127.0.0.1:9/x",), path.stat().st_size, digest)
+    return Source(path.name, ("http://127.0.0.1:9/x",), path.stat().st_size, digest)

@@ -56,5 +56,5 @@ def tiny(tmp_path: Path) -> tuple[Path, list[Source]]:
             (folder / file).write_bytes(data)
             url = f"http://127.0.0.1:9/{file}"
             digest = hashlib.sha256(data).hexdigest()
-            sources.append(Source("multi30k", file, (url,), len(data), f"sha256:{digest}"))
+            sources.append(Source(file, (url,), len(data), f"sha256:{digest}"))
     return tmp_path / "release", sources

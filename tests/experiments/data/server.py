@@ -56,4 +56,4 @@ class Handler(BaseHTTPRequestHandler):
 
 def source_of(*urls: str, sha256: str | None = None) -> Source:
     digest = sha256 or hashlib.sha256(CONTENT).hexdigest()
-    return Source("tiny", "file.gz", urls, len(CONTENT), f"sha256:{digest}")
+    return Source("file.gz", urls, len(CONTENT), f"sha256:{digest}")

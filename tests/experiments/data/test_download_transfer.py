@@ -47,7 +47,7 @@ def test_server_without_ranges(running: Server, server: str, tmp_path: Path) -> 
 def test_unknown_size_and_a_half_file_that_is_whole(
     running: Server, server: str, tmp_path: Path
 ) -> None:
-    source = Source("tiny", "file.gz", (f"{server}/f",))
+    source = Source("file.gz", (f"{server}/f",))
     for beginning in (CONTENT, CONTENT + b"and more"):
         (tmp_path / "file.gz.part").write_bytes(beginning)
         assert download.fetch(source, tmp_path).read_bytes() == CONTENT
@@ -55,7 +55,7 @@ def test_unknown_size_and_a_half_file_that_is_whole(
 
 
 def test_wrong_size_is_noticed_before_the_body(server: str, tmp_path: Path) -> None:
-    source = Source("tiny", "file.gz", (f"{server}/f",), 7)
+    source = Source("file.gz", (f"{server}/f",), 7)
     with pytest.raises(UserError, match=r"expected 7 bytes, found 1,300"):
         download.fetch(source, tmp_path)
 

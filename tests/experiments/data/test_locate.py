@@ -36,7 +36,7 @@ def test_offline_names_the_url_and_the_manual_route(
     tmp_path: Path, known: list[Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    other = Source("tiny", "other.gz", ("http://127.0.0.1:9/other.gz", "http://mirror/other.gz"))
+    other = Source("other.gz", ("http://127.0.0.1:9/other.gz", "http://mirror/other.gz"))
     known += [source_of("http://127.0.0.1:9/file.gz"), other]
     with pytest.raises(UserError) as caught:
         locate.locate(_corpus(), tmp_path)

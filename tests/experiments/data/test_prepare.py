@@ -196,7 +196,7 @@ def test_folder_without_permission(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "closed").mkdir(mode=0o500)
     destdir = tmp_path / "closed" / "dest"
     assert releases.run("multi30k", tmp_path / "release", destdir) == 1
-    assert "no permission there" in capsys.readouterr().err
+    assert "give permission" in capsys.readouterr().err
 
 
 def test_read_only_disk(
@@ -209,7 +209,7 @@ def test_read_only_disk(
     monkeypatch.setattr(Path, "mkdir", read_only)
     assert releases.run("multi30k", tmp_path / "release", tmp_path / "dest") == 1
     error = capsys.readouterr().err
-    assert "Read-only file system" in error and "choose another --destdir" in error
+    assert "Read-only file system" in error and "choose another folder" in error
 
 
 def test_dry_run_writes_nothing(
