@@ -124,9 +124,9 @@ def test_the_sentences_on_the_map_hold() -> None:
         f"0.05 to 0.4: {min(smoothing):.1f} to {max(smoothing):.1f}.",
         f"for LABO ({min(at_most):.3f} to {max(at_most):.3f} bits)",
         f"cross entropy has {none.measures['nll_bits']:.3f}.",
-        f"0.05 and 0.1: {of_p[1.5, 0.05]:.1f} and {of_p[1.5, 0.1]:.1f} bits), BLEU was as low "
-        f"as cross entropy's on the validation set ({lowest_bleu[0]:.1f} and {lowest_bleu[1]:.1f}, "
-        f"there {none.measures['score']:.1f}; one run each)",
+        f"0.05 and 0.1: {of_p[1.5, 0.05]:.1f} and {of_p[1.5, 0.1]:.1f} bits), BLEU on the "
+        f"validation set was as low as cross entropy's {none.measures['score']:.1f} "
+        f"({lowest_bleu[0]:.1f} and {lowest_bleu[1]:.1f}; one run each)",
         f"entropy and BLEU have a correlation of {statistics.correlation(*both):.2f}.",
         f"a rise of {means[-1] - means[0]:.1f}, where the difference of two such means has a "
         f"standard error of {min(errors):.1f} to {max(errors):.1f}",

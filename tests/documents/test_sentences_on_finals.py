@@ -64,7 +64,7 @@ def test_the_sentences_on_the_finals_hold() -> None:
     of_both = f"{errors['label_smoothing']} % where that has {errors['cross_entropy']} %"
     assert f"long, {gains} above, with an ECE of {of_both}" in page
     assert f"long, {labo} BLEU from label smoothing (En-De," in page
-    assert f"confident enough (ECE {errors['labo']} %)" in page
+    assert f"underconfident overall (ECE {errors['labo']} %)" in page
     assert f"the same α and β: long, {target} BLEU from label smoothing (En-De," in page
     assert f"(ECE {errors['labo_target']} %)" in page
     assert f"long, {tsla} BLEU from label smoothing. Against it: as overconfident" in page
@@ -99,7 +99,7 @@ def test_the_sentences_on_the_finals_hold() -> None:
     more = list(map(sub, means("labo_default", ece), means("label_smoothing", ece)))
     assert (
         f"{more_nll('label_smoothing', 'labo_default')} bits less NLL and ECE {min(more):.1f} to "
-        f"{max(more):.1f} points higher, of which the seeds' intervals exclude 0 for ECE on 2017"
+        f"{max(more):.1f} points higher (over seeds only ECE's interval on 2017 excludes 0)"
     ) in page
     excluded = set()
     for test in tables.TESTS:
@@ -115,7 +115,7 @@ def test_the_sentences_on_the_finals_hold() -> None:
     short += f"{other.low:+.1f} to {other.high:+.1f}:"
     assert short in words(REPOSITORY / "README.md")
     assert f"when long {more_nll('cross_entropy', 'label_smoothing')} less" in page
-    assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than that" in page
+    assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than label smoothing" in page
     records = tables.RESULTS / "studies" / "multi30k-de-en-finals" / "runs"
     of_default, of_best = (
         statistics.fmean(
@@ -219,7 +219,7 @@ def test_the_sentences_on_r_drop_hold() -> None:
     runs = [run for run in results.methods["rdrop"] if not run.trained["resumed"]]
     assert [run.seed for run in runs] == [1, 2, 3]
     minutes = [run.trained["seconds"] / 60 for run in runs]
-    assert f"R-Drop {min(minutes):.0f} to {max(minutes):.0f}, where they were not" in page
+    assert f"with R-Drop {min(minutes):.0f} to {max(minutes):.0f}. Seeds 4 and 5" in page
     of_first = results.methods["rdrop"][0].scores["test"]["bleu"]["score"]
     means = {
         name: statistics.fmean(run.scores["test"]["bleu"]["score"] for run in of_method)
@@ -259,9 +259,9 @@ def test_the_sentences_on_the_beams_hold() -> None:
     (gains, shorter), (of_20, shorter_20) = (
         list(zip(*found, strict=True)) for found in (of_fifty, of_twenty)
     )
-    assert f"50 BLEU is {min(gains):.1f} to {max(gains):.1f} above that with 5, and" in page
+    assert f"50, BLEU is {min(gains):.1f} to {max(gains):.1f} above that with 5, and" in page
     assert f"are shorter by {max(shorter):.3f} of the" in page
-    below = f"(with 20 BLEU is as much as {-min(of_20):.1f} below, and they are shorter by "
+    below = f"(with 20, BLEU is up to {-min(of_20):.1f} below, and they are shorter by "
     assert f"{below}{max(shorter_20):.3f} at most)" in page
     assert f"above cross entropy by {above('cross_entropy')} with beams 1, 5, 20 and 50" in page
     assert f"and above LABO by {above('labo')}." in page
