@@ -285,6 +285,12 @@ def _hold(text: str, parts: Iterable[str]) -> bool:
 
 def check_binarized(corpus: PreparedCorpus, subset: str, references: Sequence[str]) -> None:
     """The same of the binarized data themselves, before they are translated."""
+    tokens = binarized_references(corpus, subset, len(references))
+    check_references(references, tokens, detokenize=text_of_tokens(corpus))
+
+
+def binarized_references(corpus: PreparedCorpus, subset: str, count: int) -> list[str]:
+    """The first `count` target sentences of the binarized data, as fairseq-generate writes them."""
     from fairseq.data import Dictionary
     from fairseq.data.data_utils import load_indexed_dataset
 
@@ -292,11 +298,10 @@ def check_binarized(corpus: PreparedCorpus, subset: str, references: Sequence[st
     dictionary = Dictionary.load(str(corpus.bin_dir / f"dict.{target}.txt"))
     path = corpus.bin_dir / f"{subset}.{source}-{target}.{target}"
     sentences = load_indexed_dataset(str(path), dictionary)
-    tokens = [  # as fairseq-generate writes them
+    return [
         dictionary.string(sentences[number], corpus.post_process, escape_unk=True)
-        for number in range(len(references))
+        for number in range(count)
     ]
-    check_references(references, tokens, detokenize=text_of_tokens(corpus))
 
 
 def read_texts(

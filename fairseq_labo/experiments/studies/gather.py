@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from fairseq_labo.experiments.data.prepared import PreparedCorpus
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation.bleu import CONVENTIONS
+from fairseq_labo.experiments.evaluation.generation import binarized_references
 from fairseq_labo.experiments.studies import runner, search
 from fairseq_labo.experiments.studies.beams import beam_scores
 from fairseq_labo.experiments.studies.differences import Difference, mean_differences
@@ -142,7 +143,7 @@ def _compare(
     name, references = f"hyp.{language}", corpus.raw(test, language)
     if CONVENTIONS[study.score].tokens:
         name = f"hyp.tok.{language}"
-        references = runs[0].lines(test, f"ref.tok.{language}", len(references))
+        references = binarized_references(corpus, test, len(references))
     systems: dict[int, dict[str, list[str]]] = {}  # by seed and method
     for run in runs:
         lines = run.lines(test, name, len(references))

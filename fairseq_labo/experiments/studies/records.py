@@ -4,7 +4,8 @@ A record is small and holds no paths, so it can be committed; a study that lost 
 it over and trains only what has no record. Its files are those of the run's folder: config.json,
 environment.json, the reports of each epoch and validation of train.log, the translations and
 scores.json of each evaluation (the scores alone, with another beam than the study's), train.json
-(last: without it there is no record). Beside the runs: choices.json, the settings that were chosen.
+(last: without it there is no record). Of the corpus's own text there is none. Beside the runs:
+choices.json, the settings that were chosen.
 """
 
 import shutil
@@ -171,7 +172,7 @@ class Records:
         if run.study.evaluation(evaluation)[0] != evaluation:
             return []
         language, tokens = self.corpus.languages[1], CONVENTIONS[run.study.score].tokens
-        return [f"hyp.{language}", *([f"{of}.tok.{language}" for of in ("hyp", "ref")] * tokens)]
+        return [f"hyp.{language}", *([f"hyp.tok.{language}"] * tokens)]
 
     def _check_settings(self, record: Path, run: Run) -> None:
         found = read_entries(record / CONFIG, dict[str, Any])

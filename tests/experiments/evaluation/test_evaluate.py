@@ -17,6 +17,7 @@ from fairseq_labo.experiments.data.prepared import Given, PreparedCorpus, given_
 from fairseq_labo.experiments.errors import UserError
 from fairseq_labo.experiments.evaluation import evaluate
 from fairseq_labo.experiments.evaluation.bleu import Texts, score_text
+from fairseq_labo.experiments.evaluation.generation import binarized_references
 from fairseq_labo.experiments.files import read_lines
 from tests.conftest import REPOSITORY, run_fairseq
 
@@ -57,6 +58,8 @@ def test_tokenized_bleu_is_the_one_fairseq_generate_prints(evaluated: Path) -> N
 def test_files_are_in_the_test_sets_order(evaluated: Path, toy_corpus: Path) -> None:
     targets = list(read_lines(evaluated / "ref.tok.en"))
     assert targets == list(read_lines(toy_corpus / "tok" / "test.en"))
+    corpus = PreparedCorpus.read(toy_corpus)
+    assert targets == binarized_references(corpus, "test", 77)
     hypotheses = list(read_lines(evaluated / "hyp.en"))
     tokens = list(read_lines(evaluated / "hyp.tok.en"))
     assert len(hypotheses) == 77

@@ -238,6 +238,27 @@ def test_a_report_from_records_alone(
 
 
 @pytest.mark.slow
+def test_a_report_from_records_of_tokens(
+    study: FinishedStudy, toy_corpus: Path, tmp_path: Path
+) -> None:
+    """The references' tokens are the corpus's own text: they are read there, not recorded."""
+    whole = shutil.copytree(study.folder, tmp_path / "whole")
+    text = (study.folder.parent / "small.yaml").read_text(encoding="utf-8")
+    (tmp_path / "small.yaml").write_text(f"{text}\nscore: bleu_tokenized\n", encoding="utf-8")
+    words = ["compare", str(tmp_path / "small.yaml"), "--data", str(toy_corpus)]
+    words += ["--records", str(tmp_path / "records"), "--output"]
+    assert cli.main([*words, str(whole)]) == 0
+    names = {path.name for path in (tmp_path / "records").rglob("test-scores/*")}
+    assert names == {"hyp.en", "hyp.tok.en", "scores.json"}
+    assert cli.main([*words, str(tmp_path / "out"), "--report-only"]) == 0
+    report = (tmp_path / "out" / "report" / "results.json").read_bytes()
+    assert report == (whole / "report" / "results.json").read_bytes()
+    for run in json.loads(report)["runs"]:
+        recorded = run["scores"]["test"]["bleu_tokenized"]["score"]
+        assert run["compared"]["test"]["score"] == pytest.approx(recorded, abs=0.005)
+
+
+@pytest.mark.slow
 def test_a_report_of_a_part(
     study: FinishedStudy, results: dict[str, Any], toy_corpus: Path, tmp_path: Path
 ) -> None:

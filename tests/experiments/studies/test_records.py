@@ -80,6 +80,11 @@ def test_a_record_holds_neither_checkpoints_nor_paths(tmp_path: Path) -> None:
         assert "/home/me" not in text and str(tmp_path) not in text, path
 
 
+def test_no_text_of_a_corpus_is_committed() -> None:
+    """Raw references, or their tokens, as an evaluation leaves them beside the translations."""
+    assert not list(RESULTS.parent.rglob("ref.*"))
+
+
 def test_of_another_beam_the_scores_alone_are_kept(tmp_path: Path) -> None:
     first, again = (
         replace(run, study=run.study.model_copy(update={"beams": (20,)}))
