@@ -165,7 +165,8 @@ def table_intervals(name: str) -> str:
     """One row a method: mean differences from the baseline, 95 % intervals, corrected p."""
     results = study(name)
     baseline, rows = results.methods[results.baseline], []
-    first, of_first = results.tests[0], TESTS[results.tests[0]]
+    titles = {"test": "TED"} if results.corpus.name.startswith("iwslt") else TESTS
+    first, of_first = results.tests[0], titles[results.tests[0]]
     for method, runs in results.methods.items():
         if method != results.baseline:
             found = [results.differences[test][method] for test in results.tests]
@@ -179,7 +180,7 @@ def table_intervals(name: str) -> str:
                 interval(runs, baseline, first, "ece", 2, 100),
             ]
             rows.append([label(runs[0].train_arguments), *cells])
-    columns = [f"BLEU {TESTS[test]}" for test in results.tests]
+    columns = [f"BLEU {titles[test]}" for test in results.tests]
     columns += [f"p, {of_first}, corrected", f"NLL {of_first} (bits)", f"ECE {of_first} (points)"]
     return markdown([f"difference from {label(baseline[0].train_arguments)}", *columns], rows)
 
