@@ -81,8 +81,13 @@ def test_a_record_holds_neither_checkpoints_nor_paths(tmp_path: Path) -> None:
 
 
 def test_no_text_of_a_corpus_is_committed() -> None:
-    """Raw references, or their tokens, as an evaluation leaves them beside the translations."""
+    """Raw references, or their tokens, or sentences that a report shows beside the translations."""
     assert not list(RESULTS.parent.rglob("ref.*"))
+    for file in RESULTS.rglob("results.json"):
+        results = read_json(file)
+        assert results["corpus"]["name"] == "microworld" or not any(
+            results["translations"].values()
+        ), file
 
 
 def test_of_another_beam_the_scores_alone_are_kept(tmp_path: Path) -> None:
