@@ -110,7 +110,7 @@ def of_all_swaps(
     )
     differing = np.flatnonzero((ours != theirs).any(axis=-1))
     count = len(differing)
-    if 2.0**count > at_most:
+    if 2**count > at_most:
         return None
     if count < 2:
         return 1.0

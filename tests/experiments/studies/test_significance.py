@@ -87,6 +87,12 @@ def test_of_many_swaps_sacrebleu_takes_a_sample() -> None:
     assert of_all_swaps((other[:8] + base[8:], base), REFERENCES, **of) is None
 
 
+def test_a_large_test_set() -> None:
+    """2 to the number of its sentences is above what a float holds (1,024 bits)."""
+    base, other, references = (lines * 20 for lines in (worse(0.5, 1), worse(0.5, 2), REFERENCES))
+    assert of_all_swaps((other, base), references, metric=BLEU(), at_most=10_000) is None
+
+
 def test_numbers_are_sacrebleus() -> None:
     systems = {"base": worse(0.3, 1), "other": worse(0.25, 2)}
     compared, _ = compare_systems(
