@@ -11,7 +11,9 @@ import pytest
 
 from fairseq_labo.experiments.files import read_json
 from fairseq_labo.experiments.studies.differences import over_seeds
+from fairseq_labo.experiments.studies.report_tables import p_values
 from fairseq_labo.experiments.studies.results import Results, RunResult
+from fairseq_labo.experiments.studies.significance import LEVEL
 from scripts import tables
 from tests.conftest import REPOSITORY
 from tests.documents.texts import words
@@ -109,10 +111,10 @@ def test_the_sentences_on_the_finals_hold() -> None:
                 excluded.add((test, key))
     assert excluded == {("test1", "ece")}
     short = f"on 2016, 95 % over seeds and sentences: {of.low:+.1f} to {of.high:+.1f} BLEU, with "
-    short += f"the defaults {of_default[0].low:+.1f} to {of_default[0].high:+.1f}; English to "
-    short += "German, three seeds, "
+    short += f"the defaults {of_default[0].low:+.1f} to {of_default[0].high:+.1f}; with three "
+    short += "seeds, English to German "
     other = tables.study("multi30k-en-de-finals").differences["test"]["labo"]
-    short += f"{other.low:+.1f} to {other.high:+.1f}:"
+    short += f"{other.low:+.1f} to {other.high:+.1f}, 15"
     assert short in words(REPOSITORY / "README.md")
     assert f"when long {more_nll('cross_entropy', 'label_smoothing')} less" in page
     assert f"{more_nll('labo', 'label_smoothing')} bits more NLL than label smoothing" in page
@@ -169,6 +171,64 @@ def test_the_sentences_on_the_other_direction_hold() -> None:
         "tests, within",
     ):
         assert text in page
+
+
+def test_the_sentences_on_ted_hold() -> None:
+    """15,000 pairs: both kinds of LABO, less label smoothing."""
+    results = tables.study("iwslt14-15k-de-en-finals")
+    base, names = "label_smoothing", ("labo", "labo_target")
+    of = [results.differences["test"][name] for name in names]
+    nll, ece = (
+        [_gains(results, name, "test", key) for name in names] for key in ("nll_bits", "ece")
+    )
+    for of_seeds in nll:
+        assert over_seeds(of_seeds)[1] > 0
+    for of_seeds in ece:
+        assert over_seeds(of_seeds)[2] < 0
+    gains, more = _gains(results, "labo", "test"), [statistics.fmean(each) for each in nll]
+    significant = [
+        all(p is not None and p < LEVEL for p in p_values(run, "test"))
+        for run in results.methods["labo"]
+    ]
+    assert significant == [True, False, True]
+    percent = {
+        (name, key): 100 * statistics.fmean(run.scores["test"]["calibration"][key] for run in runs)
+        for name, runs in results.methods.items()
+        for key in ("ece", "accuracy", "confidence")
+    }
+    runs = [run for of_method in results.methods.values() for run in of_method]
+    minutes = [run.trained["seconds"] / 60 for run in runs if not run.trained["resumed"]]
+    resumed = [(run.method, run.seed) for run in runs if run.trained["resumed"]]
+    assert resumed == [(base, 1), (base, 3), ("labo", 1), ("labo_target", 2)]
+    (epochs,) = {run.validations[-1].epoch for run in runs}
+    short = tables.study("iwslt14-15k-de-en").methods[base]
+    of_short = statistics.fmean(run.compared["test"].score for run in short)
+    page = words(REPOSITORY / "docs" / "results.md")
+    for text in (
+        f"11,000 updates are {epochs} epochs here. (One thread each, {min(minutes):.0f} to "
+        f"{max(minutes):.0f} minutes; ",
+        f"(p, corrected, {of[0].p_corrected:.2f} and {of[1].p_corrected:.2f}): a true difference "
+        f"of about {of[0].detectable:.1f} would be found with a power of 80 %, at",
+        f"with seed 1 ({gains[0]:+.2f}) and significantly below with seed 3 ({gains[2]:+.2f}): a",
+        f"by {min(more):.2f} to {max(more):.2f} bits",
+        f"{percent['labo', 'ece']:.1f} and {percent['labo_target', 'ece']:.1f} % where label "
+        f"smoothing has {percent[base, 'ece']:.1f} %:",
+        f"(mean confidence {percent[base, 'confidence']:.1f} %, accuracy "
+        f"{percent[base, 'accuracy']:.1f} %)",
+        f"({percent['labo', 'confidence']:.1f} %, {percent['labo', 'accuracy']:.1f} %)",
+        f"after 8.7 epochs, label smoothing has {of_short:.1f} BLEU",
+        f"(three seeds) it is {of[0].difference:.1f} above, within chance, with higher NLL; its "
+        f"ECE is lower there, {percent['labo', 'ece']:.1f} % where label smoothing has "
+        f"{percent[base, 'ece']:.1f} % (which",
+        f"{of[0].difference:+.1f} on 15,000 pairs of TED talks (three seeds, within chance), there "
+        f"with an ECE of {percent['labo', 'ece']:.1f} % where label smoothing has",
+        f"{of[1].difference:+.1f} on TED (three seeds, within chance)",
+        f"long on TED, overconfident (ECE {percent[base, 'ece']:.1f} %)",
+    ):
+        assert text in page
+    short_of_all = f"15,000 TED pairs {of[0].low:+.1f} to {of[0].high:+.1f}:"
+    assert short_of_all in words(REPOSITORY / "README.md")
+    assert max(each.low for each in of) < 0 < min(each.high for each in of)
 
 
 def test_the_sentences_on_r_drop_hold() -> None:
