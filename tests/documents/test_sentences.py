@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from fairseq_labo.ops import labo_targets
 from scripts import benchmark_tables, tables
 from tests.conftest import REPOSITORY
+from tests.documents.seeds import mean_of
 from tests.documents.texts import words
 
 
@@ -54,20 +55,15 @@ def test_the_sentences_on_the_results_hold() -> None:
     ) in page
     assert f"the mean {span(over_cross_entropy)} BLEU above cross entropy's" in page
     nll = [
-        {
-            method: statistics.fmean(run.scores[test]["calibration"]["nll_bits"] for run in runs)
-            for method, runs in results.methods.items()
-        }
+        {method: mean_of(results, method, test, "nll_bits") for method in results.methods}
         for name, (results, test) in tables.columns().items()
         if "TED" not in name
     ]
     less = [each["label_smoothing"] - each["cross_entropy"] for each in nll]
     assert len(less) == 4 and f"on Multi30k {span(less, 2)} bits less NLL than label" in page
-    microworld = {
-        method: statistics.fmean(run.scores["test"]["calibration"]["ece"] for run in runs)
-        for method, runs in tables.study("microworld").methods.items()
-    }
-    assert min(microworld, key=microworld.__getitem__) == "cross_entropy"  # "the best calibrated"
+    microworld = tables.study("microworld")
+    best = min(microworld.methods, key=lambda name: mean_of(microworld, name, "test", "ece"))
+    assert best == "cross_entropy"  # "the best calibrated"
 
 
 def test_the_sentences_on_the_map_hold() -> None:

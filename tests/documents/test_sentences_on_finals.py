@@ -3,57 +3,34 @@
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterable
 from operator import sub
-from typing import Any
 
 import pytest
 
 from fairseq_labo.experiments.files import read_json
 from fairseq_labo.experiments.studies.differences import over_seeds
-from fairseq_labo.experiments.studies.report_tables import p_values
-from fairseq_labo.experiments.studies.results import Results, RunResult
-from fairseq_labo.experiments.studies.significance import LEVEL
 from scripts import tables
 from tests.conftest import REPOSITORY
+from tests.documents.seeds import gains_of, listed, mean_of
 from tests.documents.texts import words
-
-
-def listed(values: Iterable[float], sign: str = "", digits: int = 1) -> str:
-    """``1.0, 2.0 and 3.0``"""
-    *others, last = (f"{each:{sign}.{digits}f}" for each in values)
-    return f"{', '.join(others)} and {last}"
-
-
-def _gains(results: Results, name: str, test: str, key: str = "") -> list[float]:
-    """By seed, a method's BLEU (or value of the calibration) less label smoothing's."""
-
-    def value(run: RunResult) -> float:
-        return float(run.scores[test]["calibration"][key] if key else run.compared[test].score)
-
-    both = results.methods[name], results.methods["label_smoothing"]
-    return [value(ours) - value(theirs) for ours, theirs in zip(*both, strict=True)]
 
 
 def test_the_sentences_on_the_finals_hold() -> None:
     """What README and docs say of them."""
     results = tables.study("multi30k-de-en-finals")
 
-    def means(method: str, value: Callable[[Any], float]) -> list[float]:
-        runs = results.methods[method]
-        return [statistics.fmean(value(run.scores[test]) for run in runs) for test in tables.TESTS]
-
-    def ece(scores: Any) -> float:
-        return 100 * float(scores["calibration"]["ece"])
+    def ece(name: str) -> list[float]:
+        return [100 * mean_of(results, name, test, "ece") for test in tables.TESTS]
 
     def more_nll(name: str, than: str) -> str:
-        found = [
-            means(each, lambda scores: scores["calibration"]["nll_bits"]) for each in (name, than)
-        ]
-        gaps = list(map(sub, *found))
+        of, of_other = (
+            [mean_of(results, each, test, "nll_bits") for test in tables.TESTS]
+            for each in (name, than)
+        )
+        gaps = list(map(sub, of, of_other))
         return f"{min(gaps):.2f} to {max(gaps):.2f}"
 
-    errors = {name: listed(means(name, ece)) for name in results.methods}
+    errors = {name: listed(ece(name)) for name in results.methods}
     differences = {
         name: [results.differences[test][name].difference for test in tables.TESTS]
         for name in results.differences["test"]
@@ -78,9 +55,9 @@ def test_the_sentences_on_the_finals_hold() -> None:
     detectable = listed(results.differences[test]["labo"].detectable for test in tables.TESTS)
     assert f"A true difference of about {detectable} BLEU on the three tests" in page
     names = [name for name in results.methods if name != "label_smoothing"]
-    without_seed_1 = [statistics.fmean(_gains(results, name, "test")[1:]) for name in names]
+    without_seed_1 = [statistics.fmean(gains_of(results, name, "test")[1:]) for name in names]
     assert f"differences on 2016 are {listed(without_seed_1, '+', 2)}, in" in page
-    worse = list(map(sub, means("labo", ece), means("label_smoothing", ece)))
+    worse = list(map(sub, ece("labo"), ece("label_smoothing")))
     assert sum(each > 0 for each in worse) == 2 and "worse calibrated on two of three" in page
     others = {
         test: {name: each.p_corrected for name, each in of.items() if name != "rdrop"}
@@ -98,7 +75,7 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert (
         f"{default} BLEU from label smoothing (95 %, over seeds and sentences: {intervals})" in page
     )
-    more = list(map(sub, means("labo_default", ece), means("label_smoothing", ece)))
+    more = list(map(sub, ece("labo_default"), ece("label_smoothing")))
     assert (
         f"{more_nll('label_smoothing', 'labo_default')} bits less NLL and ECE {min(more):.1f} to "
         f"{max(more):.1f} points higher (over seeds only ECE's interval on 2017 excludes 0)"
@@ -106,7 +83,7 @@ def test_the_sentences_on_the_finals_hold() -> None:
     excluded = set()
     for test in tables.TESTS:
         for key in ("nll_bits", "ece"):
-            _, low, high = over_seeds(_gains(results, "labo_default", test, key))
+            _, low, high = over_seeds(gains_of(results, "labo_default", test, key))
             if low * high > 0:
                 excluded.add((test, key))
     assert excluded == {("test1", "ece")}
@@ -131,118 +108,22 @@ def test_the_sentences_on_the_finals_hold() -> None:
     assert math.log2(4120) == pytest.approx(uniform, abs=0.001)
     short = f"almost uniform (entropy {of_default:.2f} bits, log2 V = {uniform:.2f})"
     assert short in words(REPOSITORY / "README.md")
-    in_all = statistics.fmean(means("label_smoothing", ece))  # beside the attempt that failed
+    in_all = statistics.fmean(ece("label_smoothing"))  # beside the attempt that failed
     assert f"{errors['label_smoothing']} % in the finals, {in_all:.1f} % in the mean" in page
-
-
-def test_the_sentences_on_the_other_direction_hold() -> None:
-    """English to German: both kinds of LABO, less label smoothing."""
-    results = tables.study("multi30k-en-de-finals")
-    of = [results.differences[test] for test in tables.TESTS]
-    labo, target = ([each[name] for each in of] for name in ("labo", "labo_target"))
-    first, second = (listed((each.difference for each in found), "+") for found in (labo, target))
-    lowest = min((each.p_corrected, number) for number, each in enumerate(labo + target))
-    assert lowest[1] % len(of) == 2  # COCO
-    same = tables.study("multi30k-de-en-finals").differences
-    below = [
-        same[test][name].difference < 0 for test in tables.TESTS for name in ("labo", "labo_target")
-    ]
-    assert all(below) and min(each.difference for each in labo + target) > 0
-    nll, ece = (
-        [
-            factor * statistics.fmean(_gains(results, name, test, key))
-            for test in tables.TESTS
-            for name in ("labo", "labo_target")
-        ]
-        for key, factor in (("nll_bits", 1), ("ece", 100))
-    )
-    page = words(REPOSITORY / "docs" / "results.md")
-    detectable = listed(each.detectable for each in labo)
-    for text in (
-        f"the lowest p, corrected, is {lowest[0]:.2f}, on COCO",
-        f"A true difference of about {detectable} BLEU on the three tests would be found with a "
-        "power of 80 %, at 5 % divided by two: three",
-        f"{min(nll):.2f} to {max(nll):.2f} bits more NLL",
-        f"an ECE {min(ece[:4]):.1f} to {max(ece[:4]):.1f} points higher (on COCO {ece[4]:+.1f} and "
-        f"{ece[5]:+.1f})",
-        f"(En-De, three seeds: {first}, within chance)",
-        f"(En-De, three seeds: {second}, within chance)",
-        f"of these settings is {first.replace('+', '')} BLEU above label smoothing on the three "
-        "tests, within",
-    ):
-        assert text in page
-
-
-def test_the_sentences_on_ted_hold() -> None:
-    """15,000 pairs: both kinds of LABO, less label smoothing."""
-    results = tables.study("iwslt14-15k-de-en-finals")
-    base, names = "label_smoothing", ("labo", "labo_target")
-    of = [results.differences["test"][name] for name in names]
-    nll, ece = (
-        [_gains(results, name, "test", key) for name in names] for key in ("nll_bits", "ece")
-    )
-    for of_seeds in nll:
-        assert over_seeds(of_seeds)[1] > 0
-    for of_seeds in ece:
-        assert over_seeds(of_seeds)[2] < 0
-    gains, more = _gains(results, "labo", "test"), [statistics.fmean(each) for each in nll]
-    significant = [
-        all(p is not None and p < LEVEL for p in p_values(run, "test"))
-        for run in results.methods["labo"]
-    ]
-    assert significant == [True, False, True]
-    percent = {
-        (name, key): 100 * statistics.fmean(run.scores["test"]["calibration"][key] for run in runs)
-        for name, runs in results.methods.items()
-        for key in ("ece", "accuracy", "confidence")
-    }
-    runs = [run for of_method in results.methods.values() for run in of_method]
-    minutes = [run.trained["seconds"] / 60 for run in runs if not run.trained["resumed"]]
-    resumed = [(run.method, run.seed) for run in runs if run.trained["resumed"]]
-    assert resumed == [(base, 1), (base, 3), ("labo", 1), ("labo_target", 2)]
-    (epochs,) = {run.validations[-1].epoch for run in runs}
-    short = tables.study("iwslt14-15k-de-en").methods[base]
-    of_short = statistics.fmean(run.compared["test"].score for run in short)
-    page = words(REPOSITORY / "docs" / "results.md")
-    for text in (
-        f"11,000 updates are {epochs} epochs here. (One thread each, {min(minutes):.0f} to "
-        f"{max(minutes):.0f} minutes; ",
-        f"(p, corrected, {of[0].p_corrected:.2f} and {of[1].p_corrected:.2f}): a true difference "
-        f"of about {of[0].detectable:.1f} would be found with a power of 80 %, at",
-        f"with seed 1 ({gains[0]:+.2f}) and significantly below with seed 3 ({gains[2]:+.2f}): a",
-        f"by {min(more):.2f} to {max(more):.2f} bits",
-        f"{percent['labo', 'ece']:.1f} and {percent['labo_target', 'ece']:.1f} % where label "
-        f"smoothing has {percent[base, 'ece']:.1f} %:",
-        f"(mean confidence {percent[base, 'confidence']:.1f} %, accuracy "
-        f"{percent[base, 'accuracy']:.1f} %)",
-        f"({percent['labo', 'confidence']:.1f} %, {percent['labo', 'accuracy']:.1f} %)",
-        f"after 8.7 epochs, label smoothing has {of_short:.1f} BLEU",
-        f"(three seeds) it is {of[0].difference:.1f} above, within chance, with higher NLL; its "
-        f"ECE is lower there, {percent['labo', 'ece']:.1f} % where label smoothing has "
-        f"{percent[base, 'ece']:.1f} % (which",
-        f"{of[0].difference:+.1f} on 15,000 pairs of TED talks (three seeds, within chance), there "
-        f"with an ECE of {percent['labo', 'ece']:.1f} % where label smoothing has",
-        f"{of[1].difference:+.1f} on TED (three seeds, within chance)",
-        f"long on TED, overconfident (ECE {percent[base, 'ece']:.1f} %)",
-    ):
-        assert text in page
-    short_of_all = f"15,000 TED pairs {of[0].low:+.1f} to {of[0].high:+.1f}:"
-    assert short_of_all in words(REPOSITORY / "README.md")
-    assert max(each.low for each in of) < 0 < min(each.high for each in of)
 
 
 def test_the_sentences_on_r_drop_hold() -> None:
     """What it is, and why, after its first seed, two others went on: it could not be one."""
     results = tables.study("multi30k-de-en-finals")
     of = [results.differences[test]["rdrop"] for test in tables.TESTS]
-    more = [statistics.fmean(_gains(results, "rdrop", test, "nll_bits")) for test in tables.TESTS]
-    errors = {
-        name: [
-            100 * statistics.fmean(run.scores[test]["calibration"]["ece"] for run in runs)
-            for test in tables.TESTS
-        ]
-        for name, runs in results.methods.items()
-    }
+    more = [statistics.fmean(gains_of(results, "rdrop", test, "nll_bits")) for test in tables.TESTS]
+    errors, nll, brier = (
+        {
+            name: [factor * mean_of(results, name, test, key) for test in tables.TESTS]
+            for name in results.methods
+        }
+        for key, factor in (("ece", 100), ("nll_bits", 1), ("brier", 1))
+    )
     lowest = [min(errors, key=lambda name: errors[name][n]) for n in range(len(of))]
     assert lowest == ["rdrop"] * len(of)
     page = words(REPOSITORY / "docs" / "results.md")
@@ -252,16 +133,6 @@ def test_the_sentences_on_r_drop_hold() -> None:
         f"{min(more):.2f} to {max(more):.2f} bits more NLL; the lowest ECE, "
         f"{listed(errors['rdrop'])} %"
     ) in page
-    nll, brier = (
-        {
-            name: [
-                statistics.fmean(run.scores[test]["calibration"][key] for run in runs)
-                for test in tables.TESTS
-            ]
-            for name, runs in results.methods.items()
-        }
-        for key in ("nll_bits", "brier")
-    )
     for of_method in (nll, brier):
         for n in range(len(of)):
             assert max(of_method, key=lambda name: of_method[name][n]) == "rdrop"
